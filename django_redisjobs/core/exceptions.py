@@ -1,0 +1,30 @@
+"""What the core raises. ``django_redisjobs.exceptions`` re-exports all of it."""
+
+from __future__ import annotations
+
+
+class RedisJobsError(Exception):
+    """The root of every error of this package."""
+
+
+class LeaseLost(RedisJobsError):
+    """A worker's lease ended and others may hold its jobs now.
+
+    Nothing that it held may be started any more. It registers under a new id.
+    """
+
+
+class PayloadNotSerializable(RedisJobsError, TypeError):
+    """A value is of a type that jobs cannot carry. Nothing was enqueued."""
+
+
+class PayloadTooLarge(RedisJobsError, ValueError):
+    """Arguments or a result are over the size limit. Nothing was enqueued."""
+
+
+class PayloadMalformed(RedisJobsError, ValueError):
+    """Stored text cannot be decoded by this build."""
+
+
+class SchemaMismatch(RedisJobsError):
+    """Redis holds data of an incompatible version of this package."""
