@@ -1,0 +1,42 @@
+-- beat: renew the leases of several workers and fetch the messages for them.
+--
+-- KEYS[1] base    the group's prefix (never exists)
+-- KEYS[2] schema  always exists
+--
+-- ARGV[1] lease_ms     length of a lease
+-- ARGV[2] max_crashes  how many crashes stop a job
+-- ARGV[3] keep         'AGE_MS COUNT' of succeeded, failed, cancelled, expired
+-- ARGV[4] queues       how many queue names follow
+-- ARGV[5...] rest      the queue names, then the workers' ids
+--
+-- RETURNS {"beaten", now_ms, lost, messages}: ids whose lease was lost; worker, message, …
+
+--@include prelude
+--@include queueing
+--@include ending
+--@include rescuing
+
+redis.call('DEL', base)
+local lease_ms, max_crashes, keep = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local queues = {}
+for index = 1, tonumber(ARGV[4]) do queues[index] = ARGV[4 + index] end
+maintain(lease_ms, max_crashes, keep, queues)
+
+local lost, messages = {}, {}
+for index = 5 + #queues, #ARGV do
+  local worker = ARGV[index]
+  local lease = tonumber(safely('ZSCORE', base .. 'workers', worker) or '')
+  if not lease or lease <= now_ms then
+    lost[#lost + 1] = worker
+  else
+    redis.call('ZADD', base .. 'workers', text(now_ms + lease_ms), worker)
+    local key = base .. 'control:' .. worker
+    for _, message in ipairs(safely('LRANGE', key, 0, -1)) do
+      messages[#messages + 1] = worker
+      messages[#messages + 1] = message
+    end
+    redis.call('DEL', key)
+  end
+end
+index_ended(keep)
+return {'beaten', now_ms, lost, messages}

@@ -1,0 +1,42 @@
+-- cancel: end a job that waits; ask its worker to interrupt one that runs.
+--
+-- KEYS[1] base    the group's prefix (never exists)
+-- KEYS[2] schema  always exists
+--
+-- ARGV[1] keep     'AGE_MS COUNT' of succeeded, failed, cancelled, expired
+-- ARGV[2...] ids   of the jobs
+--
+-- RETURNS {"cancelled" | "requested" | "ended" | "missing", …} a word an id
+
+--@include prelude
+--@include queueing
+--@include ending
+--@include rescuing
+--@include places
+
+local function cancel(id)
+  local record = safely('GET', base .. 'job:' .. id)
+  if not record then return 'missing' end
+  local envelope, ended = split_record(record)
+  if ended then return 'ended' end
+  local state = read_state(id)
+  if state.status == 'running' then
+    redis.call('HSET', base .. 'state:' .. id, 'cancel', '1')
+    local control = base .. 'control:' .. state.worker
+    safely('RPUSH', control, 'cancel ' .. id .. ' ' .. state.token)
+    redis.call('PEXPIRE', control, 60000)
+    return 'requested'
+  end
+  local queue, priority = string.match(envelope, HEADER)
+  if not queue then return 'missing' end
+  take_out(id, queue, priority)
+  end_unfinished(id, envelope, 'cancelled', state, 'cancelled')
+  count('q:' .. queue .. ':cancelled', 1)
+  return 'cancelled'
+end
+
+redis.call('DEL', base)
+local replies = {}
+for index = 2, #ARGV do replies[#replies + 1] = cancel(ARGV[index]) end
+index_ended(ARGV[1])
+return replies

@@ -1,0 +1,37 @@
+-- delete: remove jobs that do not run, with all that is stored of them.
+--
+-- KEYS[1] base    the group's prefix (never exists)
+-- KEYS[2] schema  always exists
+--
+-- ARGV[1...] ids   of the jobs
+--
+-- RETURNS {"deleted" | "running" | "missing", …} a word an id
+
+--@include prelude
+--@include queueing
+--@include ending
+--@include rescuing
+--@include places
+
+redis.call('DEL', base)
+
+local function delete(id)
+  local record = safely('GET', base .. 'job:' .. id)
+  if not record then return 'missing' end
+  local envelope, ended = split_record(record)
+  local state = read_state(id)
+  if state.status == 'running' then return 'running' end
+  local queue, priority = string.match(envelope, HEADER)
+  if queue and ended then
+    safely('ZREM', base .. ended .. ':' .. queue, id)
+  elseif queue then
+    take_out(id, queue, priority)
+  end
+  forget_job(id)
+  tell_waiters(id)
+  return 'deleted'
+end
+
+local replies = {}
+for index = 1, #ARGV do replies[index] = delete(ARGV[index]) end
+return replies

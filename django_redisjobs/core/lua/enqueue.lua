@@ -1,0 +1,52 @@
+-- enqueue: store jobs and make them ready, or schedule them. Safe to repeat: an id
+-- whose record lives is left as it is. The first write is one that a full Redis
+-- refuses, so nothing can be half done.
+--
+-- KEYS[1] base    the group's prefix (never exists)
+-- KEYS[2] schema  always exists
+--
+-- ARGV[1...] jobs  7 fields a job: id, queue, priority, when ('' now, '+MS' from
+--                  now, 'MS' at), ttl_ms ('' never), flags (1 on_success, 2 on_failure), body
+--
+-- RETURNS {"new" | "duplicate", …} a word a job
+
+--@include prelude
+--@include queueing
+
+local replies = {}
+local ready = {}           -- queue -> ids for its list
+for first = 1, #ARGV, 7 do
+  local id, queue, priority, when, ttl_ms, flags, body = unpack(ARGV, first, first + 6)
+  local due_ms = 0
+  if when ~= '' then
+    due_ms = tonumber(when)
+    if string.sub(when, 1, 1) == '+' then due_ms = now_ms + due_ms end
+    if due_ms <= now_ms then due_ms = 0 end
+  end
+  local expires = '0'
+  if ttl_ms ~= '' then expires = text(math.max(due_ms, now_ms) + tonumber(ttl_ms)) end
+  local envelope = '1 ' .. queue .. ' ' .. priority .. ' ' .. text(now_ms) .. ' ' .. text(due_ms)
+    .. ' ' .. expires .. ' ' .. flags .. '\n' .. body
+  if not redis.call('SET', base .. 'job:' .. id, envelope, 'NX') then
+    replies[#replies + 1] = 'duplicate'
+  else
+    replies[#replies + 1] = 'new'
+    if due_ms > 0 then
+      schedule(queue, id, due_ms)
+    else
+      local ids = ready[queue]
+      if not ids then ids = {count = 0}; ready[queue] = ids end
+      ids.count = ids.count + 1
+      if priority == '0' then ids[#ids + 1] = id else make_ready(queue, id, tonumber(priority), false) end
+    end
+  end
+end
+for queue, ids in pairs(ready) do
+  local key = base .. 'pending:' .. queue
+  for first = 1, #ids, 1000 do
+    local last = math.min(first + 999, #ids)
+    if safely('RPUSH', key, unpack(ids, first, last)) == last - first + 1 then announce(queue) end
+  end
+  wake(queue, ids.count)
+end
+return replies

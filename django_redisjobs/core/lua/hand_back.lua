@@ -1,0 +1,37 @@
+-- hand_back: return entries that a stuck worker never started to the head of their queues.
+--
+-- KEYS[1] base    the group's prefix (never exists)
+-- KEYS[2] schema  always exists
+--
+-- ARGV[1] worker      who holds them
+-- ARGV[2...] tokens   of the entries, in the order of their claim
+--
+-- RETURNS {"returned", count}
+
+--@include prelude
+--@include queueing
+--@include ending
+--@include rescuing
+
+redis.call('DEL', base)
+local key = base .. 'claimed:' .. ARGV[1]
+local ids = {}
+for _, entry in ipairs(safely('LRANGE', key, 0, -1)) do
+  local id, token = string.match(entry, '^(%S+) (%S+)$')
+  if id then ids[token] = id end
+end
+local count_returned = 0
+for index = #ARGV, 2, -1 do
+  local token = ARGV[index]
+  local id = ids[token]
+  if id and redis.call('LREM', key, 1, id .. ' ' .. token) == 1 then
+    local envelope = safely('GET', base .. 'job:' .. id)
+    local state = read_state(id)
+    if envelope and state.token == token and string.find(envelope, HEADER) then
+      put_back(id, envelope, state, true)
+      count_returned = count_returned + 1
+    end
+  end
+end
+index_ended(nil)
+return {'returned', count_returned}

@@ -1,0 +1,164 @@
+-- Ending a job: one record in place of three keys, an index to trim, callbacks,
+-- those who wait for it, and the statistics.
+
+local ON_SUCCESS, ON_FAILURE = 1, 2
+
+local ended_now = {}       -- status .. ':' .. queue -> {score, id, score, id, …}
+local counted = {}         -- statistics of this call: field -> increment
+
+local function count(field, increment)
+  counted[field] = (counted[field] or 0) + increment
+end
+
+-- stats: 'FUNCTION RUN_MS WAIT_MS'
+local function count_attempt(queue, outcome, stats)
+  local name, run_ms, wait_ms = string.match(stats, '^(%S*) (%d+) (%d+)$')
+  local field = 'q:' .. queue .. ':'
+  count(field .. outcome, 1)
+  if not name then return end
+  count(field .. 'run_ms', tonumber(run_ms))
+  count(field .. 'wait_ms', tonumber(wait_ms))
+  if name ~= '' then
+    count('f:' .. name .. ':' .. outcome, 1)
+    count('f:' .. name .. ':run_ms', tonumber(run_ms))
+  end
+end
+
+local function store_statistics()
+  if not next(counted) then return end
+  local buckets = {
+    {base .. 'stats:minute:' .. text(math.floor(now_ms / 60000)), 90000},
+    {base .. 'stats:hour:' .. text(math.floor(now_ms / 3600000)), 691200},
+  }
+  for _, bucket in ipairs(buckets) do
+    for field, increment in pairs(counted) do
+      safely('HINCRBY', bucket[1], field, text(increment))
+    end
+    redis.call('EXPIRE', bucket[1], bucket[2])
+  end
+  counted = {}
+end
+
+local waiters = nil
+
+-- Only jobs that somebody waits for cost a command more.
+local function tell_waiters(id)
+  if waiters == nil then waiters = redis.call('EXISTS', base .. 'waiters') == 1 end
+  if not waiters then return end
+  if safely('ZREM', base .. 'waiters', id) == 1 then
+    local key = base .. 'done:' .. id
+    redis.call('RPUSH', key, '1', '1', '1', '1', '1', '1', '1', '1')
+    redis.call('PEXPIRE', key, 10000)
+  end
+end
+
+-- A callback is a job of its own, made in the same step that ends the job: so
+-- there is exactly one for a final outcome. Its id is derived: repeats are harmless.
+local function enqueue_callback(id, queue, body, run, option, suffix)
+  local ok, decoded = pcall(cjson.decode, body)
+  local callback = ok and type(decoded[4]) == 'table' and decoded[4][option]
+  if type(callback) ~= 'table' then
+    set_aside('job:' .. id, 'callback-unreadable', body)
+    return
+  end
+  local target = callback[2] or queue
+  local envelope = '1 ' .. target .. ' 0 ' .. text(now_ms) .. ' 0 0 0\n'
+    .. '[' .. cjson.encode(callback[1]) .. ',[' .. cjson.encode(id) .. '],{}]'
+  local callback_id = id .. '-' .. suffix .. run
+  if redis.call('SET', base .. 'job:' .. callback_id, envelope, 'NX') then
+    make_ready(target, callback_id, 0, false)
+    wake(target, 1)
+  end
+end
+
+-- End a job. `tail` is 'RUN ATTEMPTS CRASHES WORKER STARTED_MS FINISHED_MS
+-- RESULT_EXPIRES_MS', a newline, a JSON document.
+local function end_job(id, envelope, status, tail)
+  local queue, _, _, _, _, flags = string.match(envelope, HEADER)
+  redis.call('SET', base .. 'job:' .. id, envelope .. '\n' .. status .. ' ' .. tail)
+  safely('DEL', base .. 'state:' .. id)
+  local index = status .. ':' .. queue
+  local batch = ended_now[index]
+  if not batch then batch = {}; ended_now[index] = batch end
+  batch[#batch + 1] = text(now_ms)
+  batch[#batch + 1] = id
+  if flags ~= '0' then
+    local body = string.sub(envelope, string.find(envelope, '\n', 1, true) + 1)
+    local run = string.match(tail, '^%d+') or '0'
+    if status == 'succeeded' and tonumber(flags) % 2 == 1 then
+      enqueue_callback(id, queue, body, run, 'on_success', 's')
+    elseif status == 'failed' and tonumber(flags) >= 2 then
+      enqueue_callback(id, queue, body, run, 'on_failure', 'f')
+    end
+  end
+  tell_waiters(id)
+end
+
+-- An end that no worker writes (cancelled, expired, crashed): the tail from the
+-- state. What users wrote is copied as text: cjson would round numbers and turn [] into {}.
+local function end_unfinished(id, envelope, status, state, message)
+  local tail = (state.run or '0') .. ' ' .. (state.attempts or '0') .. ' ' .. (state.crashes or '0')
+    .. ' ' .. (state.worker or '-') .. ' ' .. (state.claimed_ms or '0') .. ' ' .. text(now_ms) .. ' 0\n'
+  local document = '{"error":' .. cjson.encode(message)
+  if state.meta then document = document .. ',"meta":' .. state.meta end
+  if state.progress then document = document .. ',"progress":' .. state.progress end
+  end_job(id, envelope, status, tail .. document .. '}')
+end
+
+local function forget_job(id)
+  redis.call('UNLINK', base .. 'job:' .. id, base .. 'state:' .. id, base .. 'result:' .. id, base .. 'attempts:' .. id)
+end
+
+local function forget_jobs(ids)
+  local keys = {}
+  for _, id in ipairs(ids) do
+    keys[#keys + 1] = base .. 'job:' .. id
+    keys[#keys + 1] = base .. 'state:' .. id
+    keys[#keys + 1] = base .. 'result:' .. id
+    keys[#keys + 1] = base .. 'attempts:' .. id
+  end
+  if #keys > 0 then redis.call('UNLINK', unpack(keys)) end
+end
+
+-- keep: 'AGE_MS COUNT' of succeeded, failed, cancelled, expired, in this order.
+local function parse_keep(keep)
+  local bounds, statuses, index = {}, {'succeeded', 'failed', 'cancelled', 'expired'}, 1
+  for age_ms, most in string.gmatch(keep, '(%d+) (%d+)') do
+    bounds[statuses[index]] = {tonumber(age_ms), tonumber(most)}
+    index = index + 1
+  end
+  return bounds
+end
+
+-- Trim one index by count and by age, at most `limit` ids of each.
+local function trim(index, bound, limit)
+  local key = base .. index
+  local excess = math.min(safely('ZCARD', key) - bound[2], limit)
+  if excess > 0 then
+    local ids = redis.call('ZRANGE', key, 0, excess - 1)
+    forget_jobs(ids)
+    redis.call('ZREMRANGEBYRANK', key, 0, excess - 1)
+  end
+  local old = redis.call('ZRANGEBYSCORE', key, '-inf', text(now_ms - bound[1]), 'LIMIT', 0, limit)
+  if #old > 0 then
+    forget_jobs(old)
+    redis.call('ZREM', key, unpack(old))
+  end
+end
+
+-- Write the indexes of what ended in this call. With `keep`, trim up to twice as
+-- much: so retention keeps up at any speed.
+local function index_ended(keep)
+  local bounds = nil
+  for index, batch in pairs(ended_now) do
+    for first = 1, #batch, 1000 do
+      safely('ZADD', base .. index, unpack(batch, first, math.min(first + 999, #batch)))
+    end
+    if keep then
+      bounds = bounds or parse_keep(keep)
+      trim(index, bounds[string.match(index, '^[^:]+')], math.min(#batch, CHUNK))
+    end
+  end
+  ended_now = {}
+  store_statistics()
+end

@@ -1,0 +1,44 @@
+-- Making work ready: the lists that workers claim from, and their wake-up.
+
+-- Wake up to `count` sleeping workers of a queue. A lost token costs latency,
+-- never a job.
+local function wake(queue, count)
+  local key = base .. 'wake:' .. queue
+  local missing = math.min(count, MAX_TOKENS - safely('LLEN', key))
+  for _ = 1, missing do
+    redis.call('RPUSH', key, '1')
+  end
+end
+
+-- First in, first out within a level, by a counter: microseconds times 201
+-- levels would not fit into the 53 bits of a score.
+local function priority_score(priority, at_head)
+  local number = redis.call('INCR', base .. 'sequence')
+  if at_head then number = -number end
+  return text(-priority * 2 ^ 46 + 2 ^ 45 + number)
+end
+
+local function announce(queue)
+  safely('SADD', base .. 'queues', queue)
+end
+
+-- Put one id where workers claim from; `at_head` for work handed back or rerun.
+local function make_ready(queue, id, priority, at_head)
+  if priority ~= 0 then
+    safely('ZADD', base .. 'priority:' .. queue, priority_score(priority, at_head), id)
+    announce(queue)
+  elseif at_head then
+    safely('LPUSH', base .. 'pending:' .. queue, id)
+    announce(queue)
+  elseif safely('RPUSH', base .. 'pending:' .. queue, id) == 1 then
+    announce(queue)
+  end
+end
+
+local function schedule(queue, id, due_ms)
+  local key = base .. 'scheduled:' .. queue
+  safely('ZADD', key, text(due_ms), id)
+  announce(queue)
+  -- A new earliest one: a sleeper has to reckon anew until when it may sleep.
+  if redis.call('ZRANGE', key, 0, 0)[1] == id then wake(queue, 1) end
+end

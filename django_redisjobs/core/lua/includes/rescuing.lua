@@ -1,0 +1,148 @@
+-- Bringing back what a dead worker held, and the periodic care that any worker gives.
+
+local LOST = 'the worker was lost (its lease ended)'
+local STATE_FIELDS = {'status', 'token', 'worker', 'run', 'attempts', 'crashes', 'claimed_ms', 'alone', 'cancel', 'meta', 'progress'}
+
+-- The state of a job as a table; fields that are not there are nil.
+local function read_state(id)
+  local values = safely('HMGET', base .. 'state:' .. id, unpack(STATE_FIELDS))
+  local state = {}
+  for index, field in ipairs(STATE_FIELDS) do
+    if values[index] then state[field] = values[index] end
+  end
+  return state
+end
+
+-- Put an interrupted or unstarted job back at the head of its queue, nothing counted.
+-- `unstarted`: it never ran, so its run number is given back too.
+local function put_back(id, envelope, state, unstarted)
+  local queue, priority = string.match(envelope, HEADER)
+  local key = base .. 'state:' .. id
+  if state.cancel then
+    end_unfinished(id, envelope, 'cancelled', state, 'cancelled')
+    count('q:' .. queue .. ':cancelled', 1)
+    return
+  end
+  local run = tonumber(state.run or 1)
+  if unstarted then run = run - 1 end
+  if run == 0 and not state.attempts and not state.crashes and not state.meta then
+    redis.call('DEL', key)
+  else
+    redis.call('HDEL', key, 'token', 'worker', 'claimed_ms')
+    redis.call('HSET', key, 'status', 'pending')
+    redis.call('HSET', key, 'run', text(run))
+  end
+  if state.alone then
+    safely('LPUSH', base .. 'alone:' .. queue, id)
+  else
+    make_ready(queue, id, tonumber(priority), true)
+  end
+  wake(queue, 1)
+end
+
+local function append_attempt(id, entry)
+  local key = base .. 'attempts:' .. id
+  safely('RPUSH', key, entry)
+  redis.call('LTRIM', key, -MAX_ATTEMPTS, -1)
+end
+
+-- Charge a crash to a job that ran (or may have run) when its worker died. Only a
+-- crash alone fails a job: the last permitted start runs alone.
+local function charge_crash(id, envelope, state, reason, max_crashes, sole)
+  local queue, priority = string.match(envelope, HEADER)
+  local crashes = tonumber(state.crashes or 0) + 1
+  local key = base .. 'state:' .. id
+  append_attempt(id, cjson.encode({
+    number = tonumber(state.attempts or 0) + crashes, run = tonumber(state.run or 1),
+    worker = state.worker, started_ms = tonumber(state.claimed_ms or 0), finished_ms = now_ms,
+    outcome = 'crashed', exception_class = '', message = 'crashed: ' .. reason, traceback = '',
+  }))
+  count('q:' .. queue .. ':crashed', 1)
+  state.crashes = text(crashes)
+  if state.cancel then
+    end_unfinished(id, envelope, 'cancelled', state, 'cancelled')
+    return 'cancelled'
+  end
+  if crashes >= max_crashes and (state.alone or sole) then
+    end_unfinished(id, envelope, 'failed', state, 'crashed ' .. text(crashes) .. ' times: ' .. reason)
+    count('q:' .. queue .. ':failed', 1)
+    return 'failed'
+  end
+  redis.call('HDEL', key, 'token', 'worker', 'claimed_ms')
+  redis.call('HSET', key, 'status', 'pending')
+  redis.call('HSET', key, 'crashes', text(crashes))
+  if crashes >= max_crashes - 1 then
+    redis.call('HSET', key, 'alone', '1')
+    safely('RPUSH', base .. 'alone:' .. queue, id)
+    announce(queue)
+  else
+    make_ready(queue, id, tonumber(priority), true)
+  end
+  wake(queue, 1)
+  return 'returned'
+end
+
+-- Bring back what a worker held and forget the worker. `charge`: 'all' where it is
+-- unknown what ran (a dead host: a suspicion), 'running' to charge what ran, 'none'.
+-- `ran`: set of the tokens that ran. Returns ids put back, ids ended, more left.
+local function rescue_worker(worker, charge, ran, reason, max_crashes, sole)
+  local key = base .. 'claimed:' .. worker
+  local entries = safely('LRANGE', key, 0, CHUNK - 1)
+  local returned, ended = {}, {}
+  for index = #entries, 1, -1 do
+    local id, token = string.match(entries[index], '^(%S+) (%S+)$')
+    if not id then
+      set_aside('claimed:' .. worker, 'not-an-entry', entries[index])
+    else
+      local envelope = safely('GET', base .. 'job:' .. id)
+      local state = read_state(id)
+      if envelope and state.token == token and string.find(envelope, HEADER) then
+        if charge == 'all' or (charge == 'running' and ran[token]) then
+          local outcome = charge_crash(id, envelope, state, reason, max_crashes, sole)
+          if outcome == 'returned' then returned[#returned + 1] = id else ended[#ended + 1] = id end
+        else
+          put_back(id, envelope, state, not ran[token])
+          returned[#returned + 1] = id
+        end
+      end
+    end
+  end
+  if #entries > 0 then redis.call('LTRIM', key, #entries, -1) end
+  if redis.call('LLEN', key) > 0 then return returned, ended, true end
+  redis.call('DEL', key, base .. 'worker:' .. worker, base .. 'control:' .. worker)
+  safely('ZREM', base .. 'workers', worker)
+  return returned, ended, false
+end
+
+-- What any worker does for all, at most every 100 ms: there is no scheduler process
+-- and no leader. Returns whether a bound was hit.
+local function maintain(lease_ms, max_crashes, keep, queues)
+  local key = base .. 'maintained'
+  local last = tonumber(safely('GET', key) or '')
+  if last and last <= now_ms and now_ms - last < 100 then return false end
+  redis.call('SET', key, text(now_ms))
+  redis.call('SETNX', KEYS[2], '1')
+  local workers = base .. 'workers'
+  if not last or last > now_ms or now_ms - last > lease_ms / 2 then
+    -- Redis was away, or its clock jumped: nobody could beat, so nobody is dead.
+    for _, worker in ipairs(safely('ZRANGE', workers, 0, -1)) do
+      redis.call('ZADD', workers, text(now_ms + lease_ms), worker)
+    end
+    return false
+  end
+  local more = false
+  for _, worker in ipairs(safely('ZRANGEBYSCORE', workers, '-inf', text(now_ms), 'LIMIT', 0, 10)) do
+    local _, _, left = rescue_worker(worker, 'all', {}, LOST, max_crashes, false)
+    more = more or left
+  end
+  safely('ZREMRANGEBYSCORE', base .. 'waiters', '-inf', text(now_ms))
+  local bounds = parse_keep(keep)
+  for _, queue in ipairs(queues) do
+    for status, bound in pairs(bounds) do
+      trim(status .. ':' .. queue, bound, 100)
+    end
+  end
+  -- The gate does not apply while there is more to do.
+  if more then redis.call('SET', key, text(now_ms - 100)) end
+  return more
+end

@@ -1,0 +1,50 @@
+-- purge: delete what waits in a queue (pending and scheduled), a bounded part a call.
+--
+-- KEYS[1] base    the group's prefix (never exists)
+-- KEYS[2] schema  always exists
+--
+-- ARGV[1] queue  its name
+--
+-- RETURNS {"purged" | "more", count}
+
+--@include prelude
+--@include queueing
+--@include ending
+--@include places
+
+redis.call('DEL', base)
+local queue = ARGV[1]
+local purged = 0
+
+-- An id may stand in a list as a tombstone of a job that runs or has ended: that
+-- job's record stays.
+local function purge(ids)
+  local waiting = {}
+  for _, id in ipairs(ids) do
+    local record = safely('GET', base .. 'job:' .. id)
+    local status = safely('HGET', base .. 'state:' .. id, 'status')
+    local _, ended = split_record(record or '')
+    if record and not ended and (not status or status == 'pending' or status == 'scheduled') then
+      waiting[#waiting + 1] = id
+      tell_waiters(id)
+    end
+  end
+  forget_jobs(waiting)
+  purged = purged + #waiting
+end
+
+for _, place in ipairs({'pending:', 'alone:'}) do
+  local ids = safely('LRANGE', base .. place .. queue, 0, CHUNK - 1)
+  purge(ids)
+  if #ids > 0 then redis.call('LTRIM', base .. place .. queue, #ids, -1) end
+end
+for _, place in ipairs({'priority:', 'scheduled:'}) do
+  local ids = safely('ZRANGE', base .. place .. queue, 0, CHUNK - 1)
+  purge(ids)
+  if #ids > 0 then redis.call('ZREMRANGEBYRANK', base .. place .. queue, 0, #ids - 1) end
+end
+local left = safely('LLEN', base .. 'pending:' .. queue) + safely('ZCARD', base .. 'priority:' .. queue)
+  + safely('ZCARD', base .. 'scheduled:' .. queue) + safely('LLEN', base .. 'alone:' .. queue)
+if left > 0 then return {'more', purged} end
+redis.call('HDEL', base .. 'tombstones', queue)
+return {'purged', purged}

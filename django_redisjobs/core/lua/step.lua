@@ -1,0 +1,332 @@
+-- step: one round trip of a worker: settle what ended, maintain, claim what is next.
+--
+-- KEYS[1] base    the group's prefix (never exists)
+-- KEYS[2] schema  always exists
+--
+-- ARGV[1] worker       the calling worker's id
+-- ARGV[2] call         rises with every call of this worker; 0: only settle (for a dead worker)
+-- ARGV[3] lease_ms     length of a lease
+-- ARGV[4] max_crashes  how many crashes stop a job
+-- ARGV[5] keep         'AGE_MS COUNT' of succeeded, failed, cancelled, expired
+-- ARGV[6] held         entries the worker believes to hold once these settlements are applied
+-- ARGV[7] want         jobs to claim at most
+-- ARGV[8] fresh        1: the process has run nothing yet and may take a job that must run alone
+-- ARGV[9] queues       how many queue names follow, in order of preference
+-- ARGV[10...] rest     the queue names, then 7 fields a settlement: kind, 'ID TOKEN',
+--                      'FUNCTION RUN_MS WAIT_MS', delay_ms or the result's lifetime, attempt, tail,
+--                      result (stored apart when not ''); of a note: attempt is meta, tail is progress
+--
+-- RETURNS {"ok", now_ms, more, due_in_ms, alone_waiting, refused, jobs} | {"settled", now_ms, refused}
+--       | {"lost", now_ms, refused} | {"stale", now_ms, refused, call} | {"differs", now_ms, refused, jobs}
+
+--@include prelude
+--@include queueing
+--@include ending
+--@include rescuing
+
+-- When Redis is full, work has to drain: after this first write, which any server
+-- accepts, the later ones of the script pass.
+redis.call('DEL', base)
+
+local worker, call, lease_ms, max_crashes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local keep, expected, want, fresh = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1'
+local queues = {}
+for index = 1, tonumber(ARGV[9]) do queues[index] = ARGV[9 + index] end
+
+local claimed = base .. 'claimed:' .. worker
+local refused = {}
+local released = {}
+
+local function retry(id, envelope, state_key, delay_ms, attempt, tail)
+  append_attempt(id, attempt)
+  if redis.call('HGET', state_key, 'cancel') then
+    end_job(id, envelope, 'cancelled', tail)
+    return 'cancelled'
+  end
+  redis.call('HDEL', state_key, 'token', 'worker', 'claimed_ms', 'alone')
+  redis.call('HSET', state_key, 'status', 'scheduled')
+  redis.call('HINCRBY', state_key, 'attempts', 1)
+  schedule((string.match(envelope, HEADER)), id, now_ms + delay_ms)
+  return 'retried'
+end
+
+local function note(id, token, meta, progress)
+  local key = base .. 'state:' .. id
+  if safely('HGET', key, 'token') ~= token then return false end
+  if meta ~= '' then redis.call('HSET', key, 'meta', meta) end
+  if progress ~= '' then redis.call('HSET', key, 'progress', progress) end
+  return true
+end
+
+-- One settlement. Removing exactly 'ID TOKEN' proves ownership; where it is not there,
+-- it was applied already or the worker lost the job, and nothing changes.
+local function settle(first)
+  local kind, entry, stats, delay, attempt, tail, result = unpack(ARGV, first, first + 6)
+  local id, token = string.match(entry, '^(%S+) (%S+)$')
+  if kind == 'note' then
+    if not note(id, token, attempt, tail) then refused[#refused + 1] = entry end
+    return
+  end
+  if safely('LREM', claimed, 1, entry) == 0 then
+    refused[#refused + 1] = entry
+    return
+  end
+  local envelope = safely('GET', base .. 'job:' .. id)
+  local queue = envelope and string.match(envelope, HEADER)
+  if not queue then
+    if envelope then set_aside('job:' .. id, 'not-an-envelope', envelope) end
+    forget_job(id)
+    return
+  end
+  local state_key = base .. 'state:' .. id
+  if kind == 'released' then
+    released[#released + 1] = {id, envelope, delay == 'unstarted'}
+  elseif kind == 'parked' then
+    redis.call('HDEL', state_key, 'token', 'worker', 'claimed_ms')
+    redis.call('HSET', state_key, 'status', 'parked')
+    redis.call('HSET', state_key, 'error', tail)
+    safely('ZADD', base .. 'parked:' .. queue, text(now_ms), id)
+  elseif kind == 'retry' then
+    count_attempt(queue, retry(id, envelope, state_key, tonumber(delay), attempt, tail), stats)
+  else
+    if attempt ~= '' then append_attempt(id, attempt) end
+    if result ~= '' then redis.call('SET', base .. 'result:' .. id, result, 'PX', delay) end
+    end_job(id, envelope, kind, tail)
+    count_attempt(queue, kind, stats)
+  end
+end
+
+for first = 10 + #queues, #ARGV, 7 do settle(first) end
+-- Backwards, each to the head: so the order stays.
+for index = #released, 1, -1 do
+  local id, envelope, unstarted = unpack(released[index])
+  put_back(id, envelope, read_state(id), unstarted)
+end
+
+if call == 0 then
+  index_ended(keep)
+  return {'settled', now_ms, refused}
+end
+
+local worker_key = base .. 'worker:' .. worker
+local last_call = tonumber(safely('HGET', worker_key, 'call') or '')
+if last_call and call <= last_call then
+  index_ended(keep)
+  return {'stale', now_ms, refused, last_call}
+end
+
+local more = false
+if last_call then
+  redis.call('HSET', worker_key, 'call', text(call))
+  more = maintain(lease_ms, max_crashes, keep, queues)
+end
+-- Read after the maintenance: it may have rescued this very worker.
+local lease = tonumber(safely('ZSCORE', base .. 'workers', worker) or '')
+if not last_call or not lease or lease <= now_ms then
+  index_ended(keep)
+  return {'lost', now_ms, refused}
+end
+
+-- [id, envelope, 'RUN ATTEMPTS CRASHES ALONE', meta] of one claimed job.
+local function describe(id, envelope, run, attempts, crashes, alone, meta)
+  return {id, envelope, run .. ' ' .. (attempts or '0') .. ' ' .. (crashes or '0') .. ' ' .. (alone and '1' or '0'), meta or ''}
+end
+
+local held = safely('LLEN', claimed)
+if held ~= expected then
+  local jobs = {}
+  for _, entry in ipairs(redis.call('LRANGE', claimed, 0, -1)) do
+    local id, token = string.match(entry, '^(%S+) (%S+)$')
+    local envelope = id and safely('GET', base .. 'job:' .. id)
+    local state = id and read_state(id) or {}
+    if envelope and state.token == token and string.find(envelope, HEADER) then
+      local job = describe(id, envelope, state.run, state.attempts, state.crashes, state.alone, state.meta)
+      job[5] = token
+      jobs[#jobs + 1] = job
+    else
+      redis.call('LREM', claimed, 1, entry)
+      if not id then set_aside('claimed:' .. worker, 'not-an-entry', entry) end
+    end
+  end
+  index_ended(keep)
+  return {'differs', now_ms, refused, jobs}
+end
+
+local function promote(queue)
+  local key = base .. 'scheduled:' .. queue
+  local due = safely('ZRANGEBYSCORE', key, '-inf', text(now_ms), 'LIMIT', 0, 1000)
+  if #due == 0 then return end
+  local plain = {}
+  for _, id in ipairs(due) do
+    local envelope = safely('GET', base .. 'job:' .. id)
+    local priority = envelope and tonumber((select(2, string.match(envelope, HEADER))))
+    if redis.call('EXISTS', base .. 'state:' .. id) == 1 then
+      redis.call('HSET', base .. 'state:' .. id, 'status', 'pending')
+    end
+    if not priority or priority == 0 then
+      plain[#plain + 1] = id
+    else
+      make_ready(queue, id, priority, false)
+    end
+  end
+  if #plain > 0 then safely('RPUSH', base .. 'pending:' .. queue, unpack(plain)) end
+  redis.call('ZREMRANGEBYRANK', key, 0, #due - 1)
+  wake(queue, #due)
+  if #due == 1000 then more = true end
+end
+
+local got = {}
+local entries = {}
+local alone_waiting = 0
+
+local function claim(id, envelope, state, alone)
+  local token = worker .. ':' .. text(call) .. ':' .. text(#got)
+  local run = text(tonumber(state[2] or 0) + 1)
+  entries[#entries + 1] = id .. ' ' .. token
+  redis.call('HSET', base .. 'state:' .. id, 'status', 'running', 'token', token, 'worker', worker, 'run', run, 'claimed_ms', text(now_ms))
+  got[#got + 1] = describe(id, envelope, run, state[3], state[4], alone, state[5])
+end
+
+-- Take those of `ids` that may run. All else in the list is a tombstone (cancelled,
+-- deleted, taken over), too old, or nothing we know.
+local function examine(queue, ids, alone)
+  local keys = {}
+  for index, id in ipairs(ids) do keys[index] = base .. 'job:' .. id end
+  local envelopes = redis.call('MGET', unpack(keys))
+  local dropped = 0
+  for index, id in ipairs(ids) do
+    local envelope = envelopes[index]
+    local state = safely('HMGET', base .. 'state:' .. id, 'status', 'run', 'attempts', 'crashes', 'meta')
+    if not envelope then
+      dropped = dropped + 1
+      if not looks_like_id(id) then set_aside('pending:' .. queue, 'not-an-id', id) end
+      local kind = redis.call('TYPE', keys[index]).ok
+      if kind ~= 'none' then
+        safely('GET', keys[index])
+      end
+    elseif state[1] and state[1] ~= 'pending' then
+      dropped = dropped + 1
+    else
+      local _, _, _, _, expires = string.match(envelope, HEADER)
+      if not expires then
+        dropped = dropped + 1
+        set_aside('job:' .. id, 'not-an-envelope', envelope)
+        forget_job(id)
+      elseif not state[1] and string.find(envelope, '\n', string.find(envelope, '\n', 1, true) + 1, true) then
+        dropped = dropped + 1      -- ended already: a cancelled one's tombstone
+      elseif expires ~= '0' and tonumber(expires) <= now_ms then
+        end_unfinished(id, envelope, 'expired', read_state(id), 'expired before it could start')
+        count('q:' .. queue .. ':expired', 1)
+      else
+        claim(id, envelope, state, alone)
+      end
+    end
+  end
+  if dropped > 0 and redis.call('HEXISTS', base .. 'tombstones', queue) == 1 then
+    if redis.call('HINCRBY', base .. 'tombstones', queue, -dropped) <= 0 then
+      redis.call('HDEL', base .. 'tombstones', queue)
+    end
+  end
+  -- The destination first, then the source: an abort in between repeats at worst.
+  if #entries > 0 then
+    redis.call('RPUSH', claimed, unpack(entries))
+    entries = {}
+  end
+end
+
+local examined = 0
+
+local function claim_list(queue)
+  local key = base .. 'pending:' .. queue
+  while #got < want do
+    if examined >= 1000 then more = true; return end
+    local ids = safely('LRANGE', key, 0, math.min(want - #got, 100) - 1)
+    if #ids == 0 then return end
+    examined = examined + #ids
+    examine(queue, ids, false)
+    redis.call('LTRIM', key, #ids, -1)
+  end
+end
+
+-- Priorities above 0 have scores below 0 and come before the list; the others after it.
+local function claim_priority(queue, from, to)
+  local key = base .. 'priority:' .. queue
+  while #got < want do
+    if examined >= 1000 then more = true; return end
+    local ids = safely('ZRANGEBYSCORE', key, from, to, 'LIMIT', 0, math.min(want - #got, 100))
+    if #ids == 0 then return end
+    examined = examined + #ids
+    examine(queue, ids, false)
+    redis.call('ZREM', key, unpack(ids))
+  end
+end
+
+-- A job that may crash once more runs alone, in a process that ran nothing before.
+local function claim_alone(queue)
+  local key = base .. 'alone:' .. queue
+  local id = safely('LINDEX', key, 0)
+  if not id then return false end
+  if not fresh or held > 0 or #got > 0 then
+    alone_waiting = 1
+    return false
+  end
+  examine(queue, {id}, true)
+  redis.call('LREM', key, 1, id)
+  return #got > 0
+end
+
+local function paused_queues()
+  local key = base .. 'paused'
+  if safely('EXISTS', key) == 0 then return {}, nil end
+  local paused, earliest = {}, nil
+  for index, value in ipairs(safely('HMGET', key, unpack(queues))) do
+    local until_ms = value and tonumber(string.match(value, '^(%d+) '))
+    if until_ms and until_ms > 0 and until_ms <= now_ms then
+      redis.call('HDEL', key, queues[index])
+    elseif value then
+      paused[queues[index]] = true
+      if until_ms and until_ms > 0 then earliest = math.min(earliest or until_ms, until_ms) end
+    end
+  end
+  return paused, earliest
+end
+
+local function has_work(queue)
+  return safely('LLEN', base .. 'pending:' .. queue) > 0 or safely('ZCARD', base .. 'priority:' .. queue) > 0
+end
+
+local paused, due_ms = {}, nil
+if want > 0 then
+  paused, due_ms = paused_queues()
+  local full = false
+  for _, queue in ipairs(queues) do
+    promote(queue)
+    if not paused[queue] then
+      if not full and claim_alone(queue) then want = #got end
+      full = #got >= want
+      if not full then
+        local prioritized = safely('ZCARD', base .. 'priority:' .. queue) > 0
+        if prioritized then claim_priority(queue, '-inf', '(0') end
+        claim_list(queue)
+        if prioritized then claim_priority(queue, '(0', '+inf') end
+        full = #got >= want or more
+      end
+      -- The baton: whoever comes next to ready work must be woken, or a bulk of
+      -- jobs wakes a few workers only.
+      if full and has_work(queue) then wake(queue, 1 - safely('LLEN', base .. 'wake:' .. queue)) end
+    end
+  end
+end
+
+local due_in_ms = -1
+if #got == 0 then
+  local function earliest(key)
+    local first = safely('ZRANGE', key, 0, 0, 'WITHSCORES')
+    if first[2] then due_ms = math.min(due_ms or tonumber(first[2]), tonumber(first[2])) end
+  end
+  for _, queue in ipairs(queues) do earliest(base .. 'scheduled:' .. queue) end
+  earliest(base .. 'workers')
+  if due_ms then due_in_ms = math.max(0, due_ms - now_ms) end
+end
+index_ended(keep)
+return {'ok', now_ms, more and 1 or 0, due_in_ms, alone_waiting, refused, got}

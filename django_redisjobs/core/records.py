@@ -1,0 +1,291 @@
+"""What is stored of a job, and how it may change.
+
+A job's record is text: a fixed header line, the body (JSON), and once the job
+has ended a line about its end and a JSON document. Scripts read the header
+without decoding anything; ``docs/explanation/job-states.md`` draws the states.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from .exceptions import PayloadMalformed
+
+ON_SUCCESS: Final = 1
+ON_FAILURE: Final = 2
+
+
+class JobStatus(StrEnum):
+    """Where a job is in its life."""
+
+    SCHEDULED = "scheduled"
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    PARKED = "parked"
+
+
+ENDED: Final = frozenset(
+    {
+        JobStatus.SUCCEEDED,
+        JobStatus.FAILED,
+        JobStatus.CANCELLED,
+        JobStatus.EXPIRED,
+    }
+)
+
+_S = JobStatus
+
+TRANSITIONS: Final[Mapping[str, Mapping[JobStatus | None, frozenset[JobStatus]]]] = {
+    "enqueue": {None: frozenset({_S.PENDING, _S.SCHEDULED})},
+    "promote": {_S.SCHEDULED: frozenset({_S.PENDING})},
+    "claim": {_S.PENDING: frozenset({_S.RUNNING, _S.EXPIRED})},
+    "settle": {
+        _S.RUNNING: frozenset(
+            {
+                _S.SUCCEEDED,
+                _S.FAILED,
+                _S.CANCELLED,
+                _S.SCHEDULED,
+                _S.PENDING,
+                _S.PARKED,
+            }
+        )
+    },
+    "rescue": {_S.RUNNING: frozenset({_S.PENDING, _S.FAILED, _S.CANCELLED})},
+    "cancel": {
+        _S.SCHEDULED: frozenset({_S.CANCELLED}),
+        _S.PENDING: frozenset({_S.CANCELLED}),
+        _S.PARKED: frozenset({_S.CANCELLED}),
+        _S.RUNNING: frozenset({_S.RUNNING}),
+    },
+    "retry": {
+        status: frozenset({_S.PENDING})
+        for status in (*sorted(ENDED), JobStatus.PARKED)
+    },
+    "unpark": {_S.PARKED: frozenset({_S.PENDING})},
+}
+"""Each operation, from which status, to which. All else changes nothing.
+
+``delete`` removes a job in any status but ``running``; ``cancel`` of a running
+job asks its worker, who settles it.
+"""
+
+
+def new_id() -> str:
+    """A new job id: 28 hexadecimal characters, ordered by time of creation.
+
+    48 bits of milliseconds and 64 random bits: made by the client, so it is known
+    before the job is sent, and sending twice is harmless.
+    """
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(8).hex()}"
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to enqueue. Times are milliseconds.
+
+    ``delay_ms`` counts from the server's now, ``due_ms`` is a time since the
+    epoch; with neither the job is pending at once. ``ttl_ms`` is how long after
+    that it may still start. ``callbacks`` has the bits of ON_SUCCESS, ON_FAILURE.
+    """
+
+    id: str
+    queue: str
+    body: str
+    priority: int = 0
+    delay_ms: int | None = None
+    due_ms: int | None = None
+    ttl_ms: int | None = None
+    callbacks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How long and how many ended jobs of one status are kept in a queue."""
+
+    age_ms: int
+    count: int
+
+
+KeepPolicy = Mapping[JobStatus, Keep]
+
+DEFAULT_KEEP: Final[KeepPolicy] = {
+    JobStatus.SUCCEEDED: Keep(3_600_000, 10_000),
+    JobStatus.FAILED: Keep(7 * 86_400_000, 10_000),
+    JobStatus.CANCELLED: Keep(3_600_000, 1_000),
+    JobStatus.EXPIRED: Keep(3_600_000, 1_000),
+}
+
+
+def keep_text(keep: KeepPolicy) -> str:
+    """The policy as scripts read it; a status that is left out has its default."""
+    parts = []
+    for status, default in DEFAULT_KEEP.items():
+        bound = keep.get(status, default)
+        parts.append(f"{bound.age_ms} {bound.count}")
+    return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One ended attempt.
+
+    ``outcome`` is succeeded, failed, timeout, cancelled or crashed.
+    """
+
+    number: int
+    run: int
+    worker: str
+    started_ms: int
+    finished_ms: int
+    outcome: str
+    exception_class: str = ""
+    message: str = ""
+    traceback: str = ""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> AttemptRecord:
+        """Raises PayloadMalformed when this is no attempt."""
+        try:
+            return cls(**json.loads(text))
+        except (TypeError, ValueError) as error:
+            raise PayloadMalformed(f"Not an attempt: {text!r:.200}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRecord:
+    """Why a queue is paused. ``until_ms`` 0: until it is resumed."""
+
+    reason: str
+    by: str
+    since_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """All that is stored of a job, at one moment. Texts are JSON, not decoded."""
+
+    id: str
+    queue: str
+    priority: int
+    status: JobStatus
+    body: str
+    enqueued_ms: int
+    due_ms: int
+    expires_ms: int
+    started_ms: int
+    finished_ms: int
+    run: int
+    attempts: tuple[AttemptRecord, ...]
+    attempts_made: int
+    crashes: int
+    worker: str
+    result: str | None
+    meta: str | None
+    progress: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """A registered worker. ``held`` are the ids of the jobs it has claimed."""
+
+    id: str
+    lease_ends_ms: int
+    info: Mapping[str, str]
+    held: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """How many jobs of a queue are in each status."""
+
+    queue: str
+    pending: int = 0
+    scheduled: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    parked: int = 0
+    paused: PauseRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The parts of a stored record, and of its end when there is one."""
+
+    queue: str
+    priority: int
+    enqueued_ms: int
+    due_ms: int
+    expires_ms: int
+    callbacks: int
+    body: str
+    ended: Ended | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a job ended, from the third and fourth line of its record."""
+
+    status: JobStatus
+    run: int
+    attempts: int
+    crashes: int
+    worker: str
+    started_ms: int
+    finished_ms: int
+    result_expires_ms: int
+    document: Mapping[str, Any]
+
+
+def parse_record(raw: bytes) -> Envelope:
+    """Raises PayloadMalformed when this is not a record of this version."""
+    try:
+        text = raw.decode()
+        header, _, rest = text.partition("\n")
+        body, _, end = rest.partition("\n")
+        version, queue, *numbers = header.split(" ")
+        priority, enqueued_ms, due_ms, expires_ms, callbacks = map(int, numbers)
+        if version != "1":
+            raise ValueError(f"version {version}")
+        ended = _parse_ended(end) if end else None
+    except ValueError as error:
+        raise PayloadMalformed(f"Not a job's record: {raw!r:.200}") from error
+    return Envelope(
+        queue, priority, enqueued_ms, due_ms, expires_ms, callbacks, body, ended
+    )
+
+
+def _parse_ended(end: str) -> Ended:
+    line, _, document = end.partition("\n")
+    status, run, attempts, crashes, worker, *times = line.split(" ")
+    started_ms, finished_ms, result_expires_ms = map(int, times)
+    # Values are kept as JSON text: only their owner knows how to decode them.
+    return Ended(
+        JobStatus(status),
+        int(run),
+        int(attempts),
+        int(crashes),
+        worker,
+        started_ms,
+        finished_ms,
+        result_expires_ms,
+        json.loads(document or "{}"),
+    )

@@ -1,0 +1,185 @@
+"""Loads the Lua files, binds their arguments by name, and talks to Redis.
+
+A file of ``lua/`` is one transition. Its header is executable: it declares KEYS,
+ARGV and the words it replies with, and a call that names other arguments is a
+TypeError. Files of ``lua/includes/`` are shared, one level deep.
+
+Everything the core does is a *conversation*: a generator that yields lists of
+commands and is sent the list of their replies. So the same code serves the
+synchronous and the asynchronous client, and no core function holds a connection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Protocol, TypeVar
+
+from redis.exceptions import NoScriptError
+
+from .keys import GroupKeys
+
+T = TypeVar("T")
+Command = tuple[Any, ...]
+Conversation = Generator[list[Command], list[Any], T]
+
+
+class Client(Protocol):
+    """What the core needs of a synchronous redis-py client."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any: ...
+
+    def pipeline(self, transaction: bool = ...) -> Any: ...
+
+
+class AsyncClient(Protocol):
+    """What the core needs of an asynchronous redis-py client."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any: ...
+
+    def pipeline(self, transaction: bool = ...) -> Any: ...
+
+
+_DECLARATION = re.compile(r"^-- (KEYS|ARGV)\[(\d+)(\.\.\.)?\] (\w+) ", re.MULTILINE)
+_INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
+_WORD = re.compile(r'"(\w+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One Lua file: its source with includes, and what its header declares."""
+
+    name: str
+    source: str
+    sha: str
+    arguments: tuple[str, ...]
+    rest: str | None
+    replies: frozenset[str]
+
+    def bind(self, keys: GroupKeys, *rest: Any, **named: Any) -> Command:
+        """The command that runs this script.
+
+        Raises TypeError when the names are not those that the header declares.
+        """
+        if named.keys() != set(self.arguments) or (rest and self.rest is None):
+            declared = [*self.arguments, *([f"*{self.rest}"] if self.rest else [])]
+            raise TypeError(
+                f"{self.name}.lua takes {', '.join(declared)}; "
+                f"got {', '.join(named) or 'no names'} and {len(rest)} more."
+            )
+        values = [named[name] for name in self.arguments]
+        return ("EVALSHA", self.sha, 2, keys.base, keys.schema, *values, *rest)
+
+
+def _load(name: str) -> Script:
+    folder = resources.files(__package__) / "lua"
+    text = (folder / f"{name}.lua").read_text(encoding="utf-8")
+
+    def include(match: re.Match[str]) -> str:
+        part = folder / "includes" / f"{match[1]}.lua"
+        return part.read_text(encoding="utf-8")
+
+    arguments: list[str] = []
+    rest = None
+    for kind, _, dots, argument in _DECLARATION.findall(text):
+        if kind == "ARGV" and dots:
+            rest = argument
+        elif kind == "ARGV":
+            arguments.append(argument)
+    header, _, body = text.partition("\n\n--@include")
+    returns = header.partition("-- RETURNS")[2]
+    # Comments and indentation are for readers of the file, not for the server.
+    source = _INCLUDE.sub(include, text)
+    lines = (line.strip() for line in source.splitlines())
+    source = "\n".join(line for line in lines if line and not line.startswith("--"))
+    return Script(
+        name,
+        source,
+        hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(),
+        tuple(arguments),
+        rest,
+        frozenset(_WORD.findall(returns)),
+    )
+
+
+def _load_all() -> dict[str, Script]:
+    folder = resources.files(__package__) / "lua"
+    names = sorted(
+        entry.name.removesuffix(".lua")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".lua")
+    )
+    return {name: _load(name) for name in names}
+
+
+SCRIPTS = _load_all()
+_SOURCES = {script.sha: script.source for script in SCRIPTS.values()}
+
+
+def _with_source(command: Command) -> Command:
+    # EVAL also caches the script on the very node that lacks it.
+    return ("EVAL", _SOURCES[command[1]], *command[2:])
+
+
+def send(client: Client, commands: Sequence[Command]) -> list[Any]:
+    """One round trip. A script the server does not know did not run: send it whole."""
+    if len(commands) == 1:
+        command = commands[0]
+        try:
+            return [client.execute_command(*command)]
+        except NoScriptError:
+            return [client.execute_command(*_with_source(command))]
+    with client.pipeline(transaction=False) as pipeline:
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: list[Any] = pipeline.execute()
+    return replies
+
+
+def perform(client: Client, conversation: Conversation[T]) -> T:
+    """Hold a conversation with a synchronous client. redis-py's errors pass through."""
+    try:
+        commands = next(conversation)
+        while True:
+            commands = conversation.send(send(client, commands))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+async def asend(client: AsyncClient, commands: Sequence[Command]) -> list[Any]:
+    """``send`` for an asynchronous client."""
+    if len(commands) == 1:
+        command = commands[0]
+        try:
+            return [await client.execute_command(*command)]
+        except NoScriptError:
+            return [await client.execute_command(*_with_source(command))]
+    async with client.pipeline(transaction=False) as pipeline:
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: list[Any] = await pipeline.execute()
+    return replies
+
+
+async def aperform(client: AsyncClient, conversation: Conversation[T]) -> T:
+    """``perform`` for an asynchronous client."""
+    try:
+        commands = next(conversation)
+        while True:
+            commands = conversation.send(await asend(client, commands))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+def word(reply: Any) -> str:
+    """A reply's word as text."""
+    return reply.decode() if isinstance(reply, bytes) else str(reply)
+
+
+def words(replies: Sequence[Any]) -> list[str]:
+    return [word(reply) for reply in replies]
