@@ -1,0 +1,84 @@
+"""Background jobs for Django on Redis or Valkey.
+
+The public names are loaded when they are first asked for, so that importing this
+package needs neither Django nor its settings, and a web process never loads the
+worker.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django_redisjobs import exceptions, signals, testing
+    from django_redisjobs.connections import get_connection
+    from django_redisjobs.core.records import JobStatus
+    from django_redisjobs.decorators import job
+    from django_redisjobs.handles import JobHandle, get_job
+    from django_redisjobs.registry import enqueue, get_queue
+    from django_redisjobs.retries import Retry
+    from django_redisjobs.worker import Worker, current_job
+
+    __version__: str
+
+__all__ = [
+    "JobHandle",
+    "JobStatus",
+    "Retry",
+    "Worker",
+    "__version__",
+    "current_job",
+    "enqueue",
+    "exceptions",
+    "get_connection",
+    "get_job",
+    "get_queue",
+    "job",
+    "signals",
+    "testing",
+]
+
+# Where each name lives; None: it is a module of its own.
+_HOMES = {
+    "JobHandle": "handles",
+    "JobStatus": "core.records",
+    "Retry": "retries",
+    "Worker": "worker",
+    "current_job": "worker",
+    "enqueue": "registry",
+    "exceptions": None,
+    "get_connection": "connections",
+    "get_job": "handles",
+    "get_queue": "registry",
+    "job": "decorators",
+    "signals": None,
+    "testing": None,
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = _version()
+    elif name in _HOMES:
+        home = _HOMES[name]
+        module = import_module(f"{__name__}.{home or name}")
+        value = getattr(module, name) if home else module
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # The next access finds it without coming here.
+    globals()[name] = value
+    return value
+
+
+def _version() -> str:
+    try:
+        return version("django-redisjobs")
+    except PackageNotFoundError:
+        # A checkout on the path that nobody installed.
+        return "0+unknown"
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

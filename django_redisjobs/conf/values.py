@@ -1,0 +1,53 @@
+"""What REDISJOBS says, read and checked: frozen values, no access to Django."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django_redisjobs.core.records import KeepPolicy
+from django_redisjobs.retries import Retry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSettings:
+    """One queue: its own values, or those of the whole where it has none.
+
+    ``timeout`` and ``result_ttl`` are seconds; a timeout of None is none, a
+    result_ttl of 0 stores no result.
+    """
+
+    name: str
+    group: str
+    timeout: float | None
+    retry: Retry
+    result_ttl: float
+    outbox: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole of REDISJOBS. ``url`` is also set when ``cache`` named it.
+
+    ``on_commit`` is whether ``delay`` waits for the commit, or the alias of the
+    database whose commit it waits for. ``max_payload`` is in bytes.
+    """
+
+    url: str
+    cache: str | None
+    options: Mapping[str, Any]
+    prefix: str
+    queues: Mapping[str, QueueSettings]
+    on_commit: bool | str
+    keep: KeepPolicy
+    lease_ms: int
+    max_crashes: int
+    max_payload: int
+    eager: bool
+    autodiscover: tuple[str, ...]
+    admin: bool
+    outbox: bool
+    durable: bool
+    redact: tuple[str, ...]
+    signing_keys: tuple[str, ...]

@@ -1,0 +1,68 @@
+"""One real server a run, a prefix of its own for each test."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from django.test import override_settings
+
+from tests.servers import Server
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A server for the whole run. Who breaks it starts one of their own."""
+    started = Server()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url(server: Server) -> str:
+    return server.url
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[redis.Redis]:
+    """A plain redis-py client; replies are bytes."""
+    with server.client() as opened:
+        yield opened
+
+
+@pytest.fixture
+def prefix(client: redis.Redis) -> Iterator[str]:
+    """A prefix that no other test uses. What is left under it is deleted."""
+    name = f"t{secrets.token_hex(5)}"
+    yield name
+    for keys in _batches(client.scan_iter(match=f"{name}:*", count=1000)):
+        client.delete(*keys)
+
+
+def _batches(keys: Iterator[Any], size: int = 500) -> Iterator[list[Any]]:
+    batch = []
+    for key in keys:
+        batch.append(key)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+@pytest.fixture
+def redisjobs(redis_url: str, prefix: str) -> Iterator[dict[str, Any]]:
+    """REDISJOBS of this test: the server of the run, the prefix of the test.
+
+    For other values use ``override_settings(REDISJOBS={**redisjobs, …})``.
+    """
+    settings = {
+        "URL": redis_url,
+        "PREFIX": prefix,
+        "QUEUES": ["high", "default", "low"],
+    }
+    with override_settings(REDISJOBS=settings):
+        yield settings
