@@ -39,6 +39,8 @@ _CARRIED = (
     "datetime, date, time, timedelta, Decimal, UUID, Enum members"
 )
 _STR = frozenset({str})
+# What reading a well-formed tag with nonsense in it may raise.
+_UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 _to_json = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
 ).encode
@@ -113,26 +115,29 @@ class Codec:
         return self.restore(_parse(text)) if '"$"' in text else _parse(text)
 
     def encode_call(
-        self, args: Sequence[object], kwargs: Mapping[str, object], names: Sequence[str]
+        self,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        names: Sequence[str],
+        *,
+        careful: bool,
     ) -> tuple[list[object], dict[str, object]]:
         """Arguments as plain JSON values. Raises Refused, which knows the place."""
-        labels = [f"argument {name!r}" for name in names]
-        labels += [f"argument {place + 1}" for place in range(len(names), len(args))]
-        tagged_args = [
-            self._labelled(label, value)
-            for label, value in zip(labels, args, strict=False)
-        ]
+        tagged_args: list[object] = []
+        for place, value in enumerate(args):
+            label = repr(names[place]) if place < len(names) else str(place + 1)
+            tagged_args.append(self._argument(label, value, careful=careful))
         tagged_kwargs = {
-            name: self._labelled(f"argument {name!r}", value)
+            name: self._argument(repr(name), value, careful=careful)
             for name, value in kwargs.items()
         }
         return tagged_args, tagged_kwargs
 
-    def _labelled(self, label: str, value: object) -> object:
+    def _argument(self, label: str, value: object, *, careful: bool) -> object:
         try:
-            return self._tagged(value, 0, careful=True)
+            return self._tagged(value, 0, careful=careful)
         except Refused as refusal:
-            refusal.path.append(label)
+            refusal.path.append(f"argument {label}")
             raise
 
     def _tagged(self, value: Any, depth: int, *, careful: bool) -> object:
@@ -227,7 +232,7 @@ class Codec:
             return decoder(inner)
         except RedisJobsError:
             raise
-        except (ValueError, TypeError, KeyError, ArithmeticError, LookupError) as error:
+        except _UNREADABLE as error:
             raise PayloadMalformed(
                 f"A stored {tag} cannot be read: {type(error).__name__}: {error}"
             ) from error
@@ -277,17 +282,15 @@ def encode_body(
         except ValueError:
             pass  # NaN, a huge int or broken text: these travel tagged
     try:
-        tagged = codec.encode_call(args, kwargs, names[: len(args)])
-        return _checked_json(_parts(function, *tagged, options))
-    except Refused as refusal:
-        raise PayloadNotSerializable(
-            f"{function} was not enqueued: {refusal.describe()}"
-        ) from None
-    except ValueError as error:
-        raise PayloadNotSerializable(
-            f"{function} was not enqueued: a keyword or an option is not valid "
-            f"text: {error}"
-        ) from None
+        try:
+            call = codec.encode_call(args, kwargs, names, careful=False)
+            return _checked_json(_parts(function, *call, options))
+        except ValueError:
+            call = codec.encode_call(args, kwargs, names, careful=True)
+            return _checked_json(_parts(function, *call, options))
+    except (Refused, ValueError) as error:
+        reason = error.describe() if isinstance(error, Refused) else f"{error}"
+        raise PayloadNotSerializable(f"{function} was not enqueued: {reason}") from None
 
 
 def parse_body(text: str) -> Body:

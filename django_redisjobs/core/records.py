@@ -69,8 +69,7 @@ TRANSITIONS: Final[Mapping[str, Mapping[JobStatus | None, frozenset[JobStatus]]]
         _S.RUNNING: frozenset({_S.RUNNING}),
     },
     "retry": {
-        status: frozenset({_S.PENDING})
-        for status in (*sorted(ENDED), JobStatus.PARKED)
+        status: frozenset({_S.PENDING}) for status in (*sorted(ENDED), JobStatus.PARKED)
     },
     "unpark": {_S.PARKED: frozenset({_S.PENDING})},
 }

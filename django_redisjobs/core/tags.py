@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
@@ -94,8 +94,10 @@ def _base64(value: bytes) -> str:
 
 
 def _zoned(value: datetime | time) -> object:
-    """ISO text, with the zone's name where there is one: an offset alone would
-    change what arithmetic across a clock change gives."""
+    """ISO text, and the zone's name where there is one.
+
+    An offset alone would change what arithmetic across a clock change gives.
+    """
     zone = value.tzinfo
     if isinstance(zone, ZoneInfo) and zone.key:
         return [value.isoformat(), zone.key]
@@ -140,13 +142,13 @@ def _encode_enum(member: Enum) -> list[object]:
 def _decode_enum(stored: Any) -> Enum:
     path, member = stored
     kind = _loaded_class(path)
-    if not (isinstance(kind, type) and issubclass(kind, Enum)):
-        raise LookupError(
-            f"{path} is no Enum in a module that is loaded; import it in the module "
-            "of the job function"
-        )
-    found: Enum = kind(member) if issubclass(kind, Flag) else kind[member]
-    return found
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        found: Enum = kind(member) if issubclass(kind, Flag) else kind[member]
+        return found
+    raise LookupError(
+        f"{path} is no Enum in a module that is loaded; import it in the module "
+        "of the job function"
+    )
 
 
 def _loaded_class(path: str) -> object:
@@ -155,10 +157,6 @@ def _loaded_class(path: str) -> object:
     for name in qualname.split("."):
         found = getattr(found, name, None)
     return found
-
-
-def _decode_dict(pairs: Sequence[Any]) -> dict[Any, Any]:
-    return {key: value for key, value in pairs}
 
 
 LEAVES: dict[type, Callable[[Any], object]] = {
@@ -178,7 +176,7 @@ DECODERS: dict[str, Callable[[Any], Any]] = {
     "tuple": tuple,
     "set": set,
     "frozenset": frozenset,
-    "dict": _decode_dict,
+    "dict": dict,
     "datetime": _decode_datetime,
     "date": date.fromisoformat,
     "time": _decode_time,

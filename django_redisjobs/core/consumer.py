@@ -1,0 +1,401 @@
+"""What a worker does with the reliable list: settle, claim, keep count.
+
+A ``Consumer`` is one worker id's view of what it holds. It numbers its calls,
+tells Redis with each how many entries it believes to hold, and where the two
+differ (a lost reply, a failover that rolled back) it makes them agree again.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from .exceptions import LeaseLost
+from .keys import GroupKeys
+from .records import JobStatus, Keep, KeepPolicy, keep_text
+from .scripts import SCRIPTS, Client, Command, Conversation, perform, word
+
+Kind = Literal[
+    "succeeded", "retry", "failed", "cancelled", "released", "parked", "note"
+]
+
+_STEP = SCRIPTS["step"]
+_REGISTER = SCRIPTS["register"]
+_HAND_BACK = SCRIPTS["hand_back"]
+
+REMEMBERED: Final = 2_000
+"""Settlements kept to settle again what a failover brought back."""
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A job that this worker holds. ``run`` rises with every claim of the job:
+    the fence for writes outside Redis. ``attempts`` are those that ended before.
+    ``alone``: it must run in a process that ran nothing before, beside nothing.
+    """
+
+    id: str
+    token: str
+    queue: str
+    priority: int
+    body: str
+    enqueued_ms: int
+    due_ms: int
+    run: int
+    attempts: int
+    crashes: int
+    alone: bool
+    meta: str | None
+    claimed_ms: int
+
+    @property
+    def entry(self) -> str:
+        return f"{self.id} {self.token}"
+
+
+@dataclass(slots=True)
+class Settlement:
+    """How an attempt ended. Texts are JSON; times are the server's milliseconds.
+
+    ``released``: back to the head of its queue, nothing counted; with
+    ``started_ms`` 0 it never started and its run number is given back too.
+    ``note``: the job goes on running; ``meta`` and ``progress`` are stored.
+    ``parked``: no worker of this build can run it; ``error`` says why.
+    ``result_ttl_ms`` 0 stores no result; the result never outlives the record.
+    """
+
+    kind: Kind
+    job: Claimed
+    function: str = ""
+    started_ms: int = 0
+    finished_ms: int = 0
+    delay_ms: int = 0
+    result: str | None = None
+    result_ttl_ms: int = 0
+    meta: str | None = None
+    progress: str | None = None
+    error: str | None = None
+    attempt: str = ""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What a step gave.
+
+    ``refused``: tokens whose settlement came too late and changed nothing.
+    ``dropped``: tokens that Redis does not count as held any more: what is not
+    started of them must never start. ``due_in_ms``: until the next scheduled job
+    or lease, where nothing was claimed. ``more``: call again, do not wait.
+    """
+
+    jobs: list[Claimed]
+    more: bool
+    due_in_ms: int | None
+    alone_waiting: bool
+    refused: tuple[str, ...]
+    dropped: frozenset[str]
+    server_ms: int
+
+
+class Consumer:
+    """One worker id. Thread-safe: all its calls go through one lock, in order.
+
+    redis-py's errors pass through; then it is unknown whether the step ran, and
+    the caller calls again with the same settlements.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        keys: GroupKeys,
+        worker: str,
+        queues: Sequence[str],
+        *,
+        lease_ms: int,
+        keep: KeepPolicy,
+        max_crashes: int,
+    ) -> None:
+        self.worker = worker
+        self.queues = tuple(queues)
+        self._client = client
+        self._keys = keys
+        self._lease_ms = lease_ms
+        self._keep = keep
+        self._keep_text = keep_text(keep)
+        self._max_crashes = max_crashes
+        self._call = 0
+        self._held: dict[str, Claimed] = {}
+        self._settled: OrderedDict[str, Command] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def held(self) -> int:
+        """How many entries this worker believes to hold."""
+        return len(self._held)
+
+    @property
+    def wake_keys(self) -> list[str]:
+        """The lists to block on, in order of preference."""
+        return [self._keys.wake(queue) for queue in self.queues]
+
+    def register(self, info: Mapping[str, str]) -> int:
+        """Begin this worker's first lease; gives the server's time.
+
+        Raises RuntimeError when the id was used before.
+        """
+        fields = [part for pair in info.items() for part in pair]
+        command = _REGISTER.bind(
+            self._keys, *fields, worker=self.worker, lease_ms=self._lease_ms
+        )
+        with self._lock:
+            reply = perform(self._client, _one(command))
+        if word(reply[0]) == "taken":
+            raise RuntimeError(f"The worker id {self.worker} was used before.")
+        return int(reply[1])
+
+    def exchange(
+        self, settlements: Sequence[Settlement], *, want: int, fresh: bool = False
+    ) -> Exchange:
+        """Settle, maintain, and claim up to ``want`` jobs in one round trip.
+
+        Raises LeaseLost when others may hold this worker's jobs by now:
+        settlements whose entry was still there were applied, all else is void.
+        """
+        with self._lock:
+            return self._exchange(settlements, want, fresh)
+
+    def _exchange(
+        self, settlements: Sequence[Settlement], want: int, fresh: bool
+    ) -> Exchange:
+        fields: list[Any] = []
+        settled: list[str] = []
+        for settlement in settlements:
+            arguments = settlement_fields(settlement, self._keep)
+            fields += arguments
+            if settlement.kind != "note":
+                token = settlement.job.token
+                settled.append(token)
+                self._settled[token] = arguments
+        refused: tuple[str, ...] = ()
+        dropped: frozenset[str] = frozenset()
+        taken_over: list[Claimed] = []
+        while True:
+            reply = self._step(fields, settled, want, fresh)
+            status, server_ms = word(reply[0]), int(reply[1])
+            for token in settled:
+                self._held.pop(token, None)
+            refused += tuple(
+                word(entry).partition(" ")[2]
+                for entry in reply[2 if status != "ok" else 5]
+            )
+            fields, settled = [], []
+            if status == "lost":
+                self._held.clear()
+                raise LeaseLost(f"Worker {self.worker} lost its lease.")
+            if status == "stale":
+                self._call = int(reply[3])
+                continue
+            if status == "ok":
+                break
+            fields, settled, jobs, gone = self._agree(reply[3], server_ms)
+            taken_over += jobs
+            dropped |= gone
+        self._trim_memory()
+        call = self._call
+        jobs = [
+            parse_claimed(raw, f"{self.worker}:{call}:{index}", server_ms)
+            for index, raw in enumerate(reply[6])
+        ]
+        for job in jobs:
+            self._held[job.token] = job
+        due_in_ms = int(reply[3])
+        return Exchange(
+            taken_over + jobs,
+            bool(reply[2]),
+            None if due_in_ms < 0 else due_in_ms,
+            bool(reply[4]),
+            refused,
+            dropped,
+            server_ms,
+        )
+
+    def _step(
+        self, fields: list[Any], settled: list[str], want: int, fresh: bool
+    ) -> list[Any]:
+        self._call += 1
+        leaving = sum(1 for token in settled if token in self._held)
+        command = _STEP.bind(
+            self._keys,
+            *self.queues,
+            *fields,
+            worker=self.worker,
+            call=self._call,
+            lease_ms=self._lease_ms,
+            max_crashes=self._max_crashes,
+            keep=self._keep_text,
+            held=len(self._held) - leaving,
+            want=want,
+            fresh=int(fresh),
+            queues=len(self.queues),
+        )
+        reply: list[Any] = perform(self._client, _one(command))
+        return reply
+
+    def _agree(
+        self, raw_jobs: list[Any], server_ms: int
+    ) -> tuple[list[Any], list[str], list[Claimed], frozenset[str]]:
+        """Make what we believe to hold and what Redis says agree.
+
+        What was settled lately is settled again from memory, unknown entries are
+        taken over, missing ones dropped.
+        """
+        fields: list[Any] = []
+        again: list[str] = []
+        jobs: list[Claimed] = []
+        present = set()
+        for raw in raw_jobs:
+            token = word(raw[4])
+            present.add(token)
+            if token in self._held:
+                continue
+            job = parse_claimed(raw, token, server_ms)
+            self._held[token] = job
+            if token in self._settled:
+                fields += self._settled[token]
+                again.append(token)
+            else:
+                jobs.append(job)
+        gone = frozenset(self._held.keys() - present)
+        for token in gone:
+            del self._held[token]
+        return fields, again, jobs, gone
+
+    def _trim_memory(self) -> None:
+        while len(self._settled) > REMEMBERED:
+            self._settled.popitem(last=False)
+
+
+def settle_for(
+    keys: GroupKeys,
+    worker: str,
+    settlements: Sequence[Settlement],
+    *,
+    keep: KeepPolicy,
+    max_crashes: int,
+) -> Conversation[tuple[str, ...]]:
+    """Settle for a worker that cannot do so itself any more (it was killed).
+
+    Gives the tokens that were refused: they had been settled or rescued already.
+    """
+    fields: list[Any] = []
+    for settlement in settlements:
+        fields += settlement_fields(settlement, keep)
+    command = _STEP.bind(
+        keys,
+        *fields,
+        worker=worker,
+        call=0,
+        lease_ms=0,
+        max_crashes=max_crashes,
+        keep=keep_text(keep),
+        held=0,
+        want=0,
+        fresh=0,
+        queues=0,
+    )
+    (reply,) = yield [command]
+    return tuple(word(entry).partition(" ")[2] for entry in reply[2])
+
+
+def hand_back(keys: GroupKeys, worker: str, tokens: Sequence[str]) -> Conversation[int]:
+    """Return entries that a stuck worker never started to the head of their queues.
+
+    The worker learns of it in its next step (``Exchange.dropped``).
+    """
+    (reply,) = yield [_HAND_BACK.bind(keys, *tokens, worker=worker)]
+    return int(reply[1])
+
+
+def _one(command: Command) -> Conversation[Any]:
+    (reply,) = yield [command]
+    return reply
+
+
+def parse_claimed(raw: Sequence[Any], token: str, server_ms: int) -> Claimed:
+    """One job of a step's reply. The script has checked the header's form."""
+    header, _, body = raw[1].decode("utf-8", "surrogateescape").partition("\n")
+    _, queue, priority, enqueued_ms, due_ms, _, _ = header.split(" ")
+    run, attempts, crashes, alone = raw[2].split(b" ")
+    return Claimed(
+        raw[0].decode(),
+        token,
+        queue,
+        int(priority),
+        body,
+        int(enqueued_ms),
+        int(due_ms),
+        int(run),
+        int(attempts),
+        int(crashes),
+        alone == b"1",
+        raw[3].decode() or None,
+        server_ms,
+    )
+
+
+def settlement_fields(settlement: Settlement, keep: KeepPolicy) -> Command:
+    """The seven fields by which ``step`` knows a settlement."""
+    job = settlement.job
+    kind = settlement.kind
+    entry = f"{job.id} {job.token}"
+    if kind == "released":
+        delay = "" if settlement.started_ms else "unstarted"
+        return (kind, entry, "", delay, "", "", "")
+    if kind == "note":
+        return (
+            kind,
+            entry,
+            "",
+            "",
+            settlement.meta or "",
+            settlement.progress or "",
+            "",
+        )
+    if kind == "parked":
+        return (kind, entry, "", "", "", settlement.error or "", "")
+    delay_ms: int = settlement.delay_ms
+    parts = []
+    apart, result_expires_ms = "", 0
+    if settlement.result is not None and settlement.result_ttl_ms > 0:
+        bound = keep.get(JobStatus.SUCCEEDED, _FOREVER)
+        if settlement.result_ttl_ms < bound.age_ms:
+            apart, delay_ms = settlement.result, settlement.result_ttl_ms
+            result_expires_ms = settlement.finished_ms + delay_ms
+        else:
+            parts.append(f'"result":{settlement.result}')
+    if settlement.meta is not None:
+        parts.append(f'"meta":{settlement.meta}')
+    if settlement.progress is not None:
+        parts.append(f'"progress":{settlement.progress}')
+    if settlement.error is not None:
+        parts.append(f'"error":{json.dumps(settlement.error)}')
+    started_ms, finished_ms = settlement.started_ms, settlement.finished_ms
+    waited_ms = max(0, started_ms - max(job.enqueued_ms, job.due_ms))
+    ran_ms = max(0, finished_ms - started_ms)
+    return (
+        kind,
+        entry,
+        f"{settlement.function} {ran_ms} {waited_ms}",
+        delay_ms,
+        settlement.attempt,
+        f"{job.run} {job.attempts + 1} {job.crashes} {job.token.partition(':')[0]} "
+        f"{started_ms} {finished_ms} {result_expires_ms}\n{{{','.join(parts)}}}",
+        apart,
+    )
+
+
+_FOREVER: Final = Keep(0, 0)

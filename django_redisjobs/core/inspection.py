@@ -1,0 +1,422 @@
+"""What people look at. Workers never use it; nothing here changes a job."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from .exceptions import PayloadMalformed
+from .keys import GroupKeys
+from .records import (
+    ENDED,
+    AttemptRecord,
+    Envelope,
+    JobRecord,
+    JobStatus,
+    PauseRecord,
+    QueueCounts,
+    WorkerRecord,
+    parse_record,
+)
+from .scripts import SCRIPTS, Command, Conversation, word, words
+
+_AWAIT = SCRIPTS["await"]
+LONGEST_BLOCK_S: Final = 5
+"""A lost wake-up costs at most this long."""
+MOST_RUNNING: Final = 10_000
+"""Held entries that are looked at, at most."""
+
+
+def _pairs(reply: Any) -> dict[str, str]:
+    """A hash's reply, in whichever form the client gives it."""
+    if isinstance(reply, dict):
+        items: Iterable[tuple[Any, Any]] = reply.items()
+    else:
+        items = zip(reply[::2], reply[1::2], strict=True)
+    return {
+        word(name): value.decode(errors="replace")
+        if isinstance(value, bytes)
+        else str(value)
+        for name, value in items
+    }
+
+
+def jobs(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[JobRecord]]:
+    """Records of those ids that Redis knows, in order, in two round trips."""
+    if not ids:
+        return []
+    commands: list[Command] = [("TIME",)]
+    for job_id in ids:
+        commands += (
+            ("GET", keys.job(job_id)),
+            ("HGETALL", keys.state(job_id)),
+            ("GET", keys.result(job_id)),
+            ("LRANGE", keys.attempts(job_id), 0, -1),
+        )
+    clock, *replies = yield commands
+    now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
+    parsed: list[tuple[str, Envelope, list[Any]]] = []
+    for index, job_id in enumerate(ids):
+        raw, *rest = replies[index * 4 : index * 4 + 4]
+        try:
+            parsed.append((job_id, parse_record(raw or b""), rest))
+        except PayloadMalformed:
+            continue
+    unclaimed = [
+        (job_id, envelope)
+        for job_id, envelope, (state, _, _) in parsed
+        if not envelope.ended and not state
+    ]
+    scheduled = set()
+    if unclaimed:
+        scores = yield [
+            ("ZSCORE", keys.scheduled(envelope.queue), job_id)
+            for job_id, envelope in unclaimed
+        ]
+        scheduled = {
+            job_id
+            for (job_id, _), score in zip(unclaimed, scores, strict=True)
+            if score is not None
+        }
+    return [
+        _record(job_id, envelope, rest, job_id in scheduled, now_ms)
+        for job_id, envelope, rest in parsed
+    ]
+
+
+def job(keys: GroupKeys, job_id: str) -> Conversation[JobRecord | None]:
+    """One job with its attempts; None when Redis does not know it."""
+    found = yield from jobs(keys, [job_id])
+    return found[0] if found else None
+
+
+def _attempts(raw: Sequence[Any]) -> tuple[AttemptRecord, ...]:
+    attempts = []
+    for entry in raw:
+        try:
+            attempts.append(AttemptRecord.from_json(entry))
+        except PayloadMalformed:
+            continue
+    return tuple(attempts)
+
+
+def _record(
+    job_id: str, envelope: Envelope, rest: list[Any], scheduled: bool, now_ms: int
+) -> JobRecord:
+    raw_state, raw_result, raw_attempts = rest
+    state = _pairs(raw_state)
+    attempts = _attempts(raw_attempts)
+    common: dict[str, Any] = {
+        "id": job_id,
+        "queue": envelope.queue,
+        "priority": envelope.priority,
+        "body": envelope.body,
+        "enqueued_ms": envelope.enqueued_ms,
+        "due_ms": envelope.due_ms,
+        "expires_ms": envelope.expires_ms,
+    }
+    ended = envelope.ended
+    if ended is None:
+        default = JobStatus.SCHEDULED if scheduled else JobStatus.PENDING
+        return JobRecord(
+            **common,
+            status=JobStatus(state.get("status", default)),
+            started_ms=int(state.get("claimed_ms", 0)),
+            finished_ms=0,
+            run=int(state.get("run", 0)),
+            attempts=attempts,
+            attempts_made=int(state.get("attempts", 0)),
+            crashes=int(state.get("crashes", 0)),
+            worker=state.get("worker", "").partition(":")[0],
+            result=None,
+            meta=state.get("meta"),
+            progress=state.get("progress"),
+            error=state.get("error"),
+        )
+
+    def part(name: str) -> str | None:
+        value = ended.document.get(name, _ABSENT)
+        return None if value is _ABSENT else json.dumps(value, separators=(",", ":"))
+
+    result = part("result")
+    if raw_result is not None and ended.result_expires_ms > now_ms:
+        result = raw_result.decode()
+    if ended.status is JobStatus.SUCCEEDED:
+        attempts += (
+            AttemptRecord(
+                number=ended.attempts,
+                run=ended.run,
+                worker=ended.worker,
+                started_ms=ended.started_ms,
+                finished_ms=ended.finished_ms,
+                outcome="succeeded",
+            ),
+        )
+    return JobRecord(
+        **common,
+        status=ended.status,
+        started_ms=ended.started_ms,
+        finished_ms=ended.finished_ms,
+        run=ended.run,
+        attempts=attempts,
+        attempts_made=ended.attempts,
+        crashes=ended.crashes,
+        worker=ended.worker,
+        result=result,
+        meta=part("meta"),
+        progress=part("progress"),
+        error=ended.document.get("error"),
+    )
+
+
+_ABSENT: Final = object()
+
+
+def status(keys: GroupKeys, job_id: str) -> Conversation[JobStatus | None]:
+    """A job's status; None when Redis does not know it. One round trip."""
+    (reply,) = yield [_AWAIT.bind(keys, id=job_id, wait_ms=0)]
+    return None if word(reply[0]) == "missing" else JobStatus(word(reply[1]))
+
+
+def await_end(
+    keys: GroupKeys, job_id: str, wait_ms: int
+) -> Conversation[tuple[JobStatus | None, bool]]:
+    """Wait once for a job's end, at most ``wait_ms`` or about five seconds.
+
+    Gives the status (None: unknown to Redis) and whether it has ended. Blocks on
+    Redis, so it wants a client whose socket timeout is longer; the caller repeats it
+    until its own limit. Redis 5 blocks for whole seconds, of which 0 means for ever.
+    """
+    (reply,) = yield [_AWAIT.bind(keys, id=job_id, wait_ms=max(0, wait_ms))]
+    if word(reply[0]) != "waiting" or wait_ms <= 0:
+        return _awaited(reply)
+    seconds = max(1, min(LONGEST_BLOCK_S, -(-wait_ms // 1000)))
+    yield [("BLPOP", keys.done(job_id), seconds)]
+    (reply,) = yield [_AWAIT.bind(keys, id=job_id, wait_ms=0)]
+    return _awaited(reply)
+
+
+def _awaited(reply: Any) -> tuple[JobStatus | None, bool]:
+    kind = word(reply[0])
+    if kind == "missing":
+        return None, False
+    return JobStatus(word(reply[1])), kind == "ended"
+
+
+def workers(keys: GroupKeys) -> Conversation[list[WorkerRecord]]:
+    """All registered workers with what they hold, in two round trips."""
+    (raw,) = yield [("ZRANGE", keys.workers, 0, -1)]
+    ids = words(raw)
+    if not ids:
+        return []
+    commands: list[Command] = []
+    for worker in ids:
+        commands += (
+            ("ZSCORE", keys.workers, worker),
+            ("HGETALL", keys.worker(worker)),
+            ("LRANGE", keys.claimed(worker), 0, MOST_RUNNING - 1),
+        )
+    replies = yield commands
+    found = []
+    for index, worker in enumerate(ids):
+        score, info, held = replies[index * 3 : index * 3 + 3]
+        if score is None:
+            continue
+        entries = tuple(word(entry).partition(" ")[0] for entry in held)
+        found.append(WorkerRecord(worker, int(float(score)), _pairs(info), entries))
+    return found
+
+
+def queues(keys: GroupKeys) -> Conversation[list[str]]:
+    """Names of the queues that ever held a job, sorted."""
+    (raw,) = yield [("SMEMBERS", keys.queues)]
+    return sorted(words(list(raw)))
+
+
+def running(keys: GroupKeys) -> Conversation[list[tuple[str, str]]]:
+    """(id, queue) of what workers hold, at most ``MOST_RUNNING``."""
+    found = yield from workers(keys)
+    ids = [job_id for worker in found for job_id in worker.held][:MOST_RUNNING]
+    if not ids:
+        return []
+    (raw,) = yield [("MGET", *(keys.job(job_id) for job_id in ids))]
+    pairs = []
+    for job_id, envelope in zip(ids, raw, strict=True):
+        if envelope is not None:
+            pairs.append((job_id, envelope.split(b" ", 2)[1].decode()))
+    return pairs
+
+
+def counts(keys: GroupKeys, names: Sequence[str]) -> Conversation[list[QueueCounts]]:
+    """How many jobs are in each status, for each queue, in three round trips."""
+    if not names:
+        return []
+    held = Counter(queue for _, queue in (yield from running(keys)))
+    commands: list[Command] = [
+        ("HMGET", keys.paused, *names),
+        ("HMGET", keys.tombstones, *names),
+    ]
+    for queue in names:
+        commands += (
+            ("LLEN", keys.pending(queue)),
+            ("LLEN", keys.alone(queue)),
+            ("ZCARD", keys.priority(queue)),
+            ("ZCARD", keys.scheduled(queue)),
+            *(
+                ("ZCARD", keys.ended(status, queue))
+                for status in (*_INDEXED, JobStatus.PARKED)
+            ),
+        )
+    paused, tombstones, *sizes = yield commands
+    width = 4 + len(_INDEXED) + 1
+    found = []
+    for index, queue in enumerate(names):
+        listed, alone, prioritized, *others = sizes[index * width : (index + 1) * width]
+        waiting = listed + alone + prioritized - int(tombstones[index] or 0)
+        found.append(
+            QueueCounts(
+                queue,
+                max(0, waiting),
+                others[0],
+                held[queue],
+                *others[1:],
+                paused=_pause(paused[index]),
+            )
+        )
+    return found
+
+
+_INDEXED: Final = (
+    JobStatus.SUCCEEDED,
+    JobStatus.FAILED,
+    JobStatus.CANCELLED,
+    JobStatus.EXPIRED,
+)
+
+
+def _pause(raw: bytes | None) -> PauseRecord | None:
+    if raw is None:
+        return None
+    until_ms, since_ms, document = raw.decode(errors="replace").split(" ", 2)
+    fields = json.loads(document)
+    return PauseRecord(fields["reason"], fields["by"], int(since_ms), int(until_ms))
+
+
+def page(
+    keys: GroupKeys, queue: str, status: JobStatus, offset: int, limit: int
+) -> Conversation[tuple[int, list[JobRecord]]]:
+    """Jobs of one status: how many there are, and one page of records.
+
+    Ended ones newest first; pending ones in the order in which they will be
+    claimed; scheduled ones by due time.
+    """
+    last = offset + limit - 1
+    if status is JobStatus.RUNNING:
+        pairs = yield from running(keys)
+        ids = [job_id for job_id, name in pairs if name == queue]
+        found = yield from jobs(keys, ids[offset : last + 1])
+        return len(ids), found
+    if status is JobStatus.PENDING:
+        total, ids = yield from _pending(keys, queue, offset, limit)
+    else:
+        if status is JobStatus.SCHEDULED:
+            command, key = "ZRANGE", keys.scheduled(queue)
+        else:
+            command, key = "ZREVRANGE", keys.ended(status, queue)
+        total, raw = yield [("ZCARD", key), (command, key, offset, last)]
+        ids = words(raw)
+    found = yield from jobs(keys, ids)
+    return total, [record for record in found if record.status is status]
+
+
+def _pending(
+    keys: GroupKeys, queue: str, offset: int, limit: int
+) -> Conversation[tuple[int, list[str]]]:
+    key = keys.priority(queue)
+    alone, before, listed, behind = yield [
+        ("LLEN", keys.alone(queue)),
+        ("ZCOUNT", key, "-inf", "(0"),
+        ("LLEN", keys.pending(queue)),
+        ("ZCOUNT", key, "(0", "+inf"),
+    ]
+    # Four places one behind the other, in the order of claims.
+    parts = (
+        (alone, "LRANGE", keys.alone(queue), 0),
+        (before, "ZRANGE", key, 0),
+        (listed, "LRANGE", keys.pending(queue), 0),
+        (behind, "ZRANGE", key, before),
+    )
+    commands: list[Command] = []
+    start, left = offset, limit
+    for size, command, name, shift in parts:
+        if start < size and left > 0:
+            take = min(left, size - start)
+            commands.append((command, name, shift + start, shift + start + take - 1))
+            left -= take
+        start = max(0, start - size)
+    ids: list[str] = []
+    if commands:
+        for raw in (yield commands):
+            ids += [entry.decode(errors="replace") for entry in raw]
+    return alone + before + listed + behind, ids
+
+
+def latency(keys: GroupKeys, queue: str) -> Conversation[float]:
+    """Seconds that the job at the head of a queue waits already; 0 when none does."""
+    key = keys.priority(queue)
+    clock, *heads = yield [
+        ("TIME",),
+        ("LRANGE", keys.alone(queue), 0, 0),
+        ("LRANGE", keys.pending(queue), 0, 20),
+        ("ZRANGE", key, 0, 0),
+        ("ZRANGE", key, -1, -1),
+    ]
+    ids = [entry.decode(errors="replace") for raw in heads for entry in raw]
+    found = yield from jobs(keys, ids)
+    now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
+    since = [
+        max(record.enqueued_ms, record.due_ms)
+        for record in found
+        if record.status is JobStatus.PENDING
+    ]
+    return max(0.0, (now_ms - min(since)) / 1000) if since else 0.0
+
+
+def statistics(
+    keys: GroupKeys, minutes: int
+) -> Conversation[list[tuple[int, dict[str, int]]]]:
+    """Counters of the last minutes, oldest first: (start in ms, field -> value).
+
+    Fields are ``q:QUEUE:WORD`` and ``f:FUNCTION:WORD`` with the words succeeded,
+    failed, retried, cancelled, crashed, expired, run_ms and wait_ms.
+    """
+    (clock,) = yield [("TIME",)]
+    now = int(clock[0]) // 60
+    numbers = range(now - minutes + 1, now + 1)
+    replies = yield [
+        ("HGETALL", keys.statistics("minute", number)) for number in numbers
+    ]
+    return [
+        (
+            number * 60_000,
+            {field: int(value) for field, value in _pairs(reply).items()},
+        )
+        for number, reply in zip(numbers, replies, strict=True)
+    ]
+
+
+def aside(keys: GroupKeys, limit: int = 100) -> Conversation[list[tuple[str, bytes]]]:
+    """Entries that could not be understood: (time, place and reason; raw), newest last."""
+    (raw,) = yield [("LRANGE", keys.aside, -limit, -1)]
+    found = []
+    for entry in raw:
+        reason, _, content = entry.partition(b"\n")
+        found.append((reason.decode(errors="replace"), content))
+    return found
+
+
+def is_ended(status: JobStatus) -> bool:
+    """Whether a job of this status will not run again by itself."""
+    return status in ENDED

@@ -1,0 +1,118 @@
+"""What people do to jobs and queues. Each is one script, safe beside any worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from .keys import GroupKeys
+from .records import KeepPolicy, keep_text
+from .scripts import SCRIPTS, Conversation, word, words
+
+CHUNK = 500
+"""Ids that a bulk form sends at once."""
+
+
+def cancel_many(
+    keys: GroupKeys, ids: Sequence[str], *, keep: KeepPolicy
+) -> Conversation[list[str]]:
+    """End jobs that wait; have those that run interrupted.
+
+    Gives for each ``cancelled``, ``requested`` (it runs: its worker is asked),
+    ``ended`` or ``missing``.
+    """
+    replies: list[str] = []
+    for first in range(0, len(ids), CHUNK):
+        chunk = ids[first : first + CHUNK]
+        (reply,) = yield [SCRIPTS["cancel"].bind(keys, *chunk, keep=keep_text(keep))]
+        replies += words(reply)
+    return replies
+
+
+def retry_many(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[str]]:
+    """Run ended or parked jobs again: same id, fresh budget, old attempts kept.
+
+    Gives for each ``pending``, ``live`` (it waits or runs: nothing changed) or
+    ``missing``.
+    """
+    return (yield from _in_chunks("retry", keys, ids))
+
+
+def delete_many(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[str]]:
+    """Remove jobs that do not run, with all that is stored of them.
+
+    Gives for each ``deleted``, ``running`` (nothing changed) or ``missing``.
+    """
+    return (yield from _in_chunks("delete", keys, ids))
+
+
+def unpark_many(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[str]]:
+    """Make parked jobs ready, for a worker that knows their function."""
+    return (yield from _in_chunks("unpark", keys, ids))
+
+
+def _in_chunks(
+    name: str, keys: GroupKeys, ids: Sequence[str]
+) -> Conversation[list[str]]:
+    replies: list[str] = []
+    for first in range(0, len(ids), CHUNK):
+        (reply,) = yield [SCRIPTS[name].bind(keys, *ids[first : first + CHUNK])]
+        replies += words(reply)
+    return replies
+
+
+def cancel(keys: GroupKeys, job_id: str, *, keep: KeepPolicy) -> Conversation[str]:
+    """``cancel_many`` of one."""
+    (reply,) = yield from cancel_many(keys, [job_id], keep=keep)
+    return reply
+
+
+def retry(keys: GroupKeys, job_id: str) -> Conversation[str]:
+    """``retry_many`` of one."""
+    (reply,) = yield from retry_many(keys, [job_id])
+    return reply
+
+
+def delete(keys: GroupKeys, job_id: str) -> Conversation[str]:
+    """``delete_many`` of one."""
+    (reply,) = yield from delete_many(keys, [job_id])
+    return reply
+
+
+def pause(
+    keys: GroupKeys,
+    queue: str,
+    *,
+    reason: str = "",
+    by: str = "",
+    for_ms: int | None = None,
+    until_ms: int | None = None,
+) -> Conversation[int]:
+    """Let no more job of a queue start; gives until when (0: until resumed)."""
+    document = json.dumps({"reason": reason, "by": by}, separators=(",", ":"))
+    (reply,) = yield [
+        SCRIPTS["pause"].bind(
+            keys,
+            queue=queue,
+            for_ms="" if for_ms is None else for_ms,
+            until_ms="" if until_ms is None else until_ms,
+            document=document,
+        )
+    ]
+    return int(reply[1])
+
+
+def resume(keys: GroupKeys, queue: str) -> Conversation[bool]:
+    """Let a queue's jobs start again; gives whether it was paused."""
+    (reply,) = yield [SCRIPTS["resume"].bind(keys, queue=queue)]
+    return word(reply[0]) == "resumed"
+
+
+def purge(keys: GroupKeys, queue: str) -> Conversation[int]:
+    """Delete what waits in a queue, pending and scheduled; gives how many jobs."""
+    purged = 0
+    while True:
+        (reply,) = yield [SCRIPTS["purge"].bind(keys, queue=queue)]
+        purged += int(reply[1])
+        if word(reply[0]) == "purged":
+            return purged
