@@ -84,9 +84,8 @@ def encode_relative(value: Any) -> dict[str, object] | None:
     if base is None:
         return None
     encoded = LEAVES[base](value)
-    if DECODERS[base.__name__](encoded) != value:
-        return None
-    return {"$": base.__name__, "v": encoded}
+    same = value == DECODERS[base.__name__](encoded)
+    return {"$": base.__name__, "v": encoded} if same else None
 
 
 def _base64(value: bytes) -> str:
