@@ -274,6 +274,7 @@ def counts(keys: GroupKeys, names: Sequence[str]) -> Conversation[list[QueueCoun
     found = []
     for index, queue in enumerate(names):
         listed, alone, prioritized, *others = sizes[index * width : (index + 1) * width]
+        succeeded, failed, cancelled, expired, parked = others[1:]
         waiting = listed + alone + prioritized - int(tombstones[index] or 0)
         found.append(
             QueueCounts(
@@ -281,8 +282,12 @@ def counts(keys: GroupKeys, names: Sequence[str]) -> Conversation[list[QueueCoun
                 max(0, waiting),
                 others[0],
                 held[queue],
-                *others[1:],
-                paused=_pause(paused[index]),
+                succeeded,
+                failed,
+                cancelled,
+                expired,
+                parked,
+                _pause(paused[index]),
             )
         )
     return found
