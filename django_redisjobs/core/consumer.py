@@ -386,14 +386,18 @@ def settlement_fields(settlement: Settlement, keep: KeepPolicy) -> Command:
     started_ms, finished_ms = settlement.started_ms, settlement.finished_ms
     waited_ms = max(0, started_ms - max(job.enqueued_ms, job.due_ms))
     ran_ms = max(0, finished_ms - started_ms)
+    worker = job.token.partition(":")[0]
+    line = (
+        f"{job.run} {job.attempts + 1} {job.crashes} {worker} "
+        f"{started_ms} {finished_ms} {result_expires_ms}"
+    )
     return (
         kind,
         entry,
         f"{settlement.function} {ran_ms} {waited_ms}",
         delay_ms,
         settlement.attempt,
-        f"{job.run} {job.attempts + 1} {job.crashes} {job.token.partition(':')[0]} "
-        f"{started_ms} {finished_ms} {result_expires_ms}\n{{{','.join(parts)}}}",
+        f"{line}\n{{{','.join(parts)}}}",
         apart,
     )
 

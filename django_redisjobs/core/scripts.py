@@ -89,7 +89,7 @@ def _load(name: str) -> Script:
             rest = argument
         elif kind == "ARGV":
             arguments.append(argument)
-    header, _, body = text.partition("\n\n--@include")
+    header, _, _ = text.partition("\n\n--@include")
     returns = header.partition("-- RETURNS")[2]
     # Comments and indentation are for readers of the file, not for the server.
     source = _INCLUDE.sub(include, text)
