@@ -16,7 +16,8 @@ def modules() -> list[str]:
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if parts[0] == "migrations" or parts == ("__init__",):
+        empty_package = parts[-1] == "__init__" and not path.stat().st_size
+        if empty_package or parts[0] == "migrations" or parts == ("__init__",):
             continue
         found.append(".".join(parts).removesuffix(".__init__"))
     return found
