@@ -118,6 +118,8 @@ def get_connection(queue: str | None = None) -> redis.Redis:
 def describe() -> str:
     """Which server this is, for people and messages; never with a password."""
     address = Address.parse(conf.get_settings().url)
+    if address.scheme == "embedded":
+        return f"the embedded server in {conf.embedded_folder()}"
     return str(address)
 
 
@@ -228,6 +230,16 @@ def _unix(url: str, parse: Callable[[str], Any]) -> dict[str, Any]:
     return dict(parse(url))
 
 
+def _embedded(_: str, parse: Callable[[str], Any]) -> dict[str, Any]:
+    # Not at the top: it needs file locks, which Windows lacks, and few need it.
+    from django_redisjobs.embedded import connection
+
+    connection_class: type = connection.EmbeddedConnection
+    if parse is parse_async_url:
+        connection_class = connection.AsyncEmbeddedConnection
+    return {"connection_class": connection_class, "folder": conf.embedded_folder()}
+
+
 @cache
 def _keepalive() -> dict[str, Any]:
     # A host that vanished is noticed within 45 s instead of two hours.
@@ -245,6 +257,7 @@ _PLACES: dict[str, Callable[[str, Callable[[str], Any]], dict[str, Any]]] = {
     "redis": _tcp,
     "rediss": _tcp,
     "unix": _unix,
+    "embedded": _embedded,
 }
 
 
