@@ -38,5 +38,5 @@ for index = 5 + #queues, #ARGV do
     redis.call('DEL', key)
   end
 end
-index_ended(keep)
+finish(keep)
 return {'beaten', now_ms, lost, messages}

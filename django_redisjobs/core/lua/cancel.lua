@@ -14,7 +14,10 @@
 --@include rescuing
 --@include places
 
+local cancelled = {}       -- what ends is written at the end of the call
+
 local function cancel(id)
+  if cancelled[id] then return 'ended' end
   local record = safely('GET', base .. 'job:' .. id)
   if not record then return 'missing' end
   local envelope, ended = split_record(record)
@@ -30,13 +33,14 @@ local function cancel(id)
   local queue, priority = string.match(envelope, HEADER)
   if not queue then return 'missing' end
   take_out(id, queue, priority)
+  cancelled[id] = true
   end_unfinished(id, envelope, 'cancelled', state, 'cancelled')
-  count('q:' .. queue .. ':cancelled', 1)
+  count(queue, 'cancelled')
   return 'cancelled'
 end
 
 redis.call('DEL', base)
 local replies = {}
 for index = 2, #ARGV do replies[#replies + 1] = cancel(ARGV[index]) end
-index_ended(ARGV[1])
+finish(ARGV[1])
 return replies

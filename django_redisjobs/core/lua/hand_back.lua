@@ -33,5 +33,5 @@ for index = #ARGV, 2, -1 do
     end
   end
 end
-index_ended(nil)
+finish(nil)
 return {'returned', count_returned}

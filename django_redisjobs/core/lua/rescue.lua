@@ -23,6 +23,6 @@ local ran = {}
 for index = 6, #ARGV do ran[ARGV[index]] = true end
 local sole = charge == 'running' and #ARGV == 6
 local returned, ended, more = rescue_worker(worker, charge, ran, reason, max_crashes, sole)
-index_ended(keep)
+finish(keep)
 if more then return {'more', returned, ended} end
 return {'rescued', returned, ended}

@@ -37,13 +37,17 @@ local claimed = base .. 'claimed:' .. worker
 local refused = {}
 local released = {}
 
+local function has_ended(record)
+  return string.find(record, '\n', string.find(record, '\n', 1, true) + 1, true) ~= nil
+end
+
 local function retry(id, envelope, state_key, delay_ms, attempt, tail)
   append_attempt(id, attempt)
   if redis.call('HGET', state_key, 'cancel') then
     end_job(id, envelope, 'cancelled', tail)
     return 'cancelled'
   end
-  redis.call('HDEL', state_key, 'token', 'worker', 'claimed_ms', 'alone')
+  redis.call('HDEL', state_key, 'token', 'claimed_ms', 'alone')
   redis.call('HSET', state_key, 'status', 'scheduled')
   redis.call('HINCRBY', state_key, 'attempts', 1)
   schedule((string.match(envelope, HEADER)), id, now_ms + delay_ms)
@@ -60,9 +64,8 @@ end
 
 -- One settlement. Removing exactly 'ID TOKEN' proves ownership; where it is not there,
 -- it was applied already or the worker lost the job, and nothing changes.
-local function settle(first)
-  local kind, entry, stats, delay, attempt, tail, result = unpack(ARGV, first, first + 6)
-  local id, token = string.match(entry, '^(%S+) (%S+)$')
+local function settle(settlement, envelope)
+  local kind, entry, stats, delay, attempt, tail, result, id, token = unpack(settlement)
   if kind == 'note' then
     if not note(id, token, attempt, tail) then refused[#refused + 1] = entry end
     return
@@ -71,23 +74,22 @@ local function settle(first)
     refused[#refused + 1] = entry
     return
   end
-  local envelope = safely('GET', base .. 'job:' .. id)
-  local queue = envelope and string.match(envelope, HEADER)
+  local queue = envelope and string.match(envelope, HEADER_QUEUE_FLAGS)
   if not queue then
     if envelope then set_aside('job:' .. id, 'not-an-envelope', envelope) end
     forget_job(id)
     return
   end
-  local state_key = base .. 'state:' .. id
   if kind == 'released' then
     released[#released + 1] = {id, envelope, delay == 'unstarted'}
   elseif kind == 'parked' then
-    redis.call('HDEL', state_key, 'token', 'worker', 'claimed_ms')
+    local state_key = base .. 'state:' .. id
+    redis.call('HDEL', state_key, 'token', 'claimed_ms')
     redis.call('HSET', state_key, 'status', 'parked')
     redis.call('HSET', state_key, 'error', tail)
-    safely('ZADD', base .. 'parked:' .. queue, text(now_ms), id)
+    safely('ZADD', base .. 'parked:' .. queue, NOW, id)
   elseif kind == 'retry' then
-    count_attempt(queue, retry(id, envelope, state_key, tonumber(delay), attempt, tail), stats)
+    count_attempt(queue, retry(id, envelope, base .. 'state:' .. id, number(delay), attempt, tail), stats)
   else
     if attempt ~= '' then append_attempt(id, attempt) end
     if result ~= '' then redis.call('SET', base .. 'result:' .. id, result, 'PX', delay) end
@@ -96,7 +98,23 @@ local function settle(first)
   end
 end
 
-for first = 10 + #queues, #ARGV, 7 do settle(first) end
+-- Settle up to CHUNK settlements from ARGV[first] on: what they need is read at once.
+local function settle_chunk(first, last)
+  local settlements, keys = {}, {}
+  for index = first, last, 7 do
+    local settlement = {unpack(ARGV, index, index + 6)}
+    local id, token = string.match(settlement[2], '^(%S+) (%S+)$')
+    settlement[8], settlement[9] = id, token
+    settlements[#settlements + 1] = settlement
+    keys[#keys + 1] = base .. 'job:' .. id
+  end
+  local envelopes = redis.call('MGET', unpack(keys))
+  for index, settlement in ipairs(settlements) do settle(settlement, envelopes[index]) end
+end
+
+for first = 10 + #queues, #ARGV, 7 * CHUNK do
+  settle_chunk(first, math.min(first + 7 * CHUNK - 1, #ARGV))
+end
 -- Backwards, each to the head: so the order stays.
 for index = #released, 1, -1 do
   local id, envelope, unstarted = unpack(released[index])
@@ -104,14 +122,14 @@ for index = #released, 1, -1 do
 end
 
 if call == 0 then
-  index_ended(keep)
+  finish(keep)
   return {'settled', now_ms, refused}
 end
 
 local worker_key = base .. 'worker:' .. worker
 local last_call = tonumber(safely('HGET', worker_key, 'call') or '')
 if last_call and call <= last_call then
-  index_ended(keep)
+  finish(keep)
   return {'stale', now_ms, refused, last_call}
 end
 
@@ -123,13 +141,14 @@ end
 -- Read after the maintenance: it may have rescued this very worker.
 local lease = tonumber(safely('ZSCORE', base .. 'workers', worker) or '')
 if not last_call or not lease or lease <= now_ms then
-  index_ended(keep)
+  finish(keep)
   return {'lost', now_ms, refused}
 end
 
 -- [id, envelope, 'RUN ATTEMPTS CRASHES ALONE', meta] of one claimed job.
-local function describe(id, envelope, run, attempts, crashes, alone, meta)
-  return {id, envelope, run .. ' ' .. (attempts or '0') .. ' ' .. (crashes or '0') .. ' ' .. (alone and '1' or '0'), meta or ''}
+local function describe(id, envelope, state, run, alone)
+  local numbers = run .. ' ' .. text(number(state.attempts)) .. ' ' .. text(number(state.crashes))
+  return {id, envelope, numbers .. (alone and ' 1' or ' 0'), state.meta or ''}
 end
 
 local held = safely('LLEN', claimed)
@@ -140,7 +159,7 @@ if held ~= expected then
     local envelope = id and safely('GET', base .. 'job:' .. id)
     local state = id and read_state(id) or {}
     if envelope and state.token == token and string.find(envelope, HEADER) then
-      local job = describe(id, envelope, state.run, state.attempts, state.crashes, state.alone, state.meta)
+      local job = describe(id, envelope, state, text(number(state.run)), state.alone)
       job[5] = token
       jobs[#jobs + 1] = job
     else
@@ -148,7 +167,7 @@ if held ~= expected then
       if not id then set_aside('claimed:' .. worker, 'not-an-entry', entry) end
     end
   end
-  index_ended(keep)
+  finish(keep)
   return {'differs', now_ms, refused, jobs}
 end
 
@@ -177,49 +196,62 @@ end
 
 local got = {}
 local entries = {}
+local taken = {}           -- ids of this call: an id may stand twice in a list
 local alone_waiting = 0
+local token_prefix = worker .. ':' .. text(call) .. ':'
 
 local function claim(id, envelope, state, alone)
-  local token = worker .. ':' .. text(call) .. ':' .. text(#got)
-  local run = text(tonumber(state[2] or 0) + 1)
+  local token = token_prefix .. #got
+  local run = '1'
+  if state then run = text(number(state.run) + 1) end
+  taken[id] = true
   entries[#entries + 1] = id .. ' ' .. token
-  redis.call('HSET', base .. 'state:' .. id, 'status', 'running', 'token', token, 'worker', worker, 'run', run, 'claimed_ms', text(now_ms))
-  got[#got + 1] = describe(id, envelope, run, state[3], state[4], alone, state[5])
+  redis.call('HSET', base .. 'state:' .. id, 'status', 'running', 'token', token, 'run', run, 'claimed_ms', NOW)
+  if state then
+    got[#got + 1] = describe(id, envelope, state, run, alone)
+  else
+    got[#got + 1] = {id, envelope, '1 0 0 0', ''}
+  end
+end
+
+-- What stands in a list but has no record: a tombstone, unless it is no id at all.
+local function examine_missing(queue, id)
+  if not looks_like_id(id) then set_aside('pending:' .. queue, 'not-an-id', id) end
+  -- MGET says nothing of a key of another type; this moves one aside.
+  safely('GET', base .. 'job:' .. id)
 end
 
 -- Take those of `ids` that may run. All else in the list is a tombstone (cancelled,
--- deleted, taken over), too old, or nothing we know.
+-- deleted, ended, claimed), too old, or nothing we know.
 local function examine(queue, ids, alone)
-  local keys = {}
-  for index, id in ipairs(ids) do keys[index] = base .. 'job:' .. id end
+  local keys, state_keys = {}, {}
+  for index, id in ipairs(ids) do
+    keys[index] = base .. 'job:' .. id
+    state_keys[index] = base .. 'state:' .. id
+  end
   local envelopes = redis.call('MGET', unpack(keys))
+  -- A job that was never claimed has no state: nearly always none of them has one.
+  local any_state = redis.call('EXISTS', unpack(state_keys)) > 0
   local dropped = 0
   for index, id in ipairs(ids) do
     local envelope = envelopes[index]
-    local state = safely('HMGET', base .. 'state:' .. id, 'status', 'run', 'attempts', 'crashes', 'meta')
+    local state = any_state and redis.call('EXISTS', state_keys[index]) == 1 and read_state(id) or nil
+    local expires = envelope and string.match(envelope, HEADER_EXPIRES)
     if not envelope then
       dropped = dropped + 1
-      if not looks_like_id(id) then set_aside('pending:' .. queue, 'not-an-id', id) end
-      local kind = redis.call('TYPE', keys[index]).ok
-      if kind ~= 'none' then
-        safely('GET', keys[index])
-      end
-    elseif state[1] and state[1] ~= 'pending' then
+      examine_missing(queue, id)
+    elseif not expires then
       dropped = dropped + 1
+      set_aside('job:' .. id, 'not-an-envelope', envelope)
+      forget_job(id)
+    elseif taken[id] or (state and state.status ~= 'pending') or (not state and has_ended(envelope)) then
+      dropped = dropped + 1
+    elseif expires ~= '0' and tonumber(expires) <= now_ms then
+      taken[id] = true
+      end_unfinished(id, envelope, 'expired', state or {}, 'expired before it could start')
+      count(queue, 'expired')
     else
-      local _, _, _, _, expires = string.match(envelope, HEADER)
-      if not expires then
-        dropped = dropped + 1
-        set_aside('job:' .. id, 'not-an-envelope', envelope)
-        forget_job(id)
-      elseif not state[1] and string.find(envelope, '\n', string.find(envelope, '\n', 1, true) + 1, true) then
-        dropped = dropped + 1      -- ended already: a cancelled one's tombstone
-      elseif expires ~= '0' and tonumber(expires) <= now_ms then
-        end_unfinished(id, envelope, 'expired', read_state(id), 'expired before it could start')
-        count('q:' .. queue .. ':expired', 1)
-      else
-        claim(id, envelope, state, alone)
-      end
+      claim(id, envelope, state, alone)
     end
   end
   if dropped > 0 and redis.call('HEXISTS', base .. 'tombstones', queue) == 1 then
@@ -328,5 +360,5 @@ if #got == 0 then
   earliest(base .. 'workers')
   if due_ms then due_in_ms = math.max(0, due_ms - now_ms) end
 end
-index_ended(keep)
+finish(keep)
 return {'ok', now_ms, more and 1 or 0, due_in_ms, alone_waiting, refused, got}

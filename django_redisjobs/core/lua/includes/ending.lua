@@ -1,42 +1,60 @@
 -- Ending a job: one record in place of three keys, an index to trim, callbacks,
 -- those who wait for it, and the statistics.
 
-local ON_SUCCESS, ON_FAILURE = 1, 2
-
 local ended_now = {}       -- status .. ':' .. queue -> {score, id, score, id, …}
-local counted = {}         -- statistics of this call: field -> increment
+local records = {}         -- {job key, record, …} to write at the end of the call
+local settled_states = {}  -- state keys to delete then
+local tallies = {}         -- statistics of this call
 
-local function count(field, increment)
-  counted[field] = (counted[field] or 0) + increment
+-- Count an outcome of a queue, and of a function where one is named.
+local function count(queue, outcome, name, run_ms, wait_ms)
+  local key = queue .. ' ' .. outcome .. ' ' .. (name or '')
+  local tally = tallies[key]
+  if not tally then
+    tally = {queue = queue, outcome = outcome, name = name, number = 0, run_ms = 0, wait_ms = 0}
+    tallies[key] = tally
+  end
+  tally.number = tally.number + 1
+  if run_ms then
+    tally.run_ms = tally.run_ms + run_ms
+    tally.wait_ms = tally.wait_ms + wait_ms
+  end
 end
 
 -- stats: 'FUNCTION RUN_MS WAIT_MS'
 local function count_attempt(queue, outcome, stats)
   local name, run_ms, wait_ms = string.match(stats, '^(%S*) (%d+) (%d+)$')
-  local field = 'q:' .. queue .. ':'
-  count(field .. outcome, 1)
-  if not name then return end
-  count(field .. 'run_ms', tonumber(run_ms))
-  count(field .. 'wait_ms', tonumber(wait_ms))
-  if name ~= '' then
-    count('f:' .. name .. ':' .. outcome, 1)
-    count('f:' .. name .. ':run_ms', tonumber(run_ms))
-  end
+  count(queue, outcome, name, tonumber(run_ms), tonumber(wait_ms))
 end
 
 local function store_statistics()
-  if not next(counted) then return end
+  if not next(tallies) then return end
+  local fields = {}
+  local function add(field, increment)
+    fields[field] = (fields[field] or 0) + increment
+  end
+  for _, tally in pairs(tallies) do
+    local prefix = 'q:' .. tally.queue .. ':'
+    add(prefix .. tally.outcome, tally.number)
+    add(prefix .. 'run_ms', tally.run_ms)
+    add(prefix .. 'wait_ms', tally.wait_ms)
+    if tally.name and tally.name ~= '' then
+      prefix = 'f:' .. tally.name .. ':'
+      add(prefix .. tally.outcome, tally.number)
+      add(prefix .. 'run_ms', tally.run_ms)
+    end
+  end
   local buckets = {
     {base .. 'stats:minute:' .. text(math.floor(now_ms / 60000)), 90000},
     {base .. 'stats:hour:' .. text(math.floor(now_ms / 3600000)), 691200},
   }
   for _, bucket in ipairs(buckets) do
-    for field, increment in pairs(counted) do
-      safely('HINCRBY', bucket[1], field, text(increment))
+    for field, increment in pairs(fields) do
+      if increment > 0 then safely('HINCRBY', bucket[1], field, text(increment)) end
     end
     redis.call('EXPIRE', bucket[1], bucket[2])
   end
-  counted = {}
+  tallies = {}
 end
 
 local waiters = nil
@@ -62,7 +80,7 @@ local function enqueue_callback(id, queue, body, run, option, suffix)
     return
   end
   local target = callback[2] or queue
-  local envelope = '1 ' .. target .. ' 0 ' .. text(now_ms) .. ' 0 0 0\n'
+  local envelope = '1 ' .. target .. ' 0 ' .. NOW .. ' 0 0 0\n'
     .. '[' .. cjson.encode(callback[1]) .. ',[' .. cjson.encode(id) .. '],{}]'
   local callback_id = id .. '-' .. suffix .. run
   if redis.call('SET', base .. 'job:' .. callback_id, envelope, 'NX') then
@@ -74,13 +92,14 @@ end
 -- End a job. `tail` is 'RUN ATTEMPTS CRASHES WORKER STARTED_MS FINISHED_MS
 -- RESULT_EXPIRES_MS', a newline, a JSON document.
 local function end_job(id, envelope, status, tail)
-  local queue, _, _, _, _, flags = string.match(envelope, HEADER)
-  redis.call('SET', base .. 'job:' .. id, envelope .. '\n' .. status .. ' ' .. tail)
-  safely('DEL', base .. 'state:' .. id)
+  local queue, flags = string.match(envelope, HEADER_QUEUE_FLAGS)
+  records[#records + 1] = base .. 'job:' .. id
+  records[#records + 1] = envelope .. '\n' .. status .. ' ' .. tail
+  settled_states[#settled_states + 1] = base .. 'state:' .. id
   local index = status .. ':' .. queue
   local batch = ended_now[index]
   if not batch then batch = {}; ended_now[index] = batch end
-  batch[#batch + 1] = text(now_ms)
+  batch[#batch + 1] = NOW
   batch[#batch + 1] = id
   if flags ~= '0' then
     local body = string.sub(envelope, string.find(envelope, '\n', 1, true) + 1)
@@ -97,8 +116,9 @@ end
 -- An end that no worker writes (cancelled, expired, crashed): the tail from the
 -- state. What users wrote is copied as text: cjson would round numbers and turn [] into {}.
 local function end_unfinished(id, envelope, status, state, message)
-  local tail = (state.run or '0') .. ' ' .. (state.attempts or '0') .. ' ' .. (state.crashes or '0')
-    .. ' ' .. (state.worker or '-') .. ' ' .. (state.claimed_ms or '0') .. ' ' .. text(now_ms) .. ' 0\n'
+  local tail = text(number(state.run)) .. ' ' .. text(number(state.attempts)) .. ' '
+    .. text(number(state.crashes)) .. ' ' .. (state.worker or '-') .. ' '
+    .. text(number(state.claimed_ms)) .. ' ' .. NOW .. ' 0\n'
   local document = '{"error":' .. cjson.encode(message)
   if state.meta then document = document .. ',"meta":' .. state.meta end
   if state.progress then document = document .. ',"progress":' .. state.progress end
@@ -146,9 +166,17 @@ local function trim(index, bound, limit)
   end
 end
 
--- Write the indexes of what ended in this call. With `keep`, trim up to twice as
--- much: so retention keeps up at any speed.
-local function index_ended(keep)
+-- Write the records and indexes of what ended in this call: every script that ends
+-- jobs does so last. With `keep`, trim up to twice as much as ended: so retention
+-- keeps up at any speed.
+local function finish(keep)
+  for first = 1, #records, 1000 do
+    redis.call('MSET', unpack(records, first, math.min(first + 999, #records)))
+  end
+  for first = 1, #settled_states, 1000 do
+    redis.call('DEL', unpack(settled_states, first, math.min(first + 999, #settled_states)))
+  end
+  records, settled_states = {}, {}
   local bounds = nil
   for index, batch in pairs(ended_now) do
     for first = 1, #batch, 1000 do

@@ -18,9 +18,16 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
+local NOW = text(now_ms)
+
+-- A stored number; what is no number counts as 0, it must not stop the others.
+local function number(value)
+  return tonumber(value or '') or 0
+end
+
 -- Keep what cannot be understood, raw and with its reason, for people to see.
 local function set_aside(place, reason, raw)
-  redis.call('RPUSH', base .. 'aside', text(now_ms) .. ' ' .. place .. ' ' .. reason .. '\n' .. raw)
+  redis.call('RPUSH', base .. 'aside', NOW .. ' ' .. place .. ' ' .. reason .. '\n' .. raw)
   redis.call('LTRIM', base .. 'aside', -MAX_ASIDE, -1)
 end
 
@@ -31,8 +38,9 @@ local function safely(command, key, ...)
   if type(reply) == 'table' and reply.err then
     if string.find(reply.err, 'WRONGTYPE', 1, true) then
       local place = string.sub(key, #base + 1)
-      redis.call('RENAME', key, base .. 'aside:' .. text(now_ms) .. ':' .. place)
-      set_aside(place, 'wrong-type', base .. 'aside:' .. text(now_ms) .. ':' .. place)
+      local renamed = base .. 'aside:' .. NOW .. ':' .. place
+      redis.call('RENAME', key, renamed)
+      set_aside(place, 'wrong-type', renamed)
     end
     return redis.call(command, key, ...)
   end
@@ -46,3 +54,5 @@ end
 -- The envelope's fixed header:
 -- VERSION QUEUE PRIORITY ENQUEUED_MS DUE_MS EXPIRES_MS FLAGS, a newline, the body.
 local HEADER = '^1 (%S+) (%-?%d+) (%d+) (%d+) (%d+) (%d+)\n'
+local HEADER_QUEUE_FLAGS = '^1 (%S+) %-?%d+ %d+ %d+ %d+ (%d+)\n'
+local HEADER_EXPIRES = '^1 %S+ %-?%d+ %d+ %d+ (%d+) %d+\n'

@@ -1,7 +1,7 @@
 -- Bringing back what a dead worker held, and the periodic care that any worker gives.
 
 local LOST = 'the worker was lost (its lease ended)'
-local STATE_FIELDS = {'status', 'token', 'worker', 'run', 'attempts', 'crashes', 'claimed_ms', 'alone', 'cancel', 'meta', 'progress'}
+local STATE_FIELDS = {'status', 'token', 'run', 'attempts', 'crashes', 'claimed_ms', 'alone', 'cancel', 'meta', 'progress'}
 
 -- The state of a job as a table; fields that are not there are nil.
 local function read_state(id)
@@ -10,6 +10,7 @@ local function read_state(id)
   for index, field in ipairs(STATE_FIELDS) do
     if values[index] then state[field] = values[index] end
   end
+  if state.token then state.worker = string.match(state.token, '^[^:]*') end
   return state
 end
 
@@ -20,15 +21,15 @@ local function put_back(id, envelope, state, unstarted)
   local key = base .. 'state:' .. id
   if state.cancel then
     end_unfinished(id, envelope, 'cancelled', state, 'cancelled')
-    count('q:' .. queue .. ':cancelled', 1)
+    count(queue, 'cancelled')
     return
   end
-  local run = tonumber(state.run or 1)
+  local run = number(state.run)
   if unstarted then run = run - 1 end
-  if run == 0 and not state.attempts and not state.crashes and not state.meta then
+  if run <= 0 and not state.attempts and not state.crashes and not state.meta then
     redis.call('DEL', key)
   else
-    redis.call('HDEL', key, 'token', 'worker', 'claimed_ms')
+    redis.call('HDEL', key, 'token', 'claimed_ms')
     redis.call('HSET', key, 'status', 'pending')
     redis.call('HSET', key, 'run', text(run))
   end
@@ -50,14 +51,14 @@ end
 -- crash alone fails a job: the last permitted start runs alone.
 local function charge_crash(id, envelope, state, reason, max_crashes, sole)
   local queue, priority = string.match(envelope, HEADER)
-  local crashes = tonumber(state.crashes or 0) + 1
+  local crashes = number(state.crashes) + 1
   local key = base .. 'state:' .. id
   append_attempt(id, cjson.encode({
-    number = tonumber(state.attempts or 0) + crashes, run = tonumber(state.run or 1),
-    worker = state.worker, started_ms = tonumber(state.claimed_ms or 0), finished_ms = now_ms,
+    number = number(state.attempts) + crashes, run = number(state.run),
+    worker = state.worker, started_ms = number(state.claimed_ms), finished_ms = now_ms,
     outcome = 'crashed', exception_class = '', message = 'crashed: ' .. reason, traceback = '',
   }))
-  count('q:' .. queue .. ':crashed', 1)
+  count(queue, 'crashed')
   state.crashes = text(crashes)
   if state.cancel then
     end_unfinished(id, envelope, 'cancelled', state, 'cancelled')
@@ -65,10 +66,10 @@ local function charge_crash(id, envelope, state, reason, max_crashes, sole)
   end
   if crashes >= max_crashes and (state.alone or sole) then
     end_unfinished(id, envelope, 'failed', state, 'crashed ' .. text(crashes) .. ' times: ' .. reason)
-    count('q:' .. queue .. ':failed', 1)
+    count(queue, 'failed')
     return 'failed'
   end
-  redis.call('HDEL', key, 'token', 'worker', 'claimed_ms')
+  redis.call('HDEL', key, 'token', 'claimed_ms')
   redis.call('HSET', key, 'status', 'pending')
   redis.call('HSET', key, 'crashes', text(crashes))
   if crashes >= max_crashes - 1 then
