@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from django_redisjobs import exceptions, signals, testing
     from django_redisjobs.connections import get_connection
+    from django_redisjobs.context import current_job
     from django_redisjobs.core.records import JobStatus
     from django_redisjobs.decorators import job
     from django_redisjobs.handles import JobHandle, get_job
     from django_redisjobs.registry import enqueue, get_queue
     from django_redisjobs.retries import Retry
-    from django_redisjobs.worker import Worker, current_job
+    from django_redisjobs.worker import Worker
 
     __version__: str
 
@@ -46,7 +47,7 @@ _HOMES = {
     "JobStatus": "core.records",
     "Retry": "retries",
     "Worker": "worker",
-    "current_job": "worker",
+    "current_job": "context",
     "enqueue": "registry",
     "exceptions": None,
     "get_connection": "connections",

@@ -36,8 +36,8 @@ CONNECT_TIMEOUT = 5.0
 CALL_TIMEOUT = 10.0
 # A client for blocking calls may be asked to block this long and no longer: its
 # socket gives up a good while after.
-LONGEST_BLOCK = 30.0
-BLOCKING_TIMEOUT = LONGEST_BLOCK + 15.0
+LONGEST_BLOCK = 10.0
+BLOCKING_TIMEOUT = LONGEST_BLOCK + CALL_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ Read at the first use, never at import; read anew when a test changes settings.
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from django.conf import ENVIRONMENT_VARIABLE
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 
@@ -115,7 +117,8 @@ def embedded_folder() -> Path:
 def _base_folder() -> Path:
     if base := getattr(django_settings, "BASE_DIR", None):
         return Path(base).absolute()
-    module = sys.modules.get(getattr(django_settings, "SETTINGS_MODULE", ""))
+    # Not settings.SETTINGS_MODULE, which is None inside override_settings.
+    module = sys.modules.get(os.environ.get(ENVIRONMENT_VARIABLE, ""))
     if module is not None and module.__file__:
         return Path(module.__file__).absolute().parent
     raise ConfigurationError(

@@ -61,7 +61,9 @@ class Address:
             return cls(url, scheme, "", 0, path)
         parts = urlsplit(url)
         if scheme == "unix":
-            return cls(url, scheme, "", 0, _socket_path(unquote(parts.path)))
+            # In unix://run/a.sock the first folder would be taken for a host.
+            path = "" if parts.hostname else unquote(parts.path)
+            return cls(url, scheme, "", 0, _socket_path(path))
         _check_database(parts.path)
         return cls(url, scheme, parts.hostname or "localhost", parts.port or 6379, "")
 

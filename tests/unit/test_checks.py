@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.test import override_settings
+
+
+def ids_and_texts(redisjobs: Any) -> list[tuple[str, str]]:
+    with override_settings(REDISJOBS=redisjobs):
+        found = run_checks()
+    return [
+        (str(message.id), f"{message.msg} {message.hint or ''}")
+        for message in found
+        if str(message.id).startswith("redisjobs.")
+    ]
+
+
+def test_good_settings_pass() -> None:
+    assert ids_and_texts({}) == []
+    assert (
+        ids_and_texts(
+            {
+                "URL": "redis://localhost:6379/0",
+                "OPTIONS": {"socket_timeout": 3},
+                "PREFIX": "shop",
+                "QUEUES": {
+                    "a": {"TIMEOUT": "5m", "RETRY": 2, "RESULT_TTL": 0},
+                    "b": {},
+                },
+                "ON_COMMIT": "other",
+                "TIMEOUT": None,
+                "RETRY": 0,
+                "RESULT_TTL": "1h",
+                "KEEP": {"failed": ("7d", 10_000)},
+                "LEASE": 30,
+                "MAX_CRASHES": 3,
+                "MAX_PAYLOAD": "512KB",
+                "OUTBOX": False,
+                "DURABLE": False,
+                "REDACT": ["password"],
+                "SIGNING_KEYS": ["k"],
+                "EAGER": False,
+                "AUTODISCOVER": ["jobs"],
+                "ADMIN": True,
+            }
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("id_", "redisjobs", "told"),
+    [
+        ("E001", ["redis://"], "not a dict"),
+        ("E001", None, "not a dict"),
+        ("E002", {"QEUES": ["a"]}, "Did you mean 'QUEUES'?"),
+        ("E002", {"url": "redis://h"}, "Did you mean 'URL'?"),
+        ("E002", {"NONSENSE": 1}, "Known keys: ADMIN"),
+        ("E002", {"QUEUES": {"a": {"TIMOUT": 5}}}, "['a'] has an unknown key"),
+        ("E003", {"URL": "redsi://h"}, "Did you mean redis://?"),
+        ("E003", {"URL": "localhost:6379"}, "no scheme"),
+        ("E003", {"URL": ""}, "is no URL"),
+        ("E003", {"URL": None}, "is no URL"),
+        ("E003", {"URL": 6379}, "is no URL"),
+        ("E003", {"URL": "redis://h:port"}, "URL"),
+        ("E003", {"URL": "redis://h/jobs"}, "number of a database"),
+        ("E003", {"URL": "unix://run/redis.sock"}, "unix:///path"),
+        ("E003", {"URL": {"LOCATION": "127.0.0.1:11211"}}, "not a Redis URL"),
+        ("E004", {"QUEUES": "high"}, "neither a list of names nor a dict"),
+        ("E004", {"QUEUES": []}, "names no queue"),
+        ("E004", {"QUEUES": {"a": 5}}, "not a dict"),
+        ("E005", {"QUEUES": ["a b"]}, "letters, digits"),
+        ("E005", {"QUEUES": ["x" * 65]}, "1 to 64"),
+        ("E005", {"QUEUES": [5]}, "letters, digits"),
+        ("E006", {"TIMEOUT": "soon"}, "'soon' is not a duration"),
+        ("E006", {"TIMEOUT": 0}, "None means no timeout"),
+        ("E006", {"QUEUES": {"a": {"TIMEOUT": -1}}}, "['a']['TIMEOUT']"),
+        ("E006", {"RESULT_TTL": True}, "not a duration"),
+        ("E006", {"LEASE": 0}, "too short"),
+        ("E008", {"CACHE": "nowhere"}, "CACHES has"),
+        ("E008", {"CACHE": "default"}, "not a Redis URL"),
+        ("E008", {"CACHE": "default", "URL": "redis://h"}, "both URL and CACHE"),
+        ("E009", {"KEEP": 5}, "not a dict"),
+        ("E009", {"KEEP": {"done": ("1h", 1)}}, "succeeded, failed"),
+        ("E009", {"KEEP": {"running": ("1h", 1)}}, "succeeded, failed"),
+        ("E009", {"KEEP": {"failed": "7d"}}, "how long and how many"),
+        ("E009", {"KEEP": {"failed": ("7d", -1)}}, "whole number"),
+        ("E009", {"KEEP": {"failed": ("x", 1)}}, "not a duration"),
+        ("E010", {"PREFIX": "a{b}"}, "no prefix"),
+        ("E010", {"PREFIX": 5}, "no prefix"),
+        ("E010", {"QUEUES": {"a": {"GROUP": "{x}"}}}, "no group"),
+        ("E010", {"ON_COMMIT": "nowhere"}, "default, other"),
+        ("E010", {"ON_COMMIT": 1}, "database alias"),
+        ("E010", {"RETRY": "3"}, "not a retry policy"),
+        ("E010", {"RETRY": -1}, "RETRY"),
+        ("E010", {"MAX_CRASHES": 0}, "from 1 up"),
+        ("E010", {"MAX_PAYLOAD": "big"}, "no size"),
+        ("E010", {"MAX_PAYLOAD": 0}, "no size"),
+        ("E010", {"EAGER": "yes"}, "neither True nor False"),
+        ("E010", {"AUTODISCOVER": "jobs"}, "not a list"),
+        ("E010", {"OPTIONS": ["a"]}, "not a dict"),
+        ("E010", {"OPTIONS": {"protocol": 3}}, "protocol cannot be chosen"),
+    ],
+)
+def test_each_mistake_has_its_id_and_says_what_to_do(
+    id_: str, redisjobs: Any, told: str
+) -> None:
+    found = ids_and_texts(redisjobs)
+
+    assert [each for each, _ in found] == [f"redisjobs.{id_}"]
+    assert told in found[0][1]
+
+
+def test_no_message_has_a_password() -> None:
+    for url in ("rediz://u:secret@h", "redis://u:secret@h/x", "redis://u:secret@h:x"):
+        assert "secret" not in str(ids_and_texts({"URL": url}))
