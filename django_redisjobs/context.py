@@ -1,0 +1,169 @@
+"""What a running job knows of itself, and tells those who look at it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from typing import Any
+
+from django_redisjobs.serialization import codec
+
+_TRIES = 100
+
+_current: ContextVar[JobContext | None] = ContextVar("redisjobs_job", default=None)
+
+
+def current_job() -> JobContext | None:
+    """The job that runs here; None outside one, also when its function is called."""
+    return _current.get()
+
+
+def enter(context: JobContext) -> Token[JobContext | None]:
+    """Make ``context`` the current one until ``leave``; for the worker."""
+    return _current.set(context)
+
+
+def leave(token: Token[JobContext | None]) -> None:
+    _current.reset(token)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job says it is; ``total`` is None when it does not know."""
+
+    done: float
+    total: float | None = None
+    message: str = ""
+
+    @property
+    def fraction(self) -> float | None:
+        """Between 0 and 1; None without a total."""
+        if not self.total:
+            return None
+        return min(1.0, max(0.0, self.done / self.total))
+
+
+class JobContext:
+    """The running job. Its attributes are for reading, ``meta`` also for writing.
+
+    ``attempt`` counts from 1 the runs that count against the retry limit; ``run``
+    every start, those after a crash too, and never repeats: a fencing token.
+    """
+
+    __slots__ = (
+        "_lock",
+        "_meta",
+        "_meta_text",
+        "_notify",
+        "_progress",
+        "attempt",
+        "function",
+        "id",
+        "queue",
+        "run",
+    )
+
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002  the public name
+        function: str,
+        queue: str,
+        attempt: int,
+        run: int,
+        meta: str | None = None,
+        notify: Callable[[], None] | None = None,
+    ) -> None:
+        self.id = id
+        self.function = function
+        self.queue = queue
+        self.attempt = attempt
+        self.run = run
+        self._meta: dict[str, Any] | None = None
+        self._meta_text = meta
+        self._notify = notify
+        self._progress: str | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Anything that a job can carry, for those who look at it and for its own
+        next attempt. Stored within a second while the job runs, and at its end.
+        """
+        with self._lock:
+            if self._meta is None:
+                stored = codec.loads(self._meta_text) if self._meta_text else {}
+                self._meta = stored if isinstance(stored, dict) else {}
+            meta = self._meta
+        self._touched()
+        return meta
+
+    def progress(
+        self, done: float, total: float | None = None, message: str = ""
+    ) -> None:
+        """Say how far the job is. Stored within a second; the last call wins.
+
+        Cheap enough for every row of a loop, and safe in threads of the job.
+
+        Raises:
+            ValueError: ``done`` or ``total`` is not a number that can be stored.
+        """
+        try:
+            text = json.dumps(
+                {"done": done + 0, "total": total, "message": str(message)},
+                allow_nan=False,
+            )
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"progress({done!r}, {total!r}): done and total are finite numbers "
+                f"({error})."
+            ) from error
+        with self._lock:
+            self._progress = text
+        self._touched()
+
+    @property
+    def watched(self) -> bool:
+        """Whether there may be something to store."""
+        return self._meta is not None or self._progress is not None
+
+    def take_changes(self) -> dict[str, str]:
+        """JSON texts of ``meta`` and ``progress``, those that changed since the last call.
+
+        For the worker, from any thread.
+
+        Raises:
+            PayloadNotSerializable: ``meta`` holds what a job cannot carry.
+        """
+        changes: dict[str, str] = {}
+        with self._lock:
+            if self._progress is not None:
+                changes["progress"], self._progress = self._progress, None
+            meta = self._meta
+        if meta is None:
+            return changes
+        text = _dumps_while_it_changes(meta)
+        with self._lock:
+            if text != (self._meta_text or "{}"):
+                changes["meta"] = self._meta_text = text
+        return changes
+
+    def _touched(self) -> None:
+        if self._notify is not None:
+            self._notify()
+
+
+def _dumps_while_it_changes(meta: dict[str, Any]) -> str:
+    """The text of a dict that the job may be writing to at this moment."""
+    for _ in range(_TRIES):
+        try:
+            return codec.dumps(meta, "meta")
+        except RecursionError:
+            raise
+        except RuntimeError:
+            # "dictionary changed size during iteration"
+            continue
+    return codec.dumps(meta, "meta")
