@@ -1,0 +1,85 @@
+"""Conversations with Redis on behalf of the job API, errors told in its words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import redis
+
+from django_redisjobs import connections
+from django_redisjobs.core.scripts import Conversation, aperform, perform
+from django_redisjobs.exceptions import ServerUnavailable
+
+T = TypeVar("T")
+
+# How a server's answer begins, and what to do about it.
+_ADVICE = {
+    "OOM": "Its memory is full: raise maxmemory, or purge queues that nobody serves.",
+    "READONLY": "It is a replica: let REDISJOBS['URL'] name the primary.",
+    "MISCONF": "It cannot write to its disk and so accepts nothing: see its log.",
+    "NOREPLICAS": "It has too few replicas in sync to accept writes.",
+    "MASTERDOWN": "It is a replica without its primary: wait for the failover.",
+    "CLUSTERDOWN": "Its cluster has slots that nobody serves.",
+    "LOADING": "It is loading its data: try again in a moment.",
+    "BUSY": "It is busy with a script: try again in a moment.",
+    "NOAUTH": "It wants a password: put it into REDISJOBS['URL'].",
+    "WRONGPASS": "It refuses the user or the password of REDISJOBS['URL'].",
+    "NOPERM": "Its ACL does not let this user do that.",
+}
+
+
+def ask(conversation: Conversation[T]) -> T:
+    """Hold a short conversation.
+
+    Raises:
+        ServerUnavailable: Redis cannot be reached or does not serve now.
+    """
+    with _told():
+        return perform(connections.client(), conversation)
+
+
+def ask_blocking(conversation: Conversation[T]) -> T:
+    """``ask`` for what waits in Redis."""
+    with _told():
+        return perform(connections.blocking_client(), conversation)
+
+
+async def aask(conversation: Conversation[T]) -> T:
+    """``ask`` on the running event loop."""
+    with _told():
+        return await aperform(connections.async_client(), conversation)
+
+
+async def aask_blocking(conversation: Conversation[T]) -> T:
+    """``ask_blocking`` on the running event loop."""
+    with _told():
+        return await aperform(connections.async_blocking_client(), conversation)
+
+
+def explain(error: redis.RedisError) -> str:
+    """Which server answered what, and what to do about it, in one sentence or two."""
+    text = str(error).strip().rstrip(".") or type(error).__name__
+    word = text.partition(" ")[0]
+    # redis-py strips some of the words and gives a class instead.
+    if isinstance(error, redis.exceptions.OutOfMemoryError):
+        word = "OOM"
+    elif isinstance(error, redis.exceptions.ReadOnlyError):
+        word = "READONLY"
+    elif isinstance(error, redis.exceptions.BusyLoadingError):
+        word = "LOADING"
+    elif isinstance(error, redis.exceptions.NoPermissionError):
+        word = "NOPERM"
+    default = "Is it running, and is REDISJOBS['URL'] right?"
+    if isinstance(error, redis.ResponseError):
+        default = "See the log of the server."
+    return f"Redis at {connections.describe()}: {text}. {_ADVICE.get(word, default)}"
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as error:
+        raise ServerUnavailable(explain(error)) from error

@@ -1,0 +1,228 @@
+"""Handing jobs to Redis: at the commit of a transaction, else at once.
+
+Inside a transaction each ``delay`` leaves a hook with Django, which forgets the
+hooks of savepoints that are rolled back. The first hook that runs sends the jobs
+of all that are left, in the order of their calls, in one round trip.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, ref
+
+import redis
+from django.db import DEFAULT_DB_ALIAS
+from django.db import connections as databases
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_redisjobs import connections
+from django_redisjobs.calls import explain
+from django_redisjobs.core.keys import GroupKeys
+from django_redisjobs.core.producer import enqueue
+from django_redisjobs.core.records import NewJob
+from django_redisjobs.core.scripts import aperform, perform
+from django_redisjobs.exceptions import EnqueueError
+from django_redisjobs.handles import JobHandle
+from django_redisjobs.signals import job_enqueued
+
+# One script call blocks the server while it runs: about 10 ms for so many jobs.
+_MOST_A_CALL = 5_000
+# Only where an object ends with its last reference do dead hooks tell themselves
+# from living ones; elsewhere each hook sends its own jobs.
+_GATHERS = sys.implementation.name == "cpython"
+
+
+class Outgoing(NamedTuple):
+    """A job on its way, where to, and which job function it is of."""
+
+    job: NewJob
+    keys: GroupKeys
+    sender: Any
+
+
+def hand_over(
+    batch: Sequence[Outgoing], *, on_commit: bool, using_db: str | None
+) -> None:
+    """Send ``batch`` in one round trip, at commit if a transaction is open.
+
+    Opens no database connection to find out.
+
+    Raises:
+        EnqueueError: Redis refused it or did not answer; or it is not clear which
+            transaction it belongs to.
+    """
+    database = open_transaction(using_db) if on_commit else None
+    if database is None:
+        send(batch)
+    else:
+        _defer(database, batch)
+
+
+async def ahand_over(batch: Sequence[Outgoing]) -> None:
+    """Send ``batch`` at once on the running event loop."""
+    for keys, chunk in _chunks(batch):
+        await _adeliver(keys, [each.job for each in chunk], chunk)
+        if job_enqueued.receivers:
+            for each in chunk:
+                await job_enqueued.asend_robust(
+                    sender=each.sender, handle=JobHandle(each.job.id, each.job.queue)
+                )
+
+
+def send(batch: Sequence[Outgoing]) -> None:
+    """Send ``batch`` now, in one round trip for each group of queues.
+
+    A group that fails does not keep the others back; its error is raised at the end.
+    """
+    failure: EnqueueError | None = None
+    for keys, chunk in _chunks(batch):
+        try:
+            _deliver(keys, [each.job for each in chunk], chunk)
+        except EnqueueError as error:
+            failure = failure or error
+            continue
+        if job_enqueued.receivers:
+            for each in chunk:
+                job_enqueued.send_robust(
+                    sender=each.sender, handle=JobHandle(each.job.id, each.job.queue)
+                )
+    if failure is not None:
+        raise failure
+
+
+def open_transaction(alias: str | None) -> BaseDatabaseWrapper | None:
+    """The database whose commit a job has to wait for; None if there is none.
+
+    ``alias`` names it; else it is the default one if that is in a transaction, else
+    the only other one that is.
+    """
+    if alias is not None:
+        return _if_in_transaction(databases[alias])
+    others = []
+    for database in databases.all(initialized_only=True):
+        if database.alias != DEFAULT_DB_ALIAS:
+            if database.in_atomic_block:
+                others.append(database)
+        elif _if_in_transaction(database):
+            return database
+    if len(others) > 1:
+        names = ", ".join(database.alias for database in others)
+        raise EnqueueError(
+            f"Transactions are open on {names}: say whose commit the job waits for, "
+            'as in using(using_db="...").'
+        )
+    return others[0] if others else None
+
+
+def _if_in_transaction(database: BaseDatabaseWrapper) -> BaseDatabaseWrapper | None:
+    if database.in_atomic_block:
+        return database
+    # The attribute, not get_autocommit(), which would connect.
+    if database.connection is not None and not database.autocommit:
+        raise EnqueueError(
+            f"The database {database.alias!r} is in manual transaction management, "
+            "where nobody tells of a commit. Use transaction.atomic(), or send the "
+            "job at once by using(on_commit=False)."
+        )
+    return None
+
+
+class _Hook:
+    """One ``delay`` in a transaction. Only Django's list of hooks keeps it alive."""
+
+    __slots__ = ("__weakref__", "batch", "peers", "place", "sent")
+
+    def __init__(self, batch: Sequence[Outgoing], peers: list[ref[_Hook]]) -> None:
+        self.batch = batch
+        self.peers = peers
+        self.place = len(peers)
+        self.sent = False
+
+    def __call__(self) -> None:
+        if self.sent:
+            return
+        waiting = list(self._with_later_ones()) if _GATHERS else [self]
+        for hook in waiting:
+            hook.sent = True
+        send([each for hook in waiting for each in hook.batch])
+
+    def _with_later_ones(self) -> Iterator[_Hook]:
+        # Not the earlier ones: a test that captures hooks runs only some of them.
+        for reference in self.peers[self.place :]:
+            hook = reference()
+            if hook is not None and not hook.sent:
+                yield hook
+
+
+_hooks: WeakKeyDictionary[BaseDatabaseWrapper, list[ref[_Hook]]] = WeakKeyDictionary()
+
+
+def _defer(database: BaseDatabaseWrapper, batch: Sequence[Outgoing]) -> None:
+    peers = _hooks.get(database)
+    if peers is None or not database.run_on_commit:
+        # Django knows of no hook: whatever is listed belongs to the past.
+        peers = _hooks[database] = []
+    hook = _Hook(batch, peers)
+    peers.append(ref(hook))
+    database.on_commit(hook)
+
+
+def _chunks(
+    batch: Sequence[Outgoing],
+) -> Iterator[tuple[GroupKeys, Sequence[Outgoing]]]:
+    """``batch`` by group of queues, each in order and in calls of a bearable size."""
+    groups: dict[GroupKeys, list[Outgoing]] = {}
+    for each in batch:
+        groups.setdefault(each.keys, []).append(each)
+    for keys, members in groups.items():
+        for first in range(0, len(members), _MOST_A_CALL):
+            yield keys, members[first : first + _MOST_A_CALL]
+
+
+def _deliver(
+    keys: GroupKeys, jobs: Sequence[NewJob], chunk: Sequence[Outgoing]
+) -> None:
+    client = connections.client()
+    try:
+        try:
+            perform(client, enqueue(keys, jobs))
+        except redis.ConnectionError as error:
+            if not _is_lost(error):
+                raise
+            # It may have arrived or not; the ids make a second one harmless.
+            perform(client, enqueue(keys, jobs))
+    except redis.RedisError as error:
+        raise _refusal(error, chunk) from error
+
+
+async def _adeliver(
+    keys: GroupKeys, jobs: Sequence[NewJob], chunk: Sequence[Outgoing]
+) -> None:
+    client = connections.async_client()
+    try:
+        try:
+            await aperform(client, enqueue(keys, jobs))
+        except redis.ConnectionError as error:
+            if not _is_lost(error):
+                raise
+            await aperform(client, enqueue(keys, jobs))
+    except redis.RedisError as error:
+        raise _refusal(error, chunk) from error
+
+
+def _is_lost(error: redis.ConnectionError) -> bool:
+    # Its subclasses are answers: a wrong password, a server that is loading.
+    return type(error) is redis.ConnectionError
+
+
+def _refusal(error: redis.RedisError, chunk: Sequence[Outgoing]) -> EnqueueError:
+    names = {each.sender.path for each in chunk}
+    what = names.pop() if len(names) == 1 else "jobs of several functions"
+    if len(chunk) > 1:
+        what = f"{len(chunk):,} jobs ({what})"
+    fate = "was not enqueued" if len(chunk) == 1 else "were not enqueued"
+    if isinstance(error, redis.TimeoutError) and "connecting" not in str(error):
+        fate = "may or may not have been enqueued: no answer came in time"
+    return EnqueueError(f"{what} {fate}. {explain(error)}")

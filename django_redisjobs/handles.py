@@ -1,0 +1,241 @@
+"""The handle of a job: its id, and what can be asked of Redis about it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from asgiref.sync import sync_to_async
+
+from django_redisjobs import conf
+from django_redisjobs.calls import aask, aask_blocking, ask, ask_blocking
+from django_redisjobs.core import inspection, operations
+from django_redisjobs.core.keys import GroupKeys
+from django_redisjobs.core.payload import parse_body
+from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
+from django_redisjobs.core.scripts import Conversation
+from django_redisjobs.durations import Duration, parse_duration
+from django_redisjobs.exceptions import (
+    JobCancelled,
+    JobExpired,
+    JobFailed,
+    JobNotFound,
+    PayloadMalformed,
+    ResultTimeout,
+)
+from django_redisjobs.serialization import codec, is_fetching
+from django_redisjobs.snapshots import AttemptInfo, JobInfo
+
+__all__ = ["AttemptInfo", "JobHandle", "JobInfo", "get_job"]
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def get_job(job_id: str) -> JobHandle[Any]:
+    """The handle of a job. No I/O: what Redis does not know shows at the first call."""
+    if not isinstance(job_id, str):
+        raise TypeError(f"The id of a job is a str, not {job_id!r}.")
+    return JobHandle(job_id)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class JobHandle(Generic[R]):
+    """A job. ``id`` is data; everything else asks Redis, and has an async twin.
+
+    All of it raises JobNotFound for a job that Redis does not know (its transaction
+    has not committed, it was deleted, or it ended long ago) and ServerUnavailable.
+    """
+
+    id: str
+    queue: str | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        return f"<JobHandle {self.id}>"
+
+    def status(self) -> JobStatus:
+        return ask(self._status())
+
+    async def astatus(self) -> JobStatus:
+        return await aask(self._status())
+
+    def info(self) -> JobInfo:
+        """All that is stored of the job, at one moment.
+
+        Raises:
+            PayloadMalformed: it was stored by another build, and this one cannot
+                read its values.
+        """
+        return JobInfo.of(ask(self._record()))
+
+    async def ainfo(self) -> JobInfo:
+        return JobInfo.of(await aask(self._record()))
+
+    def wait(self, timeout: Duration | None = None) -> JobStatus:
+        """The status with which the job ended; blocks on Redis until it did.
+
+        ``timeout`` None waits without limit, 0 looks once.
+
+        Raises:
+            ResultTimeout: it has not ended by then. It goes on.
+        """
+        return ask_blocking(self._wait(_seconds(timeout)))
+
+    async def await_(self, timeout: Duration | None = None) -> JobStatus:  # noqa: ASYNC109
+        return await aask_blocking(self._wait(_seconds(timeout)))
+
+    def result(self, timeout: Duration | None = None) -> R:
+        """What the function returned; waits as ``wait`` does.
+
+        None also when the result is not kept (any more): see RESULT_TTL.
+
+        Raises:
+            JobFailed: with the last attempt's exception and traceback in it.
+            JobCancelled: somebody cancelled it.
+            JobExpired: nobody started it in time.
+            ResultTimeout: it has not ended in time. It goes on.
+        """
+        text = _result_of(ask_blocking(self._ended(_seconds(timeout))))
+        result: R = codec.loads(text)
+        return result
+
+    async def aresult(self, timeout: Duration | None = None) -> R:  # noqa: ASYNC109
+        text = _result_of(await aask_blocking(self._ended(_seconds(timeout))))
+        # A model instance is fetched, which Django refuses on an event loop.
+        loads = sync_to_async(codec.loads) if is_fetching(text) else None
+        result: R = await loads(text) if loads else codec.loads(text)
+        return result
+
+    def cancel(self) -> bool:
+        """End it unless it has ended; one that runs is interrupted, within a second.
+
+        False when it had ended.
+        """
+        return ask(self._operate(_cancel)) != "ended"
+
+    async def acancel(self) -> bool:
+        return await aask(self._operate(_cancel)) != "ended"
+
+    def retry(self) -> bool:
+        """Run it again: same id, fresh budget of retries, old attempts kept.
+
+        False when there is nothing to do: it waits or runs.
+        """
+        return ask(self._operate(operations.retry)) == "pending"
+
+    async def aretry(self) -> bool:
+        return await aask(self._operate(operations.retry)) == "pending"
+
+    def delete(self) -> bool:
+        """Forget it altogether. False when it runs: cancel it first."""
+        return ask(self._operate(operations.delete)) == "deleted"
+
+    async def adelete(self) -> bool:
+        return await aask(self._operate(operations.delete)) == "deleted"
+
+    def _places(self) -> list[GroupKeys]:
+        """Where it may be: an id alone does not tell its group of queues."""
+        if self.queue is not None:
+            return [conf.keys_for(self.queue)]
+        return [conf.keys_for(queues[0]) for queues in conf.groups().values()]
+
+    def _found(
+        self, look: Callable[[GroupKeys, str], Conversation[T | None]]
+    ) -> Conversation[tuple[GroupKeys, T]]:
+        for keys in self._places():
+            found = yield from look(keys, self.id)
+            if found is not None:
+                return keys, found
+        raise JobNotFound(
+            f"Redis knows no job {self.id!r}. Its transaction may not have committed "
+            "yet; or it was deleted, or ended longer ago than REDISJOBS['KEEP'] says."
+        )
+
+    def _status(self) -> Conversation[JobStatus]:
+        _, status = yield from self._found(inspection.status)
+        return status
+
+    def _record(self) -> Conversation[JobRecord]:
+        _, record = yield from self._found(inspection.job)
+        return record
+
+    def _operate(
+        self, operation: Callable[[GroupKeys, str], Conversation[str]]
+    ) -> Conversation[str]:
+        def look(keys: GroupKeys, job_id: str) -> Conversation[str | None]:
+            word = yield from operation(keys, job_id)
+            return None if word == "missing" else word
+
+        _, word = yield from self._found(look)
+        return word
+
+    def _wait(self, timeout_seconds: float | None) -> Conversation[JobStatus]:
+        deadline = None
+        if timeout_seconds is not None:
+            deadline = time.monotonic() + timeout_seconds
+        keys, status = yield from self._found(inspection.status)
+        ended = status in ENDED
+        while not ended:
+            left: float = inspection.LONGEST_BLOCK_S
+            if deadline is not None:
+                left = min(left, deadline - time.monotonic())
+            if left <= 0:
+                raise ResultTimeout(
+                    f"Job {self.id} is {status} and had not ended after "
+                    f"{timeout_seconds:g} s. It goes on; ask again, or cancel() it."
+                )
+            await_end = inspection.await_end(keys, self.id, math.ceil(left * 1000))
+            now, ended = yield from await_end
+            if now is None:
+                raise JobNotFound(f"Job {self.id} was deleted while it was waited for.")
+            status = now
+        return status
+
+    def _ended(self, timeout_seconds: float | None) -> Conversation[JobRecord]:
+        deadline = time.monotonic() + (timeout_seconds or 0)
+        while True:
+            left = None
+            if timeout_seconds is not None:
+                left = max(0.0, deadline - time.monotonic())
+            yield from self._wait(left)
+            record = yield from self._record()
+            # Somebody may have had it run again between the two.
+            if record.status in ENDED:
+                return record
+
+
+def _cancel(keys: GroupKeys, job_id: str) -> Conversation[str]:
+    return operations.cancel(keys, job_id, keep=conf.get_settings().keep)
+
+
+def _seconds(timeout: Duration | None) -> float | None:
+    return None if timeout is None else parse_duration(timeout)
+
+
+def _result_of(record: JobRecord) -> str:
+    """The JSON text of an ended job's result; raises if it has none."""
+    if record.status is JobStatus.SUCCEEDED:
+        return record.result if record.result is not None else "null"
+    try:
+        name = f"{parse_body(record.body).function} ({record.id})"
+    except PayloadMalformed:
+        name = f"Job {record.id}"
+    if record.status is JobStatus.CANCELLED:
+        raise JobCancelled(f"{name} was cancelled.")
+    if record.status is JobStatus.EXPIRED:
+        raise JobExpired(f"{name} expired: nobody started it in time.")
+    attempts = tuple(map(AttemptInfo.of, record.attempts))
+    last = attempts[-1] if attempts else None
+    raise JobFailed(f"{name} failed: {_reason(record, last)}", last)
+
+
+def _reason(record: JobRecord, last: AttemptInfo | None) -> str:
+    reason = record.error
+    if last is not None and last.exception_class:
+        reason = f"{last.exception_class}: {last.message}"
+        if record.attempts_made > 1:
+            reason += f" (attempt {record.attempts_made})"
+    return reason or "no reason is known"

@@ -1,0 +1,124 @@
+"""A job as people see it: frozen, with aware times and decoded values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django_redisjobs.context import Progress
+from django_redisjobs.core.payload import decode_body
+from django_redisjobs.core.records import AttemptRecord, JobRecord, JobStatus
+from django_redisjobs.serialization import snapshot_codec
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptInfo:
+    """One ended run of a job. ``number`` counts from 1.
+
+    ``outcome`` is succeeded, failed, timeout, cancelled or crashed; the three
+    texts are empty unless something was raised.
+    """
+
+    number: int
+    worker: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    outcome: str
+    exception_class: str
+    message: str
+    traceback: str
+
+    @classmethod
+    def of(cls, record: AttemptRecord) -> AttemptInfo:
+        return cls(
+            number=record.number,
+            worker=record.worker,
+            started_at=aware(record.started_ms),
+            finished_at=aware(record.finished_ms),
+            outcome=record.outcome,
+            exception_class=record.exception_class,
+            message=record.message,
+            traceback=record.traceback,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobInfo:
+    """All that Redis knows of a job at one moment. Times are aware, in UTC.
+
+    Model instances among the values are ``ModelReference``: looking at a job
+    queries no database. ``result`` is None unless it succeeded and its result is
+    still kept; ``error`` is one line, empty unless something went wrong.
+    """
+
+    id: str
+    function: str
+    queue: str
+    status: JobStatus
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    priority: int
+    enqueued_at: datetime | None
+    due_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    result: Any
+    error: str
+    attempts: tuple[AttemptInfo, ...]
+    crashes: int
+    progress: Progress | None
+    meta: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, record: JobRecord) -> JobInfo:
+        """Raises PayloadMalformed when this build cannot read what is stored."""
+        body = decode_body(record.body, snapshot_codec)
+        return cls(
+            id=record.id,
+            function=body.function,
+            queue=record.queue,
+            status=record.status,
+            args=tuple(body.args),
+            kwargs=body.kwargs,
+            priority=record.priority,
+            enqueued_at=aware(record.enqueued_ms),
+            due_at=aware(record.due_ms),
+            started_at=aware(record.started_ms),
+            finished_at=aware(record.finished_ms),
+            result=_decoded(record.result, None),
+            error=_error(record),
+            attempts=tuple(map(AttemptInfo.of, record.attempts)),
+            crashes=record.crashes,
+            progress=_progress(record.progress),
+            meta=_decoded(record.meta, {}),
+        )
+
+
+def aware(milliseconds: int) -> datetime | None:
+    """The time, in UTC; None for 0, which stands for never."""
+    return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds else None
+
+
+def _decoded(text: str | None, absent: Any) -> Any:
+    return absent if text is None else snapshot_codec.loads(text)
+
+
+def _error(record: JobRecord) -> str:
+    if record.error:
+        return record.error
+    last = record.attempts[-1] if record.attempts else None
+    if last is None or not last.exception_class:
+        return ""
+    return f"{last.exception_class.rpartition('.')[2]}: {last.message}"
+
+
+def _progress(text: str | None) -> Progress | None:
+    if text is None:
+        return None
+    stored = json.loads(text)
+    return Progress(stored["done"], stored.get("total"), stored.get("message", ""))
