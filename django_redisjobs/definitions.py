@@ -1,0 +1,357 @@
+"""Job functions: what ``@job`` makes of a function, and how jobs of it are made."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
+
+from django.conf import settings as django_settings
+from django.utils.module_loading import import_string
+from django.utils.translation import get_language
+
+from django_redisjobs import conf
+from django_redisjobs.binding import Binder
+from django_redisjobs.conf import Settings
+from django_redisjobs.core.exceptions import PayloadMalformed
+from django_redisjobs.core.keys import GroupKeys
+from django_redisjobs.core.payload import check_size, encode_body
+from django_redisjobs.core.records import ON_FAILURE, ON_SUCCESS, NewJob, new_id
+from django_redisjobs.enqueueing import Outgoing, ahand_over, hand_over
+from django_redisjobs.exceptions import (
+    ConfigurationError,
+    DefinitionError,
+    UnknownJobFunction,
+)
+from django_redisjobs.handles import JobHandle
+from django_redisjobs.options import (
+    CALL_OPTIONS,
+    CallArguments,
+    Inherit,
+    JobOptions,
+    epoch_ms,
+    read_options,
+    to_ms,
+)
+from django_redisjobs.retries import Retry
+from django_redisjobs.serialization import codec
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_CALLBACKS = {"on_success": ON_SUCCESS, "on_failure": ON_FAILURE}
+# Values of one call travel with the job; those of the definition do not, so that a
+# new release changes them for jobs that wait already.
+_CARRIED = frozenset({"timeout", "retry", "result_ttl"})
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a worker holds a job to. Seconds; a timeout of None is none."""
+
+    timeout: float | None
+    retry: Retry
+    result_ttl: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What all jobs of one job function share, under one reading of the settings."""
+
+    settings: Settings
+    keys: GroupKeys
+    envelope: Mapping[str, Any]
+    callbacks: int
+    delay_ms: int | None
+    due_ms: int | None
+    ttl_ms: int | None
+    on_commit: bool
+    using_db: str | None
+
+
+class JobFunction(Generic[P, R]):
+    """A function that can be run later, by a worker. Calling it runs it now.
+
+    ``path`` is the dotted path by which workers find it. Reads no settings and
+    does no I/O before its first job.
+    """
+
+    __wrapped__: Callable[P, Any]
+    __name__: str
+
+    def __init__(
+        self, function: Callable[P, Any], path: str, options: JobOptions
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.path = path
+        self.options = options
+        self.is_async = inspect.iscoroutinefunction(function)
+        if options.atomic and self.is_async:
+            raise DefinitionError(
+                f"{path}: atomic=True needs a plain function; Django's transactions "
+                "do not span awaits. Use atomic() in a function under sync_to_async."
+            )
+        self._given: frozenset[str] = frozenset()
+        self._origin = self
+        self._binder: Binder | None = None
+        self._plan: _Plan | None = None
+        self._policies: dict[str, tuple[Settings, Policy]] = {}
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = self.function(*args, **kwargs)
+        return result
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path}>"
+
+    def using(self, **options: Unpack[CallArguments]) -> Self:
+        """A copy whose jobs differ in these options; this one stays as it is.
+
+        Raises:
+            TypeError: an option is unknown or of a wrong type.
+            ValueError: an option's value is out of range.
+        """
+        values = read_options(options, CALL_OPTIONS, f"{self.path}.using()")
+        if "retry" in values:
+            self._check_retry(values["retry"])
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.options = replace(self.options, **values)
+        copy._given = self._given | (_CARRIED & values.keys())
+        copy._plan = None
+        copy._policies = {}
+        return copy
+
+    def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Have a worker run it: at commit inside a transaction, else at once.
+
+        The id is known and final in either case.
+
+        Raises:
+            TypeError: the arguments do not fit the function's signature, or
+                (PayloadNotSerializable) one is of a type that jobs cannot carry.
+            PayloadTooLarge: they are over MAX_PAYLOAD.
+            UnknownQueue: the settings lack its queue.
+            EnqueueError: Redis refused the job or did not answer. Inside a
+                transaction it is raised after the commit, by ``atomic``.
+        """
+        plan = self._current_plan()
+        outgoing = self._outgoing(plan, args, kwargs)
+        hand_over([outgoing], on_commit=plan.on_commit, using_db=plan.using_db)
+        return JobHandle(outgoing.job.id, self.options.queue)
+
+    async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """``delay``, at once: a coroutine is never inside a transaction."""
+        outgoing = self._outgoing(self._current_plan(), args, kwargs)
+        await ahand_over([outgoing])
+        return JobHandle(outgoing.job.id, self.options.queue)
+
+    def delay_many(
+        self, calls: Iterable[Sequence[Any] | Mapping[str, Any]], /
+    ) -> list[JobHandle[R]]:
+        """One job for each tuple of positional or dict of keyword arguments.
+
+        One round trip; raises as ``delay`` does, and then nothing was enqueued.
+        """
+        plan = self._current_plan()
+        outgoing = self._outgoing_many(plan, calls)
+        hand_over(outgoing, on_commit=plan.on_commit, using_db=plan.using_db)
+        return [JobHandle(each.job.id, self.options.queue) for each in outgoing]
+
+    async def adelay_many(
+        self, calls: Iterable[Sequence[Any] | Mapping[str, Any]], /
+    ) -> list[JobHandle[R]]:
+        """``delay_many``, at once."""
+        outgoing = self._outgoing_many(self._current_plan(), calls)
+        await ahand_over(outgoing)
+        return [JobHandle(each.job.id, self.options.queue) for each in outgoing]
+
+    def check_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raise TypeError if a call with these would; says the signature."""
+        binder = self._signature()
+        try:
+            binder.check(args, kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.path}{binder.signature}: {error}") from None
+
+    def check_configuration(self) -> None:
+        """Raise what ``delay`` would raise under the present settings. No I/O."""
+        self._current_plan()
+
+    def policy(self, queue: str, carried: Mapping[str, Any]) -> Policy:
+        """What holds for a job of it in ``queue``, with what its envelope carries.
+
+        The call's own values come first, then the job function's, then the queue's.
+
+        Raises:
+            PayloadMalformed: the envelope carries no such values.
+        """
+        settings = conf.get_settings()
+        known = self._policies.get(queue)
+        if known is None or known[0] is not settings:
+            known = settings, self._defined_policy(queue)
+            self._policies[queue] = known
+        policy = known[1]
+        if _CARRIED.isdisjoint(carried):
+            return policy
+        return _with_carried(policy, carried)
+
+    def _defined_policy(self, queue: str) -> Policy:
+        of_queue, own = conf.get_queue_settings(queue), self.options
+        return Policy(
+            of_queue.timeout if isinstance(own.timeout, Inherit) else own.timeout,
+            of_queue.retry if isinstance(own.retry, Inherit) else own.retry,
+            of_queue.result_ttl
+            if isinstance(own.result_ttl, Inherit)
+            else own.result_ttl,
+        )
+
+    def _signature(self) -> Binder:
+        if self._binder is None:
+            self._binder = Binder(self.function)
+        return self._binder
+
+    def _current_plan(self) -> _Plan:
+        settings = conf.get_settings()
+        plan = self._plan
+        if plan is None or plan.settings is not settings:
+            plan = self._plan = self._make_plan(settings)
+        return plan
+
+    def _make_plan(self, settings: Settings) -> _Plan:
+        options = self.options
+        keys = conf.keys_for(options.queue)
+        envelope = {name: self._carried(name) for name in sorted(self._given)}
+        callbacks = 0
+        for name, bit in _CALLBACKS.items():
+            path = getattr(options, name)
+            if path is not None:
+                envelope[name] = [path, self._callback_queue(name, path)]
+                callbacks |= bit
+        after = options.run_after
+        at_commit = settings.on_commit if options.on_commit is None else True
+        database = at_commit if isinstance(at_commit, str) else None
+        return _Plan(
+            settings=settings,
+            keys=keys,
+            envelope=envelope,
+            callbacks=callbacks,
+            delay_ms=to_ms(after) if isinstance(after, int | float) else None,
+            due_ms=epoch_ms(after) if isinstance(after, datetime) else None,
+            ttl_ms=None if options.expires is None else to_ms(options.expires),
+            on_commit=bool(at_commit) and options.on_commit is not False,
+            using_db=options.using_db or database,
+        )
+
+    def _carried(self, name: str) -> object:
+        value = getattr(self.options, name)
+        return value.to_json() if isinstance(value, Retry) else value
+
+    def _callback_queue(self, name: str, path: str) -> str:
+        """The queue of a callback; a plain function's runs where its job ran."""
+        try:
+            target = import_string(path)
+        except ImportError as error:
+            raise UnknownJobFunction(
+                f"{self.path}: {name}={path!r} cannot be imported: {error}"
+            ) from error
+        if not isinstance(target, JobFunction):
+            return self.options.queue
+        queue = target.options.queue
+        own, other = conf.keys_for(self.options.queue), conf.keys_for(queue)
+        if own != other:
+            raise ConfigurationError(
+                f"{self.path}: {name}={path!r} runs in queue {queue!r} of group "
+                f"{other.group!r}, but a callback is enqueued in the very step that "
+                f"ends its job, so it has to be of the same group, {own.group!r}."
+            )
+        return queue
+
+    def _check_retry(self, given: Retry) -> None:
+        own = self.options.retry
+        if not isinstance(own, Inherit) and (given.on, given.give_up_on) == (
+            own.on,
+            own.give_up_on,
+        ):
+            return
+        default = Retry()
+        if (given.on, given.give_up_on) != (default.on, default.give_up_on):
+            raise ValueError(
+                f"{self.path}.using(retry=...): a job cannot carry exception classes. "
+                "Say on= and give_up_on= in @job; they hold for every job of it."
+            )
+
+    def _outgoing(
+        self, plan: _Plan, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Outgoing:
+        binder = self._binder or self._signature()
+        try:
+            binder.check(args, kwargs)
+        except TypeError as error:
+            raise TypeError(
+                f"{self.path}{binder.signature}: {error}. Nothing was enqueued."
+            ) from None
+        envelope = plan.envelope
+        language = get_language()
+        if language and language != django_settings.LANGUAGE_CODE:
+            envelope = {"language": language, **envelope}
+        path, options = self.path, self.options
+        body = encode_body(path, args, kwargs, envelope, codec, binder.names)
+        check_size(body, plan.settings.max_payload, path)
+        job = NewJob(
+            new_id(),
+            options.queue,
+            body,
+            options.priority,
+            plan.delay_ms,
+            plan.due_ms,
+            plan.ttl_ms,
+            plan.callbacks,
+        )
+        return Outgoing(job, plan.keys, self._origin)
+
+    def _outgoing_many(
+        self, plan: _Plan, calls: Iterable[Sequence[Any] | Mapping[str, Any]]
+    ) -> list[Outgoing]:
+        outgoing = []
+        for place, call in enumerate(calls):
+            try:
+                if isinstance(call, tuple | list):
+                    outgoing.append(self._outgoing(plan, call, {}))
+                elif isinstance(call, Mapping):
+                    outgoing.append(self._outgoing(plan, (), call))
+                else:
+                    raise TypeError(
+                        f"{self.path}.delay_many() takes tuples of positional or dicts "
+                        f"of keyword arguments, not {type(call).__name__}: {call!r:.80}"
+                    )
+            except (TypeError, ValueError) as error:
+                error.add_note(f"It was item {place} of delay_many.")
+                raise
+        return outgoing
+
+
+class AsyncJobFunction(JobFunction[P, R]):
+    """An ``async def`` one: calling it gives its coroutine."""
+
+    def __call__(  # type: ignore[override]
+        self, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]:
+        coroutine: Coroutine[Any, Any, R] = self.function(*args, **kwargs)
+        return coroutine
+
+
+def _with_carried(policy: Policy, carried: Mapping[str, Any]) -> Policy:
+    timeout = carried.get("timeout", policy.timeout)
+    result_ttl = carried.get("result_ttl", policy.result_ttl)
+    for value in (timeout or 0, result_ttl):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise PayloadMalformed(f"A job carries {value!r} instead of seconds.")
+    retry = policy.retry
+    if "retry" in carried:
+        retry = Retry.from_json(carried["retry"], like=policy.retry)
+    return Policy(timeout, retry, result_ttl)

@@ -1,0 +1,147 @@
+"""All job functions of this process by dotted path; only these can ever run."""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from inspect import iscoroutinefunction, isfunction, unwrap
+from types import MappingProxyType
+from typing import Any
+
+from django.utils.module_loading import autodiscover_modules
+
+from django_redisjobs import conf
+from django_redisjobs.definitions import AsyncJobFunction, JobFunction
+from django_redisjobs.exceptions import (
+    DuplicateJobFunction,
+    RedisJobsError,
+    UnknownJobFunction,
+)
+from django_redisjobs.options import JobOptions
+
+_functions: dict[str, JobFunction[..., Any]] = {}
+# Plain functions that some @job names as its callback, by dotted path.
+_callbacks: set[str] = set()
+_lock = threading.Lock()
+
+
+def register(function: JobFunction[..., Any]) -> None:
+    """Let workers of this process run ``function``, and what it names as callbacks.
+
+    Raises:
+        DuplicateJobFunction: another function, from another place in the source,
+            has the same path. Importing the same code again is no error.
+    """
+    with _lock:
+        known = _functions.get(function.path)
+        if known is not None and _position(known) != _position(function):
+            raise DuplicateJobFunction(
+                f"There are two job functions {function.path}: at {_position(known)} "
+                f"and at {_position(function)}. A worker could not tell which one to "
+                "run: rename one of them."
+            )
+        _functions[function.path] = function
+        options = function.options
+        _callbacks.update(filter(None, (options.on_success, options.on_failure)))
+
+
+def functions() -> Mapping[str, JobFunction[..., Any]]:
+    """All that are registered now, by path."""
+    return MappingProxyType(dict(_functions))
+
+
+def resolve(path: str) -> JobFunction[..., Any]:
+    """The job function of that path; imports its module if need be.
+
+    What the path leads to has to be a job function, or the callback of one: a
+    path from Redis cannot make a worker call anything else.
+
+    Raises:
+        UnknownJobFunction: there is none; the message has the nearest one.
+    """
+    found = _functions.get(path)
+    if found is not None:
+        return found
+    target = _import(path)
+    found = _functions.get(path)
+    if found is not None:
+        return found
+    if isinstance(target, JobFunction):
+        return target
+    if path in _callbacks and isfunction(target):
+        return _register_callback(path, target)
+    raise UnknownJobFunction(
+        f"{path} is {_kind(target)}, not a job function. Put @job above it."
+    )
+
+
+def autodiscover(modules: Iterable[str] | None = None) -> None:
+    """Import these modules of all installed apps: REDISJOBS["AUTODISCOVER"]."""
+    names = conf.get_settings().autodiscover if modules is None else modules
+    autodiscover_modules(*names)
+
+
+def misconfigured() -> list[tuple[JobFunction[..., Any], str]]:
+    """Job functions that could not enqueue under the present settings, and why.
+
+    No I/O, but imports the callbacks that are given by path.
+    """
+    found = []
+    for function in functions().values():
+        try:
+            function.check_configuration()
+        except RedisJobsError as error:
+            found.append((function, str(error)))
+    return found
+
+
+def _register_callback(path: str, target: Callable[..., Any]) -> JobFunction[..., Any]:
+    function = make(target, path, JobOptions())
+    register(function)
+    return function
+
+
+def make(
+    function: Callable[..., Any], path: str, options: JobOptions
+) -> JobFunction[..., Any]:
+    """A job function, of the kind that fits a plain or an ``async def`` one."""
+    kind = AsyncJobFunction if iscoroutinefunction(function) else JobFunction
+    return kind(function, path, options)
+
+
+def _position(function: JobFunction[..., Any]) -> str:
+    code = getattr(unwrap(function.function), "__code__", None)
+    if code is None:
+        return repr(function.function)
+    return f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def _import(path: str) -> object:
+    module_path, _, name = path.rpartition(".")
+    if not module_path or not all(map(str.isidentifier, path.split("."))):
+        raise UnknownJobFunction(
+            f'{path!r} is no dotted path of a function, such as "shop.jobs.charge".'
+        )
+    try:
+        module = import_module(module_path)
+    except ImportError as error:
+        raise UnknownJobFunction(
+            f"{path}: its module cannot be imported: {error}.{_nearest(path)}"
+        ) from error
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        raise UnknownJobFunction(
+            f"{module_path} has no {name!r}.{_nearest(path)}"
+        ) from None
+
+
+def _nearest(path: str) -> str:
+    near = difflib.get_close_matches(path, _functions, n=1)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def _kind(target: object) -> str:
+    return "a plain function" if isfunction(target) else f"a {type(target).__name__}"
