@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from django_redisjobs.core.records import JobStatus
     from django_redisjobs.decorators import job
     from django_redisjobs.handles import JobHandle, get_job
-    from django_redisjobs.registry import enqueue, get_queue
+    from django_redisjobs.queues import enqueue, get_queue
     from django_redisjobs.retries import Retry
     from django_redisjobs.worker import Worker
 
@@ -48,11 +48,11 @@ _HOMES = {
     "Retry": "retries",
     "Worker": "worker",
     "current_job": "context",
-    "enqueue": "registry",
+    "enqueue": "queues",
     "exceptions": None,
     "get_connection": "connections",
     "get_job": "handles",
-    "get_queue": "registry",
+    "get_queue": "queues",
     "job": "decorators",
     "signals": None,
     "testing": None,
