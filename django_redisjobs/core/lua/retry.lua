@@ -37,9 +37,10 @@ local function retry(id)
   elseif state.status ~= 'parked' then
     return 'live'
   end
-  -- An expiry that has passed would end it again at once.
-  local body = string.sub(envelope, string.find(envelope, '\n', 1, true))
-  redis.call('SET', base .. 'job:' .. id, '1 ' .. queue .. ' ' .. priority .. ' ' .. enqueued_ms .. ' 0 0 ' .. flags .. body)
+  -- It waits from now on. An expiry that has passed would end it again at once.
+  local header_end = string.find(envelope, '\n', 1, true)
+  local body = string.sub(envelope, header_end)
+  redis.call('SET', base .. 'job:' .. id, '1 ' .. queue .. ' ' .. priority .. ' ' .. enqueued_ms .. ' ' .. NOW .. ' 0 ' .. flags .. body)
   redis.call('DEL', base .. 'state:' .. id, base .. 'result:' .. id)
   redis.call('HSET', base .. 'state:' .. id, 'status', 'pending')
   redis.call('HSET', base .. 'state:' .. id, 'run', run)
