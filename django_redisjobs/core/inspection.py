@@ -129,7 +129,7 @@ def _record(
             attempts=attempts,
             attempts_made=int(state.get("attempts", 0)),
             crashes=int(state.get("crashes", 0)),
-            worker=state.get("worker", "").partition(":")[0],
+            worker=state.get("token", "").partition(":")[0],
             result=None,
             meta=state.get("meta"),
             progress=state.get("progress"),
