@@ -54,6 +54,20 @@ local function retry(id, envelope, state_key, delay_ms, attempt, tail)
   return 'retried'
 end
 
+-- Set a job aside until a worker knows its function.
+local function park(id, envelope, queue, reason)
+  local state_key = base .. 'state:' .. id
+  if safely('HGET', state_key, 'cancel') then
+    end_unfinished(id, envelope, 'cancelled', read_state(id), 'cancelled')
+    count(queue, 'cancelled')
+    return
+  end
+  redis.call('HDEL', state_key, 'token', 'claimed_ms', 'alone')
+  redis.call('HSET', state_key, 'status', 'parked')
+  redis.call('HSET', state_key, 'error', reason)
+  safely('ZADD', base .. 'parked:' .. queue, NOW, id)
+end
+
 local function note(id, token, meta, progress)
   local key = base .. 'state:' .. id
   if safely('HGET', key, 'token') ~= token then return false end
@@ -83,11 +97,7 @@ local function settle(settlement, envelope)
   if kind == 'released' then
     released[#released + 1] = {id, envelope, delay == 'unstarted'}
   elseif kind == 'parked' then
-    local state_key = base .. 'state:' .. id
-    redis.call('HDEL', state_key, 'token', 'claimed_ms')
-    redis.call('HSET', state_key, 'status', 'parked')
-    redis.call('HSET', state_key, 'error', tail)
-    safely('ZADD', base .. 'parked:' .. queue, NOW, id)
+    park(id, envelope, queue, tail)
   elseif kind == 'retry' then
     count_attempt(queue, retry(id, envelope, base .. 'state:' .. id, number(delay), attempt, tail), stats)
   else
