@@ -90,19 +90,24 @@ def _running(home: Home) -> str:
 
 def _start(home: Home) -> str:
     ticks = threading.Event()
+    spawned = False
     with locked(home.start_lock):
         deadline = monotonic() + START_TIMEOUT
-        if not home.guarded():
-            _spawn_guardian(home)
         while True:
             answer = _answer(home.address())
             late = monotonic() > deadline
-            # Asked after the answer: a guardian that gave up leaves no server.
-            if not home.guarded() or (late and not answer):
+            # Asked after the answer: a guardian that gave up leaves no server. One
+            # that was found here may have been ending; one's own was not.
+            guarded = home.guarded()
+            if (late and not answer) or (spawned and not guarded):
                 raise ServerNotStarted(_last_words(home))
-            if answer and (late or not answer.startswith(b"-LOADING")):
+            if not guarded:
+                _spawn_guardian(home)
+                spawned = True
+            elif answer and (late or not answer.startswith(b"-LOADING")):
                 return home.address()
-            ticks.wait(_GLANCE)
+            else:
+                ticks.wait(_GLANCE)
 
 
 def _last_words(home: Home) -> str:
