@@ -1,0 +1,25 @@
+"""Queues, jobs and workers in Django's admin.
+
+``REDISJOBS["ADMIN"] = False`` leaves them out; a project that wants its own classes
+then registers subclasses of these.
+"""
+
+from __future__ import annotations
+
+from django.apps import apps
+
+from django_redisjobs.conf import get_settings
+
+if apps.is_installed("django.contrib.admin") and get_settings().admin:
+    # Not at the top: Django's admin needs its own tables' models to be installed, and
+    # the query sets beside this file are of use without it.
+    from django.contrib import admin
+
+    from django_redisjobs.admin.jobs import JobAdmin
+    from django_redisjobs.admin.queues import QueueAdmin
+    from django_redisjobs.admin.workers import WorkerAdmin
+    from django_redisjobs.models import Job, Queue, Worker
+
+    admin.site.register(Queue, QueueAdmin)
+    admin.site.register(Job, JobAdmin)
+    admin.site.register(Worker, WorkerAdmin)

@@ -1,0 +1,146 @@
+"""The list of jobs and the page of one job."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.filters import SimpleListFilter
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from django_redisjobs import conf
+from django_redisjobs.admin.formats import NOTHING, badge, when
+from django_redisjobs.admin.jobpage import JobPage
+from django_redisjobs.admin.pages import LiveAdmin
+from django_redisjobs.admin.sources import LOOKED_AT
+from django_redisjobs.models import Job
+
+WHOLE_ID = re.compile(r"[0-9a-f]{28}")
+
+
+class QueueFilter(SimpleListFilter):
+    """By queue. The names come from the settings: offering them asks nobody."""
+
+    title = _("queue")
+    parameter_name = "queue"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: Any
+    ) -> Iterable[tuple[str, str]]:
+        """The queues of the settings, and the one that is asked for."""
+        names = list(conf.get_settings().queues)
+        asked = request.GET.get(self.parameter_name)
+        if asked and asked not in names:
+            names.append(asked)
+        return [(name, name) for name in names]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The jobs of the queue that was chosen."""
+        return queryset.filter(queue=self.value()) if self.value() else queryset
+
+
+class JobAdmin(LiveAdmin):
+    """Jobs, newest first."""
+
+    list_display = (
+        "short_id",
+        "function_name",
+        "queue",
+        "state",
+        "enqueued",
+        "started",
+        "finished",
+        "run",
+    )
+    list_display_links = ("short_id", "function_name")
+    list_filter = ("status", QueueFilter)
+    ordering = ("-enqueued_at",)
+    search_fields = ("id", "function")
+    search_help_text = _("An id or a part of one, or a part of a function's name.")
+    fields = ("id", "function", "queue", "status")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """A whole id is looked up, all else is searched for."""
+        term = search_term.strip().lstrip("…").lower()
+        if WHOLE_ID.fullmatch(term):
+            return queryset.filter(pk=term), False
+        return super().get_search_results(
+            request, queryset, search_term.replace("…", "")
+        )
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list; it says how many jobs it looks at when there are more."""
+        return super().changelist_view(
+            request, {**(extra_context or {}), "looked_at": LOOKED_AT}
+        )
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
+        """All that is stored of one job."""
+        if isinstance(obj, Job):
+            context["job"] = JobPage(obj)
+        return super().render_change_form(
+            request, context, add=add, change=change, form_url=form_url, obj=obj
+        )
+
+    @admin.display(description=_("id"), ordering="id")
+    def short_id(self, job: Job) -> SafeString:
+        """The end of the id: the beginning is a time, alike for all of one moment."""
+        return format_html('<code title="{}">…{}</code>', job.id, job.id[-8:])
+
+    @admin.display(description=_("function"), ordering="function")
+    def function_name(self, job: Job) -> SafeString | str:
+        """The function's name, its module as a hint."""
+        if not job.function:
+            return str(_("(unreadable)"))
+        module, _dot, name = job.function.rpartition(".")
+        return format_html(
+            '<span title="{}">{}</span><br><small class="rj-quiet">{}</small>',
+            job.function,
+            name,
+            module,
+        )
+
+    @admin.display(description=_("status"), ordering="status")
+    def state(self, job: Job) -> SafeString:
+        """The status as a badge."""
+        return badge(job.status)
+
+    @admin.display(description=_("enqueued"), ordering="enqueued_at")
+    def enqueued(self, job: Job) -> SafeString | str:
+        """When it was enqueued; for a scheduled one also when it is due."""
+        if job.status == Job.Status.SCHEDULED and job.due_at:
+            return format_html(
+                '{}<br><small class="rj-quiet">{} {}</small>',
+                when(job.enqueued_at),
+                _("due"),
+                when(job.due_at),
+            )
+        return when(job.enqueued_at)
+
+    @admin.display(description=_("started"), ordering="started_at")
+    def started(self, job: Job) -> SafeString | str:
+        """When its last run began."""
+        return when(job.started_at)
+
+    @admin.display(description=_("finished"), ordering="finished_at")
+    def finished(self, job: Job) -> SafeString | str:
+        """When it ended."""
+        return when(job.finished_at) if job.finished_at else NOTHING

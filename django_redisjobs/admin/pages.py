@@ -1,0 +1,106 @@
+"""What the admin pages share: they only show, and they bear a Redis that is away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+
+from django_redisjobs.exceptions import ConfigurationError, ServerUnavailable
+
+AWAY = (ServerUnavailable, ConfigurationError)
+UNAVAILABLE = "admin/redisjobs/unavailable.html"
+
+
+class LiveResponse(TemplateResponse):
+    """A page that asks Redis while it is rendered: if that fails, says so instead."""
+
+    away: Callable[[Exception], dict[str, Any]]
+
+    @property
+    def rendered_content(self) -> str:
+        """The page, or the one that says what is wrong."""
+        try:
+            return super().rendered_content
+        except AWAY as error:
+            self.status_code = 503
+            return str(
+                render_to_string(UNAVAILABLE, self.away(error), request=self._request)
+            )
+
+
+class LiveAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows from Redis. Nothing can be added, changed or deleted through forms."""
+
+    actions = None
+    list_per_page = 50
+    list_max_show_all = 200
+    save_on_top = False
+
+    class Media:
+        css = {"all": ["redisjobs/admin.css"]}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Jobs come from code, workers from the command line."""
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        """What a job carries never changes."""
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        """Not through Django's collector, which looks for related SQL rows."""
+        return False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list, or a page that says that Redis is away."""
+        return self._live(request, super().changelist_view, request, extra_context)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """One row, or a page that says that Redis is away."""
+        return self._live(request, super().changeform_view, request, *args, **kwargs)
+
+    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """What was done to a row, or a page that says that Redis is away."""
+        return self._live(request, super().history_view, request, *args, **kwargs)
+
+    def _live(
+        self,
+        request: HttpRequest,
+        view: Callable[..., HttpResponse],
+        *args: Any,
+        **kwargs: Any,
+    ) -> HttpResponse:
+        try:
+            response = view(*args, **kwargs)
+        except AWAY as error:
+            return TemplateResponse(
+                request, UNAVAILABLE, self._away_context(request, error), status=503
+            )
+        if type(response) is not TemplateResponse:
+            return response
+        live = LiveResponse(
+            request, response.template_name, response.context_data, using=response.using
+        )
+        live.away = lambda error: self._away_context(request, error)
+        return live
+
+    def _away_context(self, request: HttpRequest, error: Exception) -> dict[str, Any]:
+        return {
+            **self.admin_site.each_context(request),
+            "title": _("Redis cannot be asked now"),
+            "opts": self.opts,
+            "error": error,
+        }

@@ -1,0 +1,170 @@
+"""``manage.py demo``: the whole thing at work, on one machine, by one command."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import signal
+import sys
+import threading
+import time
+from datetime import datetime
+from types import FrameType
+from typing import Any, NoReturn
+
+from django.contrib.auth import get_user_model
+from django.core.management import BaseCommand, CommandParser, call_command
+from django.utils import timezone
+
+from demo import summary
+from demo.chapters import Chapter, all_chapters
+from demo.children import ChildDied
+from demo.display import Display
+from demo.stage import Stage, StageTaken, raised
+from demo.visitor import SiteRefused
+from django_redisjobs import get_queue
+
+LIMIT_SECONDS = 120
+LOGIN = PASSWORD = "admin"
+QUEUES = ("high", "default", "low")
+
+
+class Stopped(KeyboardInterrupt):
+    """Somebody wants the demo to end: Ctrl-C, a signal, a closed terminal."""
+
+
+class Command(BaseCommand):
+    help = (
+        "Runs the example shop with a worker, sends work of many kinds through the "
+        "site's own forms, and checks that all of it came out right."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--once",
+            action="store_true",
+            help="End when the work is done, also on a terminal.",
+        )
+
+    def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, stop)
+        display = Display()
+        right = False
+        try:
+            prepare(display)
+            with raised() as stage, undisturbed_end():
+                right = play(stage, display)
+                if not once and sys.stdout.isatty():
+                    stay(stage, display)
+        except Stopped as stopped:
+            # The terminal may be what went away.
+            with contextlib.suppress(OSError):
+                display.say("\nEnded: site, worker and neighbours are gone.")
+            if not right:
+                sys.exit(128 + int(stopped.args[0]))
+        except (ChildDied, SiteRefused, StageTaken, TimeoutError) as error:
+            display.say(f"The demo failed: {error}")
+        if not right:
+            sys.exit(1)
+
+
+def stop(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave through the stage's exits; what is asked twice is already under way."""
+    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(other, signal.SIG_IGN)
+    raise Stopped(number)
+
+
+@contextlib.contextmanager
+def undisturbed_end() -> Any:
+    """Once the play is over, a signal must not cut the clearing up short."""
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
+
+def prepare(display: Display) -> None:
+    """The database and somebody who may look at the admin."""
+    display.say("Preparing the database ...")
+    call_command("migrate", verbosity=0, interactive=False)
+    admin, _ = get_user_model().objects.get_or_create(
+        username=LOGIN, defaults={"is_staff": True, "is_superuser": True}
+    )
+    admin.set_password(PASSWORD)
+    admin.save()
+
+
+def play(stage: Stage, display: Display) -> bool:
+    """All chapters; whether all came out right."""
+    begun, clock = timezone.now(), time.monotonic()
+    display.say(f"Site at {stage.visitor.address}/, a worker with two processes.")
+    display.say("Sending work through the site's forms ...\n")
+    chapters = all_chapters(mark=secrets.token_hex(3))
+    for chapter in chapters:
+        chapter.send(stage)
+        show(chapters[: chapters.index(chapter) + 1], display)
+    finished = follow(stage, chapters, display, clock + LIMIT_SECONDS)
+    seconds = time.monotonic() - clock
+    return tell(chapters, display, begun, seconds, finished=finished)
+
+
+def show(chapters: list[Chapter], display: Display) -> bool:
+    """Draw how far the chapters are; whether all are there."""
+    lines = [(chapter.title, *chapter.steps()) for chapter in chapters]
+    display.progress(lines)
+    return all(done >= total for _, done, total in lines)
+
+
+def follow(
+    stage: Stage, chapters: list[Chapter], display: Display, deadline: float
+) -> bool:
+    """Show progress until every effect is there and no job is left, or time is up."""
+    pause = threading.Event()
+    while time.monotonic() < deadline:
+        stage.check()
+        if show(chapters, display) and not jobs_left():
+            return True
+        pause.wait(0.15)
+    return False
+
+
+def jobs_left() -> int:
+    """How many jobs have not ended."""
+    counts = [get_queue(name).counts() for name in QUEUES]
+    return sum(count.pending + count.scheduled + count.running for count in counts)
+
+
+def tell(
+    chapters: list[Chapter],
+    display: Display,
+    begun: datetime,
+    seconds: float,
+    *,
+    finished: bool,
+) -> bool:
+    """Print what happened; whether it is what should have."""
+    found = {chapter.title: list(chapter.problems()) for chapter in chapters}
+    notes = {name: text for chapter in chapters for name, text in chapter.notes.items()}
+    display.say(f"\nWhat the worker did in {seconds:.1f} s:\n")
+    display.table(summary.HEADER, summary.rows(begun, notes))
+    display.say("\nWhat came of it:\n")
+    for title, problems in found.items():
+        display.verdict(title, problems)
+    left = [] if finished else [f"{jobs_left()} jobs left after {LIMIT_SECONDS} s"]
+    display.verdict("Nothing left to do", left)
+    return finished and not any(found.values())
+
+
+def stay(stage: Stage, display: Display) -> NoReturn:
+    """Leave everything up until somebody ends it."""
+    address = stage.visitor.address
+    display.say(f"\n  The shop   {address}/")
+    display.say(f"  The admin  {address}/admin/redisjobs/   {LOGIN} / {PASSWORD}")
+    display.say("\nCtrl-C ends everything.")
+    pause = threading.Event()
+    while True:
+        stage.check()
+        pause.wait(1)
