@@ -1,0 +1,137 @@
+"""What a running job sees and says of itself."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from typing import Any
+
+import pytest
+
+from django_redisjobs import current_job
+from django_redisjobs.context import JobContext, Progress, enter, leave
+from django_redisjobs.core.exceptions import PayloadNotSerializable
+
+
+def context(**more: Any) -> JobContext:
+    values: dict[str, Any] = {
+        "id": "a1",
+        "function": "shop.jobs.f",
+        "queue": "high",
+        "attempt": 2,
+        "run": 3,
+    }
+    return JobContext(**{**values, **more})
+
+
+def test_outside_a_job_there_is_no_current_one() -> None:
+    assert current_job() is None
+
+
+def test_inside_a_job_it_is_the_current_one() -> None:
+    inner = context()
+
+    token = enter(inner)
+    seen = current_job()
+    leave(token)
+
+    assert seen is inner
+    assert current_job() is None
+    assert (inner.id, inner.attempt, inner.run, inner.queue) == ("a1", 2, 3, "high")
+
+
+def test_progress_is_taken_once_and_the_last_call_wins() -> None:
+    job = context()
+    assert not job.watched
+
+    job.progress(1, 10)
+    job.progress(2, 10, "rows")
+
+    assert job.watched
+    assert json.loads(job.take_changes()["progress"]) == {
+        "done": 2,
+        "total": 10,
+        "message": "rows",
+    }
+    assert job.take_changes() == {}
+
+
+@pytest.mark.parametrize(
+    ("done", "total"), [(math.nan, 1), (1, math.inf), ("1", 2), (1, object())]
+)
+def test_progress_takes_finite_numbers(done: Any, total: Any) -> None:
+    with pytest.raises(ValueError, match="finite numbers"):
+        context().progress(done, total)
+
+
+def test_meta_of_the_attempt_before_is_there() -> None:
+    job = context(meta='{"seen":{"$":"set","v":[1]}}')
+
+    assert job.meta == {"seen": {1}}
+    assert job.take_changes() == {}
+
+
+def test_meta_is_taken_whenever_it_changed_also_in_place() -> None:
+    job = context()
+    meta = job.meta
+    meta["rows"] = [1]
+    first = job.take_changes()
+
+    meta["rows"].append(2)
+    second = job.take_changes()
+
+    assert (first, second) == ({"meta": '{"rows":[1]}'}, {"meta": '{"rows":[1,2]}'})
+    assert job.take_changes() == {}
+
+
+def test_meta_that_a_job_cannot_carry_is_an_error_for_the_worker() -> None:
+    job = context()
+    job.meta["file"] = object()
+
+    with pytest.raises(PayloadNotSerializable, match="meta key 'file': object"):
+        job.take_changes()
+
+
+def test_who_wants_to_know_is_told_of_each_change() -> None:
+    told: list[int] = []
+    job = context(notify=lambda: told.append(1))
+
+    job.progress(1)
+    job.meta["a"] = 1
+
+    assert len(told) == 2
+
+
+def test_meta_may_change_while_it_is_taken() -> None:
+    job = context()
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            job.meta[str(number % 5000)] = number
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        taken = [job.take_changes() for _ in range(50)]
+    finally:
+        stop.set()
+        writer.join()
+
+    assert all(json.loads(each["meta"]) for each in taken if each)
+
+
+@pytest.mark.parametrize(
+    ("progress", "fraction"),
+    [
+        (Progress(1, 4), 0.25),
+        (Progress(5, 4), 1.0),
+        (Progress(5), None),
+        (Progress(0, 0), None),
+    ],
+)
+def test_the_fraction_that_is_done(progress: Progress, fraction: float | None) -> None:
+    assert progress.fraction == fraction

@@ -1,0 +1,135 @@
+"""Only job functions and their callbacks can be reached by a path."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.test import override_settings
+
+from django_redisjobs import exceptions, job, registry
+
+
+def paid(job_id: str) -> None: ...
+
+
+def not_a_job() -> None: ...
+
+
+@job(on_success=paid)
+def charge() -> None: ...
+
+
+renamed = charge
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A module that nobody has imported yet."""
+    path = tmp_path / "fresh_shop.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    before = dict(registry._functions)
+    yield path
+    sys.modules.pop("fresh_shop", None)
+    registry._functions.clear()
+    registry._functions.update(before)
+
+
+def test_a_registered_function_is_found() -> None:
+    assert registry.resolve("tests.unit.test_registry.charge") is charge
+
+
+def test_a_job_function_is_found_under_another_name_of_it() -> None:
+    assert registry.resolve("tests.unit.test_registry.renamed") is charge
+
+
+def test_a_module_is_imported_when_it_is_needed(module: Path) -> None:
+    module.write_text("from django_redisjobs import job\n@job\ndef pay(): ...\n")
+
+    assert registry.resolve("fresh_shop.pay").path == "fresh_shop.pay"
+
+
+def test_a_plain_function_that_is_somebodys_callback_becomes_a_job_function() -> None:
+    found = registry.resolve("tests.unit.test_registry.paid")
+
+    assert found.function is paid
+    assert registry.resolve("tests.unit.test_registry.paid") is found
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("tests.unit.test_registry.not_a_job", "is a plain function.*Put @job above"),
+        ("os.system", "is a builtin_function_or_method, not a job function"),
+        ("os.path", "is a module, not"),
+        ("tests.unit.test_registry.chrage", "no 'chrage'. Did you mean .*charge"),
+        ("nowhere.jobs.charge", "cannot be imported: No module named 'nowhere'"),
+        ("charge", "no dotted path"),
+        ("", "no dotted path"),
+        ("os.system('ls')", "no dotted path"),
+        ("..charge", "no dotted path"),
+        ("tests.unit.test_registry.Registry.charge", "cannot be imported"),
+    ],
+)
+def test_anything_else_is_unknown(path: str, words: str) -> None:
+    with pytest.raises(exceptions.UnknownJobFunction, match=words):
+        registry.resolve(path)
+
+
+def test_a_module_that_fails_to_import_its_own_needs_says_so(module: Path) -> None:
+    module.write_text("import nothing_of_that_name\n")
+
+    with pytest.raises(exceptions.UnknownJobFunction, match="nothing_of_that_name"):
+        registry.resolve("fresh_shop.pay")
+
+
+def test_job_functions_with_an_unknown_queue_are_told(module: Path) -> None:
+    module.write_text(
+        "from django_redisjobs import job\n"
+        "@job('hihg')\ndef pay(): ...\n"
+        "@job(on_success='fresh_shop.gone')\ndef charge(): ...\n"
+    )
+    registry.resolve("fresh_shop.pay")
+
+    found = {
+        function.path: reason
+        for function, reason in registry.misconfigured()
+        if function.path.startswith("fresh_shop")
+    }
+
+    assert "no queue 'hihg'" in found["fresh_shop.pay"]
+    assert "'fresh_shop.gone' cannot be imported" in found["fresh_shop.charge"]
+
+
+def test_a_callback_in_another_group_is_told(module: Path) -> None:
+    module.write_text(
+        "from django_redisjobs import job\n"
+        "@job('low')\ndef paid(job_id): ...\n"
+        "@job('high', on_success=paid)\ndef pay(): ...\n"
+    )
+    pay = registry.resolve("fresh_shop.pay")
+
+    with (
+        override_settings(REDISJOBS={"QUEUES": {"high": {}, "low": {"GROUP": "b"}}}),
+        pytest.raises(exceptions.ConfigurationError, match="of the same group"),
+    ):
+        pay.check_configuration()
+
+
+def test_modules_of_installed_apps_are_discovered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "found_shop"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "jobs.py").write_text(
+        "from django_redisjobs import job\n@job\ndef found(): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with override_settings(INSTALLED_APPS=["django_redisjobs", "found_shop"]):
+        registry.autodiscover()
+
+    assert "found_shop.jobs.found" in registry.functions()
