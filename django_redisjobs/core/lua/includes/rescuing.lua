@@ -88,7 +88,8 @@ end
 -- `ran`: set of the tokens that ran. Returns ids put back, ids ended, more left.
 local function rescue_worker(worker, charge, ran, reason, max_crashes, sole)
   local key = base .. 'claimed:' .. worker
-  local entries = safely('LRANGE', key, 0, CHUNK - 1)
+  -- From the end, backwards, each to the head of its queue: so the order stays.
+  local entries = safely('LRANGE', key, -CHUNK, -1)
   local returned, ended = {}, {}
   for index = #entries, 1, -1 do
     local id, token = string.match(entries[index], '^(%S+) (%S+)$')
@@ -108,7 +109,7 @@ local function rescue_worker(worker, charge, ran, reason, max_crashes, sole)
       end
     end
   end
-  if #entries > 0 then redis.call('LTRIM', key, #entries, -1) end
+  if #entries > 0 then redis.call('LTRIM', key, 0, -#entries - 1) end
   if redis.call('LLEN', key) > 0 then return returned, ended, true end
   redis.call('DEL', key, base .. 'worker:' .. worker, base .. 'control:' .. worker)
   safely('ZREM', base .. 'workers', worker)
