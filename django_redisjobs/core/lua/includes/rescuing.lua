@@ -74,7 +74,7 @@ local function charge_crash(id, envelope, state, reason, max_crashes, sole)
   redis.call('HSET', key, 'crashes', text(crashes))
   if crashes >= max_crashes - 1 then
     redis.call('HSET', key, 'alone', '1')
-    safely('RPUSH', base .. 'alone:' .. queue, id)
+    safely('LPUSH', base .. 'alone:' .. queue, id)
     announce(queue)
   else
     make_ready(queue, id, tonumber(priority), true)
