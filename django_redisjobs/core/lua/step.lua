@@ -362,12 +362,15 @@ end
 
 local due_in_ms = -1
 if #got == 0 then
-  local function earliest(key)
+  local function earliest(key, not_before)
     local first = safely('ZRANGE', key, 0, 0, 'WITHSCORES')
-    if first[2] then due_ms = math.min(due_ms or tonumber(first[2]), tonumber(first[2])) end
+    if not first[2] then return end
+    local score = math.max(tonumber(first[2]), not_before)
+    due_ms = math.min(due_ms or score, score)
   end
-  for _, queue in ipairs(queues) do earliest(base .. 'scheduled:' .. queue) end
-  earliest(base .. 'workers')
+  for _, queue in ipairs(queues) do earliest(base .. 'scheduled:' .. queue, now_ms) end
+  -- Who looks after a lease that has ended waits for the next maintenance.
+  earliest(base .. 'workers', now_ms + 100)
   if due_ms then due_in_ms = math.max(0, due_ms - now_ms) end
 end
 finish(keep)

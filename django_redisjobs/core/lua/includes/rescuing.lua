@@ -132,8 +132,9 @@ local function maintain(lease_ms, max_crashes, keep, queues)
     end
     return false
   end
-  local more = false
-  for _, worker in ipairs(safely('ZRANGEBYSCORE', workers, '-inf', text(now_ms), 'LIMIT', 0, 10)) do
+  local dead = safely('ZRANGEBYSCORE', workers, '-inf', NOW, 'LIMIT', 0, 10)
+  local more = #dead == 10
+  for _, worker in ipairs(dead) do
     local _, _, left = rescue_worker(worker, 'all', {}, LOST, max_crashes, false)
     more = more or left
   end
