@@ -184,7 +184,8 @@ local function finish(keep)
     end
     if keep then
       bounds = bounds or parse_keep(keep)
-      trim(index, bounds[string.match(index, '^[^:]+')], math.min(#batch, CHUNK))
+      local bound = bounds[string.match(index, '^[^:]+')]
+      for _ = 1, #batch, CHUNK do trim(index, bound, math.min(#batch, CHUNK)) end
     end
   end
   ended_now = {}
