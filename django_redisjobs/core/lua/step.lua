@@ -246,7 +246,8 @@ local function examine(queue, ids, alone)
   for index, id in ipairs(ids) do
     local envelope = envelopes[index]
     local state = any_state and redis.call('EXISTS', state_keys[index]) == 1 and read_state(id) or nil
-    local expires = envelope and string.match(envelope, HEADER_EXPIRES)
+    local due, expires
+    if envelope then due, expires = string.match(envelope, HEADER_DUE_EXPIRES) end
     if not envelope then
       dropped = dropped + 1
       examine_missing(queue, id)
@@ -256,6 +257,8 @@ local function examine(queue, ids, alone)
       forget_job(id)
     elseif taken[id] or (state and state.status ~= 'pending') or (not state and has_ended(envelope)) then
       dropped = dropped + 1
+    elseif not state and tonumber(due) > now_ms and safely('ZSCORE', base .. 'scheduled:' .. queue, id) then
+      dropped = dropped + 1        -- deleted, then enqueued anew for later
     elseif expires ~= '0' and tonumber(expires) <= now_ms then
       taken[id] = true
       end_unfinished(id, envelope, 'expired', state or {}, 'expired before it could start')
