@@ -95,7 +95,7 @@ def test_no_more_is_claimed_than_wanted_and_in_order(store: Store, look: Look):
     got = [ids(worker.claim(want)) for want in (0, 1, 100, 101, 64)]
 
     assert [len(part) for part in got] == [0, 1, 100, 101, 48]
-    assert sum(got, []) == added
+    assert [one for part in got for one in part] == added
     assert worker.held == 250
     look()
 
@@ -499,7 +499,7 @@ def test_threads_of_one_worker_share_its_calls(store: Store, look: Look):
         return done
 
     with ThreadPoolExecutor(4) as pool:
-        done = sum(pool.map(run, range(4)), [])
+        done = [one for part in pool.map(run, range(4)) for one in part]
 
     assert sorted(done) == sorted(added)
     assert look().of(JobStatus.SUCCEEDED) == set(added)
