@@ -19,8 +19,8 @@ for first = 1, #ARGV, 7 do
   local id, queue, priority, when, ttl_ms, flags, body = unpack(ARGV, first, first + 6)
   local due_ms = 0
   if when ~= '' then
-    due_ms = tonumber(when)
-    if string.sub(when, 1, 1) == '+' then due_ms = now_ms + due_ms end
+    local delay = string.match(when, '^%+(.*)$')
+    due_ms = delay and now_ms + tonumber(delay) or tonumber(when)
     if due_ms <= now_ms then due_ms = 0 end
   end
   local expires = '0'
