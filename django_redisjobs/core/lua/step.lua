@@ -181,10 +181,11 @@ if held ~= expected then
   return {'differs', now_ms, refused, jobs}
 end
 
+-- Make ready what is due; gives how many.
 local function promote(queue)
   local key = base .. 'scheduled:' .. queue
   local due = safely('ZRANGEBYSCORE', key, '-inf', text(now_ms), 'LIMIT', 0, 1000)
-  if #due == 0 then return end
+  if #due == 0 then return 0 end
   local plain = {}
   for _, id in ipairs(due) do
     local envelope = safely('GET', base .. 'job:' .. id)
@@ -200,8 +201,8 @@ local function promote(queue)
   end
   if #plain > 0 then safely('RPUSH', base .. 'pending:' .. queue, unpack(plain)) end
   redis.call('ZREMRANGEBYRANK', key, 0, #due - 1)
-  wake(queue, #due)
   if #due == 1000 then more = true end
+  return #due
 end
 
 local got = {}
@@ -345,8 +346,9 @@ if want > 0 then
   paused, due_ms = paused_queues()
   local full = false
   for _, queue in ipairs(queues) do
-    promote(queue)
+    local promoted = promote(queue)
     if not paused[queue] then
+      local before = #got
       if not full and claim_alone(queue) then want = #got end
       full = #got >= want
       if not full then
@@ -358,7 +360,10 @@ if want > 0 then
       end
       -- The baton: whoever comes next to ready work must be woken, or a bulk of
       -- jobs wakes a few workers only.
-      if full and has_work(queue) then wake(queue, 1 - safely('LLEN', base .. 'wake:' .. queue)) end
+      if full and has_work(queue) then
+        local left = promoted - (#got - before)
+        wake(queue, math.max(left, 1 - safely('LLEN', base .. 'wake:' .. queue)))
+      end
     end
   end
 end
