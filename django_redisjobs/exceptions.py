@@ -138,7 +138,9 @@ class JobFailed(RedisJobsError):
     @property
     def traceback(self) -> str:
         """The traceback of the last attempt; empty when it left none."""
-        return (self.attempt and self.attempt.traceback) or ""
+        if self.attempt is None:
+            return ""
+        return self.attempt.traceback or ""
 
     def __str__(self) -> str:
         return f"{self.message}\n\n{self.traceback}" if self.traceback else self.message

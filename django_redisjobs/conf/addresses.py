@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 SCHEMES = (
     "redis",
@@ -65,7 +65,7 @@ class Address:
             path = "" if parts.hostname else unquote(parts.path)
             return cls(url, scheme, "", 0, _socket_path(path))
         _check_database(parts.path)
-        return cls(url, scheme, parts.hostname or "localhost", parts.port or 6379, "")
+        return cls(url, scheme, parts.hostname or "localhost", _port(parts), "")
 
 
 def _unknown_scheme(scheme: str) -> str:
@@ -83,12 +83,24 @@ def _socket_path(path: str) -> str:
     return path
 
 
+def _port(parts: SplitResult) -> int:
+    try:
+        return parts.port or 6379
+    except ValueError:
+        # Python's own message shows what it took for the port: with an unquoted
+        # '#' or '/' in the password, that is a part of the password.
+        raise ValueError(
+            "its port is not a number. (In a password write %23 for #, %2F for /, "
+            "%3F for ? and %40 for @.)"
+        ) from None
+
+
 def _check_database(path: str) -> None:
     number = path.strip("/")
     if number and not number.isdecimal():
         raise ValueError(
-            f"the part after the host is the number of a database, like /0, "
-            f"not /{number}"
+            "the part after the host has to be the number of a database, like /0. "
+            "(In a password write %2F for /.)"
         )
 
 
@@ -107,8 +119,9 @@ def url_text(value: object) -> str:
     if callable(geturl):
         return url_text(geturl())
     raise ValueError(
-        f"{value!r} is no URL. Give text like redis://localhost:6379/0, or leave "
-        f"URL out for the embedded server."
+        f"a {type(value).__name__} {'without text ' if value == '' else ''}is no URL. "
+        f"Give text like redis://localhost:6379/0, or leave URL out for the embedded "
+        f"server."
     )
 
 
@@ -126,8 +139,7 @@ def cache_location(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     url = location.replace(";", ",").split(",")[0].strip()
     if url.partition("://")[0].lower() not in WORKING_SCHEMES:
         raise ValueError(
-            f"the cache's LOCATION is {url!r}, which is not a Redis URL. "
-            f"Name a cache on Redis, or set URL."
+            "the cache's LOCATION is not a Redis URL. Name a cache on Redis, or set URL."
         )
     given = entry.get("OPTIONS") or {}
     named = {name.lower(): given[name] for name in given}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import site
 import socket
 import subprocess
 import sys
@@ -136,9 +137,6 @@ def _answer(path: str) -> bytes:
 def _spawn_guardian(home: Home) -> None:
     """Returns when the guardian holds its lock, or has failed to."""
     command = [_python(), "-P", "-m", "django_redisjobs.embedded"]
-    package_root = os.fspath(Path(__file__).parents[2])
-    inherited = os.environ.get("PYTHONPATH")
-    path = os.pathsep.join(filter(None, (package_root, inherited)))
     server, chosen = find_server(home.folder), home.choose_socket()
     for log in (home.guardian_log, home.server_log):
         _empty_if_long(log)
@@ -151,11 +149,22 @@ def _spawn_guardian(home: Home) -> None:
             stdout=output,
             stderr=output,
             cwd="/",
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, **_where_packages_are()},
             start_new_session=True,
         )
     # It forks once it has its lock, and what was started here ends.
     guardian.wait(START_TIMEOUT)
+
+
+def _where_packages_are() -> dict[str, str]:
+    """Lets another interpreter find this package where it is no installed one."""
+    root = os.fspath(Path(__file__).parents[2])
+    # Installed packages on PYTHONPATH would come before the standard library, and
+    # some (old backports) have the names of its modules.
+    if root in site.getsitepackages() or root == site.getusersitepackages():
+        return {}
+    inherited = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (root, inherited)))}
 
 
 def _python() -> str:

@@ -160,7 +160,7 @@ def test_options_and_url_choose_what_is_free_to_choose(redisjobs: Any) -> None:
     with override_settings(REDISJOBS=chosen):
         ours = connections.client()
 
-        assert ours.client_info()["db"] == 3
+        assert ours.connection_pool.connection_kwargs["db"] == 3
         assert ours.client_getname() in (b"shop", "shop")
         assert ours.connection_pool.connection_kwargs["socket_timeout"] == 2.5
         assert ours.connection_pool.connection_kwargs["protocol"] == 2

@@ -80,6 +80,7 @@ def test_good_settings_pass() -> None:
         ("E006", {"RESULT_TTL": True}, "not a duration"),
         ("E006", {"LEASE": 0}, "too short"),
         ("E008", {"CACHE": "nowhere"}, "CACHES has"),
+        ("E008", {"CACHE": ["default"]}, "CACHES has"),
         ("E008", {"CACHE": "default"}, "not a Redis URL"),
         ("E008", {"CACHE": "default", "URL": "redis://h"}, "both URL and CACHE"),
         ("E009", {"KEEP": 5}, "not a dict"),
@@ -114,5 +115,18 @@ def test_each_mistake_has_its_id_and_says_what_to_do(
 
 
 def test_no_message_has_a_password() -> None:
-    for url in ("rediz://u:secret@h", "redis://u:secret@h/x", "redis://u:secret@h:x"):
-        assert "secret" not in str(ids_and_texts({"URL": url}))
+    for url in (
+        "rediz://u:secret@h",
+        "redis://u:secret@h/x",
+        "redis://u:secret@h:x",
+        "redis://u:secret#1@h",
+        "redis://u:secret/1@h",
+        "u:secret@h",
+        b"redis://u:secret@h",
+        ["redis://u:secret@h"],
+        {"LOCATION": "u:secret@h"},
+    ):
+        found = ids_and_texts({"URL": url})
+
+        assert found
+        assert "secret" not in str(found)

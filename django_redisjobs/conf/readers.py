@@ -1,0 +1,161 @@
+"""Reads one value each: returns it in the form that Settings have, or raises
+TypeError or ValueError with what is wrong and what to give instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from django_redisjobs.conf.addresses import Address, url_text
+from django_redisjobs.core.records import JobStatus, Keep, KeepPolicy
+from django_redisjobs.durations import parse_duration
+
+DEFAULT_KEEP: KeepPolicy = MappingProxyType(
+    {
+        JobStatus.SUCCEEDED: Keep(3_600_000, 10_000),
+        JobStatus.FAILED: Keep(7 * 86_400_000, 10_000),
+        JobStatus.CANCELLED: Keep(3_600_000, 1_000),
+        JobStatus.EXPIRED: Keep(3_600_000, 1_000),
+    }
+)
+_QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_SIZE = re.compile(r"\s*(\d+)\s*(B|KB|MB)?\s*", re.ASCII | re.IGNORECASE)
+_BYTES = {"B": 1, "KB": 1024, "MB": 1024 * 1024}
+# These decide whether jobs are safe: connections.py sets them and nobody else.
+_RESERVED_OPTIONS = frozenset(
+    {
+        "connection_pool",
+        "decode_responses",
+        "health_check_interval",
+        "protocol",
+        "retry",
+        "retry_on_error",
+        "retry_on_timeout",
+    }
+)
+NAME_RULE = "1 to 64 of letters, digits, '_', '.' and '-'"
+
+
+def is_queue_name(value: object) -> bool:
+    return isinstance(value, str) and bool(_QUEUE_NAME.fullmatch(value))
+
+
+def url(value: object) -> str:
+    text = url_text(value)
+    Address.parse(text)
+    return text
+
+
+def options(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{value!r} is not a dict of options for redis-py's client.")
+    reserved = sorted(_RESERVED_OPTIONS & value.keys())
+    if reserved:
+        raise ValueError(f"{', '.join(reserved)} cannot be chosen. Remove it.")
+    return value
+
+
+def by_name(value: object) -> dict[Any, Any]:
+    if isinstance(value, Mapping):
+        named = {name: {} if given is None else given for name, given in value.items()}
+    elif isinstance(value, (list, tuple)):
+        named = {name: {} for name in value}
+    else:
+        raise TypeError(
+            f"{value!r} is neither a list of names nor a dict by name. "
+            f'Write ["high", "default"] or {{"high": {{}}, "default": {{}}}}.'
+        )
+    if not named:
+        raise ValueError("it names no queue. Leave it out for one queue 'default'.")
+    return named
+
+
+def boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither True nor False.")
+    return value
+
+
+def on_commit(value: object) -> bool | str:
+    if isinstance(value, (bool, str)) and value != "":
+        return value
+    raise TypeError(f"{value!r} is neither True, False nor a database alias.")
+
+
+def words(value: object) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple, set, frozenset)) or not all(
+        isinstance(word, str) and word for word in value
+    ):
+        raise TypeError(f"{value!r} is not a list of strings.")
+    return tuple(value)
+
+
+def prefix(value: object) -> str:
+    if not (isinstance(value, str) and _PREFIX.fullmatch(value)):
+        raise ValueError(
+            f"{value!r} is no prefix: 1 to 64 of letters, digits, '_', '.', ':', '-'."
+        )
+    return value
+
+
+def group(value: object) -> str:
+    if isinstance(value, str) and is_queue_name(value):
+        return value
+    raise ValueError(f"{value!r} is no group, which is {NAME_RULE}.")
+
+
+def at_least_one(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{value!r} is not a number from 1 up.")
+    return value
+
+
+def size(value: object) -> int:
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
+        value = int(match[1]) * _BYTES[(match[2] or "B").upper()]
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f'{value!r} is no size. Give bytes, or text like "1MB".')
+    return value
+
+
+def timeout(value: Any) -> float | None:
+    if value is None:
+        return None
+    seconds = parse_duration(value)
+    if seconds == 0:
+        raise ValueError("0 would end every job at once. None means no timeout.")
+    return seconds
+
+
+def lease_ms(value: Any) -> int:
+    milliseconds = round(parse_duration(value) * 1000)
+    if milliseconds < 100:
+        raise ValueError(f"{value!r} is too short to be renewed in time.")
+    return milliseconds
+
+
+def keep(value: object) -> KeepPolicy:
+    if not isinstance(value, Mapping):
+        raise TypeError(f'{value!r} is not a dict like {{"failed": ("7d", 10_000)}}.')
+    policy = dict(DEFAULT_KEEP)
+    for status, kept in value.items():
+        if status not in policy:
+            known = ", ".join(policy)
+            raise ValueError(f"{status!r} is no status that a job ends in: {known}.")
+        policy[JobStatus(status)] = _kept(status, kept)
+    return MappingProxyType(policy)
+
+
+def _kept(status: str, value: object) -> Keep:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise TypeError(
+            f'{status!r} is {value!r}; give how long and how many: ("1h", 10_000).'
+        )
+    age, count = value
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise ValueError(f"{status!r} keeps {count!r} jobs; give a whole number.")
+    return Keep(round(parse_duration(age) * 1000), count)
