@@ -1,0 +1,117 @@
+"""``manage.py runworker``: run jobs."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from django_redisjobs.durations import parse_duration
+from django_redisjobs.exceptions import ConfigurationError
+from django_redisjobs.worker.options import parse_size
+from django_redisjobs.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from django.core.management.base import CommandParser
+
+
+class Command(BaseCommand):
+    """Exit status 0 after a shutdown or a burst; CommandError for wrong arguments."""
+
+    help = (
+        "Runs background jobs until SIGTERM or Ctrl-C. Queues are served in strict "
+        "order: a job of a later one runs only when the earlier ones are empty."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "queues",
+            nargs="*",
+            metavar="QUEUE",
+            help="The queues to serve, the most urgent first (default: all, in the "
+            "order of the settings).",
+        )
+        add = parser.add_argument
+        add(
+            "--processes",
+            type=int,
+            metavar="N",
+            help="How many processes run jobs (default: one a CPU). 0: everything in "
+            "this process, for a debugger.",
+        )
+        add(
+            "--threads",
+            type=int,
+            default=1,
+            metavar="N",
+            help="Jobs that each process runs at once in threads (default: 1).",
+        )
+        add(
+            "--async-concurrency",
+            type=int,
+            default=100,
+            metavar="N",
+            help="Coroutine jobs that each process runs at once (default: 100).",
+        )
+        add(
+            "--burst",
+            action="store_true",
+            help="End when nothing can be claimed now.",
+        )
+        add(
+            "--max-jobs",
+            type=int,
+            metavar="N",
+            help="Replace a process by a new one after so many jobs.",
+        )
+        add(
+            "--max-rss",
+            type=_size,
+            metavar="SIZE",
+            help="Replace a process when it holds more memory, for example 400M.",
+        )
+        add(
+            "--grace",
+            type=_seconds,
+            default=25.0,
+            metavar="TIME",
+            help="How long running jobs may go on at shutdown (default: 25, seconds).",
+        )
+        add("--name", metavar="NAME", help="A name for people (default: host:pid).")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        names = (
+            "processes",
+            "threads",
+            "async_concurrency",
+            "burst",
+            "max_jobs",
+            "max_rss",
+            "grace",
+            "name",
+            "verbosity",
+        )
+        try:
+            worker = Worker(
+                options["queues"] or None, **{name: options[name] for name in names}
+            )
+        except (ConfigurationError, ValueError) as error:
+            raise CommandError(str(error)) from error
+        worker.run()
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(
+            float(text) if text.replace(".", "", 1).isdigit() else text
+        )
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error

@@ -1,0 +1,68 @@
+"""Renewing the leases of children, in all groups, and hearing what people ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+
+from django_redisjobs import conf
+from django_redisjobs.core.presence import beat
+from django_redisjobs.core.scripts import Client, perform
+
+from .holdings import trusted_seconds
+from .memory import LEASE, Board
+from .stations import Post
+
+
+class Beats:
+    """One call a group for all children of a supervisor."""
+
+    def __init__(self, posts: Sequence[Post], boards: Sequence[Board]) -> None:
+        settings = conf.get_settings()
+        self._posts = posts
+        self._boards = boards
+        self._lease_ms = settings.lease_ms
+        self._max_crashes = settings.max_crashes
+        self._keep = settings.keep
+        self._trusted_seconds = trusted_seconds(settings.lease_ms / 1000)
+        self.interval = settings.lease_ms / 1000 / 3
+
+    def workers(self) -> dict[str, Board]:
+        """The children that Redis knows, by worker id."""
+        return {board.worker: board for board in self._boards if board.registered}
+
+    def control_keys(self) -> dict[str, str]:
+        """The lists on which messages arrive -> for which worker."""
+        return {
+            post.keys.control(worker): worker
+            for worker in self.workers()
+            for post in self._posts
+        }
+
+    def renew(self, client: Client) -> list[tuple[str, str]]:
+        """Renew all leases; gives (worker, message) pairs. redis-py's errors pass."""
+        workers = self.workers()
+        messages: list[tuple[str, str]] = []
+        lost: set[str] = set()
+        before = monotonic()
+        for post in self._posts:
+            result = perform(
+                client,
+                beat(
+                    post.keys,
+                    list(workers),
+                    queues=post.queues,
+                    lease_ms=self._lease_ms,
+                    max_crashes=self._max_crashes,
+                    keep=self._keep,
+                ),
+            )
+            lost.update(result.lost)
+            for worker, texts in result.messages.items():
+                messages += [(worker, text) for text in texts]
+        for worker, board in workers.items():
+            # It may have begun anew meanwhile: then this is not about it.
+            if board.worker == worker:
+                trusted = 0.0 if worker in lost else before + self._trusted_seconds
+                board.cells[LEASE] = trusted
+        return messages

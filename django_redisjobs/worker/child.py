@@ -1,0 +1,306 @@
+"""A child: claims jobs for itself, has them run, settles what came of them."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from enum import Enum, auto
+from math import inf
+from time import monotonic
+from typing import Final
+
+from django_redisjobs import conf, connections, signals
+from django_redisjobs.core.exceptions import LeaseLost
+
+from . import databases
+from .bells import Bell
+from .crew import Crew
+from .execution import Execution
+from .holdings import Claim, Holdings
+from .inbox import Inbox
+from .keeper import Keeper
+from .logs import JobLog
+from .machine import resident_bytes
+from .memory import RSS, Board, Phase
+from .options import WorkerOptions
+from .plans import Plans
+from .stations import Post
+from .trouble import TROUBLE, Trouble
+from .waiting import LONGEST_SECONDS, Waiter, make_waiter
+
+logger = logging.getLogger("redisjobs.worker")
+
+# Longer than a connect, a call and a block together may take.
+STEP_SECONDS: Final = 60.0
+MEASURE_SECONDS: Final = 0.25
+_SOON_SECONDS: Final = 0.1
+
+
+class State(Enum):
+    """What the main thread is at; others decide by it who settles."""
+
+    STEPPING = auto()
+    IN_BATCH = auto()
+    WAITING_FOR_WORK = auto()
+    WAITING_FOR_ROOM = auto()
+
+
+class Child:
+    """One process's worker. ``run`` gives how it ended; it holds nothing then.
+
+    ``control``: where the supervisor talks to it, None without one. ``info``: what
+    it registers about its process.
+    """
+
+    def __init__(
+        self,
+        options: WorkerOptions,
+        posts: Sequence[Post],
+        board: Board,
+        pipe: tuple[int, int],
+        info: Mapping[str, str],
+        *,
+        control: int | None = None,
+    ) -> None:
+        settings = conf.get_settings()
+        self._options = options
+        self._board = board
+        self._info = info
+        self._inbox = Inbox(pipe)
+        log = JobLog(options.name)
+        execution = Execution(
+            Plans(),
+            log,
+            board,
+            overrun=options.overrun,
+            max_payload=settings.max_payload,
+        )
+        self._crew = Crew(
+            options, board, self._inbox, execution, completed=self._completed
+        )
+        self._holdings = Holdings(
+            posts,
+            board,
+            self._inbox,
+            log,
+            lease_seconds=settings.lease_ms / 1000,
+            admitted=self._admitted,
+        )
+        name = f"Worker process {info['pid']}"
+        self._trouble = Trouble(name, connections.describe())
+        self._keeper = Keeper(
+            self,
+            self._holdings,
+            self._crew,
+            Trouble(name, connections.describe()),
+            control,
+        )
+        self._bell = Bell()
+        self._waiter: Waiter | None = None
+        self._state = State.STEPPING
+        self._ending: Phase | None = None
+        self._measured_at = 0.0
+        self.wants_fresh_start = False
+
+    # What the keeper and the executors ask and say, from their threads
+
+    @property
+    def is_in_batch(self) -> bool:
+        return self._state is State.IN_BATCH and len(self._inbox) > 0
+
+    @property
+    def is_waiting(self) -> bool:
+        return self._state in (State.WAITING_FOR_WORK, State.WAITING_FOR_ROOM)
+
+    def quiet(self) -> None:
+        self._ending = Phase.STOPPED
+        self._bell.ring()
+
+    def interrupt(self) -> None:
+        """Have every running job stop."""
+        self._keeper.interrupt_all()
+
+    def cancel(self, token: str) -> None:
+        """Have one attempt end."""
+        self._keeper.cancel(token)
+
+    def lease_lost(self) -> None:
+        self._holdings.give_up()
+        self._keeper.interrupt_all()
+        self._bell.ring()
+
+    def dump(self) -> None:
+        faulthandler.dump_traceback(sys.stderr, all_threads=True)
+
+    def _completed(self) -> None:
+        if self._state is State.WAITING_FOR_ROOM:
+            self._bell.ring()
+        elif self._state is State.WAITING_FOR_WORK:
+            self._keeper.ring()
+
+    def _admitted(self, jobs: int) -> None:
+        self._crew.offer(jobs)
+        if self._state is State.WAITING_FOR_WORK:
+            # The keeper's settling found jobs that this worker holds.
+            self._bell.ring()
+
+    # The main thread
+
+    def run(self) -> Phase:
+        """Work until asked to stop, worn out, or (in a burst) out of jobs."""
+        databases.watch()
+        self._board.enter(Phase.BOOT, monotonic() + STEP_SECONDS)
+        self._crew.start()
+        self._keeper.start()
+        signals.worker_started.send_robust(sender=self._options.name)
+        while self._ending is None:
+            self._cycle()
+        ending = self._ending
+        self._drain()
+        signals.worker_stopped.send_robust(sender=self._options.name)
+        self._keeper.stop()
+        self._crew.stop()
+        if self._waiter is not None:
+            self._waiter.close()
+        return ending
+
+    def _cycle(self) -> None:
+        self._begin_step()
+        try:
+            if self._holdings.is_lost:
+                self._holdings.register(self._info)
+            room = self._room()
+            claim = self._holdings.claim(room, fresh=self._is_fresh)
+            self._trouble.over()
+        except LeaseLost:
+            logger.warning("The lease was lost; what ran under it is void.")
+            self.lease_lost()
+            return
+        except TROUBLE as error:
+            self._bell.wait(self._trouble.met(error))
+            return
+        if self._work_off():
+            self._consider_recycling()
+        elif not claim.more:
+            self._idle(claim, room)
+
+    def _begin_step(self) -> None:
+        self._state = State.STEPPING
+        self._board.enter(Phase.LOOP, monotonic() + STEP_SECONDS)
+
+    def _work_off(self) -> bool:
+        """Run what is in the inbox, if that is this thread's part."""
+        if not len(self._inbox):
+            return False
+        self._board.enter(Phase.LOOP, inf)
+        self._state = State.IN_BATCH
+        if not self._keeper.alert:
+            self._keeper.ring()
+        return self._crew.work_off() > 0
+
+    @property
+    def _is_fresh(self) -> bool:
+        return self._crew.started == 0
+
+    def _room(self) -> int:
+        if self._ending is not None or self._holdings.is_past_lease(monotonic()):
+            return 0
+        if self._holdings.exclusive:
+            if self._crew.busy or len(self._inbox):
+                return 0
+            self._holdings.exclusive = False
+        room = self._crew.room()
+        if self._options.max_jobs is not None:
+            room = min(room, self._options.max_jobs - self._crew.started)
+        return max(0, room)
+
+    def _idle(self, claim: Claim, room: int) -> None:
+        """Nothing came: end, or sleep until something changes."""
+        busy = self._crew.busy
+        if claim.alone_waiting and not busy and not self._is_fresh:
+            # Only a process that has run nothing may take what has to run alone.
+            self.wants_fresh_start = True
+            self._end(Phase.RECYCLED)
+        elif room and self._options.burst and not busy:
+            self._end_burst()
+        elif room and not self._options.burst:
+            self._sleep(State.WAITING_FOR_WORK, claim.due_seconds)
+        else:
+            self._sleep(State.WAITING_FOR_ROOM, None)
+
+    def _end_burst(self) -> None:
+        if self._holdings.has_outcomes:
+            return
+        if self._holdings.held:
+            # The supervisor is handing back for us; then there is something to claim.
+            self._sleep(State.WAITING_FOR_WORK, _SOON_SECONDS)
+        else:
+            self._end(Phase.EXHAUSTED)
+
+    def _sleep(self, state: State, due_seconds: float | None) -> None:
+        self._state = state
+        # After the state: who has an outcome looks at it then, or it is seen here.
+        if self._holdings.has_outcomes or self._ending is not None:
+            return
+        seconds = LONGEST_SECONDS if due_seconds is None else due_seconds
+        if state is State.WAITING_FOR_ROOM:
+            self._bell.wait(min(seconds, LONGEST_SECONDS))
+            return
+        try:
+            self._wait(seconds)
+        except TROUBLE as error:
+            self._state = State.STEPPING
+            self._bell.wait(self._trouble.met(error))
+
+    def _wait(self, seconds: float) -> None:
+        if self._waiter is None:
+            client, blocking = (
+                connections.worker_client(),
+                connections.blocking_client(),
+            )
+            self._waiter = make_waiter(client, blocking)
+        bell = self._bell.fileno()
+        self._waiter.wait(self._holdings.wake_keys, seconds, [bell])
+        self._bell.clear()
+
+    def _consider_recycling(self) -> None:
+        most = self._options.max_jobs
+        if most is not None and self._crew.started >= most:
+            self._end(Phase.RECYCLED)
+            return
+        limit, now = self._options.max_rss, monotonic()
+        if limit is None or now - self._measured_at < MEASURE_SECONDS:
+            return
+        self._measured_at = now
+        resident = resident_bytes()
+        self._board.cells[RSS] = resident
+        if resident > limit:
+            logger.info(
+                "Worker process %s holds %.0f MB and is replaced.",
+                self._info["pid"],
+                resident / 1e6,
+            )
+            self._end(Phase.RECYCLED)
+
+    def _end(self, phase: Phase) -> None:
+        if self._ending is None:
+            self._ending = phase
+
+    def _drain(self) -> None:
+        """Give back what did not start, let finish what runs, settle it all."""
+        while True:
+            self._begin_step()
+            self._holdings.hand_back()
+            try:
+                self._holdings.settle()
+                self._trouble.over()
+            except LeaseLost:
+                self.lease_lost()
+            except TROUBLE as error:
+                self._bell.wait(self._trouble.met(error))
+                continue
+            if not self._crew.busy and not self._holdings.has_outcomes:
+                return
+            self._sleep(State.WAITING_FOR_ROOM, None)

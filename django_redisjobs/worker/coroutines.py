@@ -1,0 +1,199 @@
+"""Jobs that are coroutine functions: one event loop in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import ExitStack
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from asgiref.sync import sync_to_async
+from django.utils import translation
+
+from django_redisjobs.context import enter, leave
+from django_redisjobs.core.payload import Body
+from django_redisjobs.serialization import codec
+
+from . import databases
+from .logs import worker_logger
+from .slots import TaskSlot
+
+if TYPE_CHECKING:
+    from .execution import Execution
+    from .memory import Board
+    from .plans import Plan
+
+Handover: TypeAlias = "tuple[TaskSlot, Plan, Body]"
+
+
+class Coroutines:
+    """At most ``places`` jobs at once. Its thread starts with the first of them."""
+
+    def __init__(
+        self,
+        board: Board,
+        first_slot: int,
+        places: int,
+        execution: Execution,
+        completed: Callable[[], None],
+    ) -> None:
+        self.slots = [TaskSlot(board, first_slot + place) for place in range(places)]
+        self._free = deque(self.slots)
+        self._execution = execution
+        self._completed = completed
+        self._handed: deque[Handover] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting = threading.Lock()
+
+    @property
+    def started(self) -> bool:
+        """Whether there ever was a job for it."""
+        return self._loop is not None
+
+    @property
+    def free(self) -> int:
+        return len(self._free)
+
+    @property
+    def busy(self) -> bool:
+        return len(self._free) < len(self.slots)
+
+    def place(self) -> TaskSlot | None:
+        """A free slot, which is the caller's to fill; None when all are busy."""
+        try:
+            return self._free.popleft()
+        except IndexError:
+            return None
+
+    def hand_over(self, slot: TaskSlot, plan: Plan, body: Body) -> None:
+        """The job in ``slot`` is the loop's, with the next ``flush``."""
+        self._handed.append((slot, plan, body))
+
+    def flush(self) -> None:
+        """Wake the loop, once for all that was handed over. From any thread."""
+        if self._handed:
+            self._running_loop().call_soon_threadsafe(self._begin_all)
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._starting:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                for slot in self.slots:
+                    slot.loop = self._loop
+                threading.Thread(
+                    target=self._serve,
+                    args=(self._loop,),
+                    name="redisjobs-loop",
+                    daemon=True,
+                ).start()
+            return self._loop
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        databases.begin_executor()
+        while True:
+            try:
+                loop.run_forever()
+            except BaseException:  # noqa: BLE001 - see below
+                # A task that a job left behind raised SystemExit or the like, which
+                # ends the loop. It is not the end of the other jobs.
+                worker_logger.exception("A task of a job tried to end the event loop.")
+            else:
+                return
+
+    def _begin_all(self) -> None:
+        assert self._loop is not None
+        with contextlib.suppress(IndexError):
+            while True:
+                slot, plan, body = self._handed.popleft()
+                slot.task = self._loop.create_task(self._run(slot, plan, body))
+
+    async def _run(self, slot: TaskSlot, plan: Plan, body: Body) -> None:
+        try:
+            value = await self._call(slot, plan, body)
+        except BaseException as error:  # noqa: BLE001 - a job may raise anything
+            slot.quiet()
+            self._execution.fail(slot, plan, body, error)
+        else:
+            self._execution.succeed(slot, plan, value)
+        finally:
+            slot.task = None
+            self._free.append(slot)
+            self._completed()
+
+    async def _call(self, slot: TaskSlot, plan: Plan, body: Body) -> Any:
+        await databases.arefresh()
+        job = slot.job
+        assert job is not None
+        context = self._execution.context(job, plan)
+        # Each task has a context of its own: what is set here is seen by this job only.
+        token = enter(context)
+        try:
+            if body.tagged:
+                # A model instance is fetched, which Django allows in a thread only.
+                body = await sync_to_async(body.decoded)(codec)
+            self._execution.begin(slot, plan, context, monotonic())
+            with ExitStack() as stack:
+                if plan.language:
+                    stack.enter_context(translation.override(plan.language))
+                return await _armed(slot, plan.function(*body.args, **body.kwargs))
+        finally:
+            leave(token)
+            await databases.arefresh()
+
+
+async def _armed(slot: TaskSlot, call: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        try:
+            slot.arm()
+        except BaseException:
+            call.close()
+            raise
+        return await _Interruptible(call, slot)
+    finally:
+        slot.quiet()
+
+
+class _Interruptible(Awaitable[Any]):
+    """Awaits a job's coroutine; when the worker cancels the task, the job sees the
+    interrupt itself (JobTimeout, say) raised where it awaits, not CancelledError.
+    """
+
+    __slots__ = ("_call", "_slot")
+
+    def __init__(self, call: Coroutine[Any, Any, Any], slot: TaskSlot) -> None:
+        self._call = call
+        self._slot = slot
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        call = self._call
+        try:
+            waited_for = call.send(None)
+            while True:
+                try:
+                    received = yield waited_for
+                except GeneratorExit:
+                    call.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - what is thrown is passed on
+                    waited_for = call.throw(self._translated(error))
+                else:
+                    waited_for = call.send(received)
+        except StopIteration as stop:
+            return stop.value
+
+    def _translated(self, error: BaseException) -> BaseException:
+        if not isinstance(error, asyncio.CancelledError):
+            return error
+        interruption = self._slot.interruption()
+        if interruption is None:
+            return error
+        task = asyncio.current_task()
+        if task is not None:
+            # Not a cancellation any more: the job may await again to tidy up.
+            task.uncancel()
+        return interruption

@@ -1,0 +1,167 @@
+"""Those who run jobs in a child: the main thread or several others, and a loop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from . import databases
+from .attempts import unstarted
+from .coroutines import Coroutines
+from .memory import LEASE, Board
+from .pace import BATCH_SECONDS, LARGEST_BATCH, Pace
+from .slots import MainSlot, Slot, ThreadSlot
+
+if TYPE_CHECKING:
+    from .execution import Execution
+    from .inbox import Entry, Inbox
+    from .options import WorkerOptions
+
+
+class Crew:
+    """``completed`` is called in other threads when a job of theirs has ended."""
+
+    def __init__(
+        self,
+        options: WorkerOptions,
+        board: Board,
+        inbox: Inbox,
+        execution: Execution,
+        *,
+        completed: Callable[[], None],
+    ) -> None:
+        self._cells = board.cells
+        self._inbox = inbox
+        self._execution = execution
+        self._completed = completed
+        self.cancelled: set[str] = set()
+        self.pace = Pace()
+        self.started = 0
+        self.inline = options.threads == 1
+        self.slots = _make_slots(board, options.threads, inline=self.inline)
+        self.coroutines = Coroutines(
+            board, options.threads, options.async_concurrency, execution, completed
+        )
+        self._ready = threading.Semaphore(0)
+        self._leaving = False
+
+    def start(self) -> None:
+        """Begin to take jobs; in the thread that will call ``work_off``."""
+        if self.inline:
+            self.slots[0].begin_thread()
+            databases.begin_executor()
+            return
+        for slot in self.slots:
+            name = f"redisjobs-{slot.number}"
+            threading.Thread(
+                target=self._serve, args=(slot,), name=name, daemon=True
+            ).start()
+
+    def stop(self) -> None:
+        """Let the threads go home; those that run a job finish it first."""
+        self._leaving = True
+        self._ready.release(len(self.slots))
+        if self.inline:
+            databases.end_executor()
+
+    def offer(self, jobs: int) -> None:
+        """So many jobs were put into the inbox."""
+        if not self.inline:
+            self._ready.release(jobs)
+
+    def running(self) -> Iterator[Slot]:
+        """The slots that run a job now."""
+        for slot in self.slots:
+            if slot.code:
+                yield slot
+        if self.coroutines.busy:
+            for task_slot in self.coroutines.slots:
+                if task_slot.code:
+                    yield task_slot
+
+    @property
+    def busy(self) -> bool:
+        return self.coroutines.busy or any(slot.code for slot in self.slots)
+
+    def is_stuck(self, now: float) -> bool:
+        """Nobody will come to the inbox soon: every executor's job is a slow one."""
+        return all(
+            slot.code and now - slot.started > BATCH_SECONDS for slot in self.slots
+        )
+
+    def room(self) -> int:
+        """How many jobs to claim: what can start at once, and a little ahead."""
+        free = sum(1 for slot in self.slots if not slot.code)
+        if free == 0 or (self.coroutines.started and not self.coroutines.free):
+            return 0
+        want = min(LARGEST_BATCH, free * self.pace.batch) - len(self._inbox)
+        if self.coroutines.started:
+            want = min(want, self.coroutines.free)
+        return max(0, want)
+
+    def work_off(self) -> int:
+        """Run what is in the inbox, in this thread; gives how many it started."""
+        if not self.inline:
+            return 0
+        slot, inbox = self.slots[0], self._inbox
+        begun = now = monotonic()
+        jobs = 0
+        while (entry := inbox.take()) is not None:
+            now = self._run(slot, entry, now)
+            jobs += 1
+        self.coroutines.flush()
+        self.pace.learn(now - begun, jobs)
+        return jobs
+
+    def _serve(self, slot: Slot) -> None:
+        """What each thread of several does."""
+        slot.begin_thread()
+        databases.begin_executor()
+        try:
+            while True:
+                self._ready.acquire()
+                if self._leaving:
+                    return
+                entry = self._inbox.take()
+                if entry is None:
+                    continue
+                before = monotonic()
+                self.pace.learn(self._run(slot, entry, before) - before, 1)
+                self.coroutines.flush()
+                self._completed()
+        finally:
+            databases.end_executor()
+
+    def _run(self, slot: Slot, entry: Entry, now: float) -> float:
+        """Run one job; gives the time when it was over."""
+        _, job, station = entry
+        if not station.alive:
+            return now
+        if now > self._cells[LEASE] or (self.cancelled and job.token in self.cancelled):
+            # Too late to start it; a cancelled one ends as such where it goes back.
+            self.cancelled.discard(job.token)
+            station.outcomes.append(unstarted(job))
+            return now
+        self.started += 1
+        handover = self._execution.run(slot, entry, now)
+        if handover is not None:
+            place = self.coroutines.place()
+            if place is None:
+                self.started -= 1
+                station.outcomes.append(unstarted(job))
+                slot.free()
+            else:
+                slot.move_to(place)
+                self.coroutines.hand_over(place, *handover)
+        after = monotonic()
+        if after - now > BATCH_SECONDS:
+            self.pace.slow()
+        return after
+
+
+def _make_slots(board: Board, threads: int, *, inline: bool) -> list[Slot]:
+    if inline and threading.current_thread() is threading.main_thread():
+        return [MainSlot(board, 0)]
+    return [ThreadSlot(board, number) for number in range(threads)]

@@ -1,0 +1,295 @@
+"""Running one attempt: what surrounds a job's function, and what comes of it.
+
+The decision is made in ``outcome``; this module acts on it. It is the hot path:
+what a job does not use costs it nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from math import inf
+from random import Random
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.dispatch import Signal
+from django.utils import translation
+
+from django_redisjobs import signals
+from django_redisjobs.context import JobContext, enter, leave
+from django_redisjobs.core.consumer import Claimed, Settlement
+from django_redisjobs.core.payload import Body, check_size, parse_body
+from django_redisjobs.exceptions import PayloadNotSerializable
+from django_redisjobs.retries import Retry
+from django_redisjobs.serialization import codec
+
+from . import databases
+from .attempts import settlement
+from .memory import FAILED, RETRIED, SUCCEEDED, Board
+from .outcome import ArgumentsRefused, Description, Verdict, describe, judge
+
+if TYPE_CHECKING:
+    from .inbox import Entry
+    from .logs import JobLog
+    from .plans import Plan, Plans
+    from .slots import Slot
+
+_NEVER = inf
+_NO_RETRY = Retry(max=0)
+_COUNTERS = {"succeeded": SUCCEEDED, "failed": FAILED, "retry": RETRIED}
+_GOES_ON = frozenset({"retry", "released", "parked"})
+_SIGNALS: dict[str, Signal] = {
+    "failed": signals.job_failed,
+    "retry": signals.job_retried,
+    "cancelled": signals.job_cancelled,
+}
+
+
+class Execution:
+    """How this process runs jobs. Shared by all its executors."""
+
+    def __init__(
+        self,
+        plans: Plans,
+        log: JobLog,
+        board: Board,
+        *,
+        overrun: float,
+        max_payload: int,
+    ) -> None:
+        self._plans = plans
+        self._log = log
+        self._cells = board.cells
+        self._overrun = overrun
+        self._max_payload = max_payload
+        self._rng = Random()
+
+    def run(self, slot: Slot, entry: Entry, now: float) -> tuple[Plan, Body] | None:
+        """Run a job in the calling thread; what comes of it waits at its station.
+
+        A coroutine function's job is not run: gives what its runner needs, and
+        leaves the job in the slot.
+        """
+        code, job, station = entry
+        slot.take(code, job, station, now)
+        plan: Plan | None = None
+        body: Body | None = None
+        try:
+            body = parse_body(job.body)
+            plan = self._plans.of(body, job.queue)
+            if plan.is_async:
+                return plan, body
+            value = self._call(slot, job, plan, body)
+        except BaseException as error:  # noqa: BLE001 - a job may raise anything
+            slot.quiet()
+            self.fail(slot, plan, body, error)
+            return None
+        self.succeed(slot, plan, value)
+        return None
+
+    def _call(self, slot: Slot, job: Claimed, plan: Plan, body: Body) -> Any:
+        databases.refresh()
+        context = self.context(job, plan)
+        token = enter(context)
+        try:
+            body = body.decoded(codec)
+            self.begin(slot, plan, context, slot.started)
+            if plan.using is None and not plan.language:
+                return _armed(slot, plan.function, body)
+            return _surrounded(slot, plan, body)
+        finally:
+            leave(token)
+            databases.refresh()
+
+    def context(self, job: Claimed, plan: Plan) -> JobContext:
+        return JobContext(
+            id=job.id,
+            function=plan.name,
+            queue=job.queue,
+            attempt=job.attempts + 1,
+            run=job.run,
+            meta=job.meta,
+        )
+
+    def begin(self, slot: Slot, plan: Plan, context: JobContext, now: float) -> None:
+        """The job's function is about to be called; its time runs from ``now``."""
+        slot.context = context
+        if plan.timeout is None:
+            slot.limit(_NEVER, _NEVER)
+        else:
+            slot.limit(now + plan.timeout, now + plan.timeout + self._overrun)
+        if signals.job_started.receivers:
+            self._send(signals.job_started, slot, plan.name)
+
+    def succeed(self, slot: Slot, plan: Plan, value: object) -> None:
+        """The function returned."""
+        result: str | None = None
+        try:
+            slot.last_note()
+            if plan.result_ttl_ms:
+                result = self._result_text(plan, value)
+        except BaseException as error:  # noqa: BLE001 - values have code of their own
+            self.fail(slot, plan, None, error, final=True)
+            return
+        finished = monotonic()
+        job, station = slot.job, slot.station
+        assert job is not None
+        assert station is not None
+        ended = Settlement(
+            "succeeded",
+            job,
+            plan.name,
+            station.milliseconds(slot.started),
+            station.milliseconds(finished),
+            0,
+            result,
+            plan.result_ttl_ms,
+            slot.meta or job.meta,
+            slot.progress,
+        )
+        if signals.job_succeeded.receivers:
+            self._send(signals.job_succeeded, slot, plan.name, result=value)
+        if self._log.tells_success:
+            self._log.succeeded(job, plan.name, finished - slot.started)
+        self._settle(slot, ended)
+
+    def fail(
+        self,
+        slot: Slot,
+        plan: Plan | None,
+        body: Body | None,
+        error: BaseException,
+        *,
+        final: bool = False,
+    ) -> None:
+        """The attempt ended with an exception; the slot is disarmed."""
+        job, station = slot.job, slot.station
+        assert job is not None
+        assert station is not None
+        if body is not None and plan is not None:
+            error = _about_arguments(error, plan, body)
+        verdict = self._judge(slot, plan, error, final=final)
+        name = plan.name if plan else (body.function if body else "")
+        what = describe(error, _reason(slot, plan))
+        ended = settlement(
+            verdict,
+            job,
+            name,
+            what,
+            started_ms=station.milliseconds(slot.started),
+            finished_ms=station.milliseconds(monotonic()),
+        )
+        # What it wrote and cannot be carried is not the reason of this failure.
+        with suppress(PayloadNotSerializable):
+            slot.last_note()
+        ended.meta, ended.progress = slot.meta or job.meta, slot.progress
+        self._announce(slot, plan, name, verdict, what, error)
+        self._settle(slot, ended)
+
+    def _announce(
+        self,
+        slot: Slot,
+        plan: Plan | None,
+        name: str,
+        verdict: Verdict,
+        what: Description,
+        error: BaseException,
+    ) -> None:
+        assert slot.job is not None
+        signal = _SIGNALS.get(verdict.kind)
+        if signal is not None and signal.receivers:
+            self._send(signal, slot, name, exception=error)
+        most = plan.retry.max if plan else 0
+        self._log.ended(slot.job, name, verdict, what, most)
+
+    def _judge(
+        self, slot: Slot, plan: Plan | None, error: BaseException, *, final: bool
+    ) -> Verdict:
+        assert slot.job is not None
+        if plan is None:
+            return judge(error, retries_made=0, retry=_NO_RETRY, rng=self._rng)
+        return judge(
+            error,
+            retries_made=slot.job.attempts,
+            retry=plan.retry,
+            rng=self._rng,
+            interrupted=slot.fired,
+            discard_missing=plan.discard_missing,
+            final=final,
+        )
+
+    def _settle(self, slot: Slot, ended: Settlement) -> None:
+        station = slot.station
+        if station is not None and station.alive:
+            if ended.kind in _GOES_ON and (slot.meta or slot.progress):
+                # A job that goes on later keeps its notes elsewhere than at its end.
+                station.outcomes.append(
+                    Settlement(
+                        "note", ended.job, meta=slot.meta, progress=slot.progress
+                    )
+                )
+            station.outcomes.append(ended)
+            counter = _COUNTERS.get(ended.kind)
+            if counter is not None:
+                self._cells[counter] += 1
+        slot.free()
+
+    def _result_text(self, plan: Plan, value: object) -> str:
+        if value is None:
+            return "null"
+        text = codec.dumps(value, "the result")
+        check_size(text, self._max_payload, f"The result of {plan.name}")
+        return text
+
+    def _send(self, signal: Signal, slot: Slot, name: str, **more: Any) -> None:
+        job = slot.job
+        assert job is not None
+        signal.send_robust(
+            sender=name,
+            job_id=job.id,
+            queue=job.queue,
+            attempt=job.attempts + 1,
+            run=job.run,
+            **more,
+        )
+
+
+def _armed(slot: Slot, function: Callable[..., Any], body: Body) -> Any:
+    try:
+        slot.arm()
+        return function(*body.args, **body.kwargs)
+    finally:
+        slot.quiet()
+
+
+def _surrounded(slot: Slot, plan: Plan, body: Body) -> Any:
+    # Armed only inside: an interrupt must never strike between a commit and its end.
+    with ExitStack() as stack:
+        if plan.language:
+            stack.enter_context(translation.override(plan.language))
+        if plan.using is not None:
+            stack.enter_context(transaction.atomic(using=plan.using))
+        return _armed(slot, plan.function, body)
+
+
+def _about_arguments(error: BaseException, plan: Plan, body: Body) -> BaseException:
+    """A TypeError of a call that this build's function cannot take at all: its code
+    never ran, and a worker of another build may still know what to do.
+    """
+    if not isinstance(error, TypeError):
+        return error
+    try:
+        plan.definition.check_arguments(body.args, body.kwargs)
+    except TypeError as unbound:
+        return ArgumentsRefused(
+            f"{unbound}. The stored arguments wait for a worker whose code takes them."
+        )
+    return error
+
+
+def _reason(slot: Slot, plan: Plan | None) -> str:
+    if slot.fired and plan is not None and plan.timeout is not None:
+        return f"it ran longer than its timeout of {plan.timeout:g} s"
+    return ""

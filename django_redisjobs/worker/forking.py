@@ -1,0 +1,107 @@
+"""Forking a process that shares nothing by accident and never outlives its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+
+# What a parent may handle in its own way and a child must not inherit.
+_HANDLED: Final = tuple(
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGCHLD", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+)
+
+EXIT_BROKEN: Final = 1
+
+
+def prepare_to_fork() -> None:
+    """Before the first fork: let the collector leave alone what all will share."""
+    gc.collect()
+    gc.freeze()
+
+
+def fork(run: Callable[[], int], close: Iterable[int]) -> int:
+    """Run ``run`` in a new process; gives its pid. Its return value is the status.
+
+    ``close``: descriptors that are not the new process's business. Parent and
+    child must both be single-threaded here.
+    """
+    parent = os.getpid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # No handler of the parent's may run in the child.
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    pid = os.fork()
+    if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+        return pid
+    status = EXIT_BROKEN
+    try:
+        _become_child(parent, close)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+        status = run()
+    except BaseException:  # noqa: BLE001 - nothing may reach the parent's stack
+        traceback.print_exc()
+    finally:
+        _leave(status)
+    raise AssertionError("unreachable")
+
+
+def _become_child(parent: int, close: Iterable[int]) -> None:
+    signal.set_wakeup_fd(-1)
+    for number in _HANDLED:
+        signal.signal(number, signal.SIG_DFL)
+    # Ctrl-C reaches the whole terminal; only the supervisor decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    die_with_parent(parent)
+    for descriptor in close:
+        os.close(descriptor)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies, where it can.
+
+    Elsewhere the end of the supervisor's pipe tells.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        # It died before that was set.
+        os._exit(EXIT_BROKEN)
+
+
+def _leave(status: int) -> None:
+    # Not sys.exit: the parent's cleanups are not this process's to run.
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
+    finally:
+        os._exit(status)
+
+
+def describe_status(status: int) -> str:
+    """What ``waitpid`` says of an end, in words."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            return f"killed by signal {number}"
+        hint = ", perhaps out of memory" if name == "SIGKILL" else ""
+        return f"killed by signal {number} ({name}{hint})"
+    return f"exit status {os.WEXITSTATUS(status)}"

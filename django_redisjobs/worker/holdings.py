@@ -1,0 +1,158 @@
+"""What a child holds under its worker id, in every group that it serves.
+
+Used by the main thread and by the keeper; each call to Redis takes along whatever
+waits to be settled then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from django_redisjobs import connections
+from django_redisjobs.core.consumer import Exchange
+
+from .attempts import unstarted
+from .memory import GENERATION, LEASE, REGISTERED, Board
+from .stations import Post, Station
+
+if TYPE_CHECKING:
+    from .inbox import Entry, Inbox
+    from .logs import JobLog
+
+logger = logging.getLogger("redisjobs.worker")
+
+LEASE_MARGIN_SECONDS: Final = 2.0
+
+
+def trusted_seconds(lease_seconds: float) -> float:
+    """For how long a child trusts a lease, from before it was asked for."""
+    return lease_seconds - min(LEASE_MARGIN_SECONDS, lease_seconds / 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a round of claims gave. ``due_seconds``: until there may be more."""
+
+    jobs: int
+    more: bool
+    due_seconds: float | None
+    alone_waiting: bool
+
+
+class Holdings:
+    """``admitted`` is called with the number of jobs that were put into the inbox."""
+
+    def __init__(
+        self,
+        posts: Sequence[Post],
+        board: Board,
+        inbox: Inbox,
+        log: JobLog,
+        *,
+        lease_seconds: float,
+        admitted: Callable[[int], None],
+    ) -> None:
+        self._posts = posts
+        self._board = board
+        self._cells = board.cells
+        self._inbox = inbox
+        self._log = log
+        self._trusted_seconds = trusted_seconds(lease_seconds)
+        self._admitted = admitted
+        self._stations: list[Station] = []
+        self.exclusive = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Not registered, or not any more."""
+        stations = self._stations
+        return not stations or not all(station.alive for station in stations)
+
+    @property
+    def has_outcomes(self) -> bool:
+        return any(station.outcomes for station in self._stations)
+
+    @property
+    def held(self) -> int:
+        return sum(station.held for station in self._stations)
+
+    @property
+    def wake_keys(self) -> list[str]:
+        return [key for station in self._stations for key in station.wake_keys]
+
+    def is_past_lease(self, now: float) -> bool:
+        """Nothing may start: nobody has renewed the lease in time."""
+        return now > self._cells[LEASE]
+
+    def register(self, info: Mapping[str, str]) -> None:
+        """Begin anew under a new worker id. Raises redis-py's errors; then again."""
+        self._inbox.take_all()
+        generation = self._board.generation + 1
+        self._cells[GENERATION] = generation
+        client = connections.worker_client()
+        before = monotonic()
+        stations = [
+            Station(post, client, self._board.worker, generation)
+            for post in self._posts
+        ]
+        for station in stations:
+            station.register(info)
+        self._cells[LEASE] = before + self._trusted_seconds
+        self._cells[REGISTERED] = generation
+        self._stations = stations
+
+    def claim(self, want: int, *, fresh: bool) -> Claim:
+        """Settle, and claim up to ``want`` jobs, group after group.
+
+        Raises LeaseLost, and redis-py's errors.
+        """
+        jobs, more, alone_waiting = 0, False, False
+        due: int | None = None
+        for station in self._stations:
+            alone_may = fresh and not jobs and not self.held
+            exchange = station.exchange(want=want - jobs, fresh=alone_may)
+            jobs += self._absorb(station, exchange)
+            more = more or exchange.more
+            alone_waiting = alone_waiting or exchange.alone_waiting
+            if exchange.due_in_ms is not None:
+                due = min(exchange.due_in_ms, due or exchange.due_in_ms)
+        seconds = None if due is None else due / 1000
+        return Claim(jobs, more, seconds, alone_waiting)
+
+    def settle(self, *, probe: bool = False) -> None:
+        """Write what has ended; with ``probe`` ask even if there is nothing, whether
+        the lease still holds.
+
+        Raises LeaseLost, and redis-py's errors.
+        """
+        for station in self._stations:
+            if probe or station.outcomes:
+                self._absorb(station, station.exchange(want=0, fresh=False))
+
+    def hand_back(self) -> None:
+        """Give back what nobody has started, with the next settling."""
+        for _, job, station in self._inbox.take_all():
+            station.outcomes.append(unstarted(job))
+
+    def give_up(self) -> None:
+        """The lease is lost: others may run by now what is held here."""
+        for station in self._stations:
+            station.abandon()
+        self._inbox.take_all()
+
+    def _absorb(self, station: Station, exchange: Exchange) -> int:
+        for token in exchange.refused:
+            self._log.late(token)
+        if exchange.dropped:
+            self._inbox.forget([station.code_of(token) for token in exchange.dropped])
+        entries: list[Entry] = [
+            (station.code_of(job.token), job, station) for job in exchange.jobs
+        ]
+        if entries:
+            self.exclusive = any(job.alone for job in exchange.jobs)
+            self._admitted(self._inbox.put(entries))
+        return len(entries)

@@ -1,0 +1,93 @@
+"""What a child has claimed and not started.
+
+A pipe decides who starts a job or hands it back: each record has exactly one
+reader, be it the main thread, another thread, the keeper, or the supervisor when
+the whole process is stuck. The jobs themselves stay in the child.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from django_redisjobs.core.consumer import Claimed
+
+    from .stations import Station
+
+RECORD_BYTES: Final = 8
+# A write of at most this many bytes is never torn (POSIX's least PIPE_BUF is 512).
+_RECORDS_PER_WRITE: Final = 512 // RECORD_BYTES
+
+Entry: TypeAlias = "tuple[int, Claimed, Station]"
+
+
+def open_pipe() -> tuple[int, int]:
+    """Both ends of an inbox; nobody ever blocks on it."""
+    ends = os.pipe()
+    for end in ends:
+        os.set_blocking(end, False)
+    return ends
+
+
+def read_code(descriptor: int) -> int:
+    """Take one record; 0 when there is none."""
+    try:
+        record = os.read(descriptor, RECORD_BYTES)
+    except BlockingIOError:
+        return 0
+    return int.from_bytes(record, "little")
+
+
+def drain(descriptor: int) -> list[int]:
+    """Take all records that are there, in order."""
+    codes = []
+    while code := read_code(descriptor):
+        codes.append(code)
+    return codes
+
+
+class Inbox:
+    """The child's side. Any thread may take."""
+
+    __slots__ = ("_entries", "_read", "_write")
+
+    def __init__(self, pipe: tuple[int, int]) -> None:
+        self._read, self._write = pipe
+        self._entries: dict[int, Entry] = {}
+
+    def __len__(self) -> int:
+        """How many were put and not taken; what others took is still counted."""
+        return len(self._entries)
+
+    def put(self, entries: Iterable[Entry]) -> int:
+        """Offer jobs to whoever runs them; gives how many."""
+        codes = []
+        for entry in entries:
+            self._entries[entry[0]] = entry
+            codes.append(entry[0])
+        for first in range(0, len(codes), _RECORDS_PER_WRITE):
+            chunk = codes[first : first + _RECORDS_PER_WRITE]
+            records = [code.to_bytes(RECORD_BYTES, "little") for code in chunk]
+            os.write(self._write, b"".join(records))
+        return len(codes)
+
+    def take(self) -> Entry | None:
+        """One job that is the caller's alone now; None when there is none."""
+        while code := read_code(self._read):
+            entry = self._entries.pop(code, None)
+            if entry is not None:
+                return entry
+        return None
+
+    def take_all(self) -> list[Entry]:
+        entries = []
+        while (entry := self.take()) is not None:
+            entries.append(entry)
+        return entries
+
+    def forget(self, codes: Collection[int]) -> None:
+        """These are held by this worker no more: whoever reads them skips them."""
+        for code in codes:
+            self._entries.pop(code, None)

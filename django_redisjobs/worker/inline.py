@@ -1,0 +1,154 @@
+"""A worker without other processes: for a debugger, for tests, for systems that
+cannot fork. A thread does what the liaison does elsewhere.
+
+What needs a second process is missing: nobody kills a job that ignores its
+timeout, and a job that crashes the process takes the worker along.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from .bells import Bell
+from .child import Child
+from .inbox import open_pipe
+from .liaison import Liaison
+from .machine import identity
+from .memory import Phase, SharedMemory, new_base
+from .shutdown import SAME_REQUEST_SECONDS
+
+if TYPE_CHECKING:
+    from .options import WorkerOptions
+    from .stations import Post
+
+
+class InlineWorker:
+    """``run`` returns when the work is over; ``stop`` may be called by any thread."""
+
+    def __init__(
+        self, options: WorkerOptions, posts: Sequence[Post], info: dict[str, str]
+    ) -> None:
+        self._options = options
+        self._posts = posts
+        self._info = info
+        self._memory = SharedMemory(1, options.slots)
+        self._board = self._memory.board(0)
+        self._child: Child | None = None
+        self._stopped_at = 0.0
+        self._timer: threading.Timer | None = None
+
+    def run(self) -> None:
+        line = _LocalLine(self)
+        liaison = Liaison(
+            self._posts, [self._board], self._memory.common, line, self._options.name
+        )
+        thread = threading.Thread(
+            target=liaison.run, name="redisjobs-liaison", daemon=True
+        )
+        thread.start()
+        handlers = self._take_signals()
+        try:
+            while self._run_child(line):
+                pass
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            if self._timer is not None:
+                self._timer.cancel()
+            line.ask({"do": "dismiss"})
+            thread.join()
+
+    def stop(self) -> None:
+        """Finish what runs, within the grace, and end. Again: end at once."""
+        now = monotonic()
+        child = self._child
+        if not self._stopped_at:
+            self._stopped_at = now
+            if child is not None:
+                child.quiet()
+                self._timer = threading.Timer(self._options.grace, child.interrupt)
+                self._timer.daemon = True
+                self._timer.start()
+        elif child is not None and now - self._stopped_at > SAME_REQUEST_SECONDS:
+            child.interrupt()
+
+    def hear(self, message: str) -> None:
+        """What people ask of this worker."""
+        word, _, rest = message.partition(" ")
+        if word in ("stop", "quiet"):
+            self.stop()
+        elif self._child is not None and word == "cancel":
+            self._child.cancel(rest.rpartition(" ")[2])
+        elif self._child is not None and word == "dump":
+            self._child.dump()
+
+    def _run_child(self, line: _LocalLine) -> bool:
+        """Work; True if another one, that has run nothing yet, has to go on."""
+        self._board.clear(new_base())
+        child = self._child = Child(
+            self._options,
+            self._posts,
+            self._board,
+            open_pipe(),
+            {**self._info, **identity()},
+        )
+        if self._stopped_at:
+            return False
+        ending = child.run()
+        worker = self._board.worker
+        self._board.enter(ending, 0.0)
+        line.ask(
+            {
+                "do": "rescue",
+                "worker": worker,
+                "codes": [],
+                "charged": False,
+                "reason": "it ended in good order",
+                "overrun": None,
+            }
+        )
+        return ending is Phase.RECYCLED and child.wants_fresh_start
+
+    def _take_signals(self) -> Mapping[signal.Signals, Any]:
+        if threading.current_thread() is not threading.main_thread():
+            return {}
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        return {
+            number: signal.signal(number, lambda *_: self.stop()) for number in numbers
+        }
+
+
+class _LocalLine:
+    """Stands for the line between two processes."""
+
+    def __init__(self, worker: InlineWorker) -> None:
+        self._worker = worker
+        self._requests: deque[dict[str, Any]] = deque()
+        self._bell = Bell()
+        self.closed = False
+
+    def fileno(self) -> int:
+        return self._bell.fileno()
+
+    def ask(self, request: dict[str, Any]) -> None:
+        self._requests.append({"number": 0, **request})
+        self._bell.ring()
+
+    # The liaison's side
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        if "message" in message:
+            self._worker.hear(message["message"])
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def receive(self) -> Iterator[dict[str, Any]]:
+        self._bell.clear()
+        while self._requests:
+            yield self._requests.popleft()

@@ -1,0 +1,211 @@
+"""The thread that keeps a child honest while its main thread runs a job.
+
+It hears the supervisor, interrupts what runs too long, hands back what waits behind
+a slow job, settles what has ended, and stores what jobs say of themselves. It
+sleeps without a limit while nothing runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Final, Protocol
+
+from django_redisjobs.core.consumer import Settlement
+from django_redisjobs.core.exceptions import LeaseLost, PayloadNotSerializable
+
+from .bells import Bell, poll
+from .outcome import CANCEL, SHUTDOWN, TIMEOUT
+from .pace import BATCH_SECONDS
+from .trouble import TROUBLE, Trouble
+
+if TYPE_CHECKING:
+    from .crew import Crew
+    from .holdings import Holdings
+    from .slots import Slot
+
+NOTE_SECONDS: Final = 0.5
+PROBE_SECONDS: Final = 1.0
+EXIT_ORPHANED: Final = 70
+
+
+class Owner(Protocol):
+    """The child, as its keeper sees it."""
+
+    @property
+    def is_in_batch(self) -> bool:
+        """The main thread works off the inbox."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """The main thread sleeps and settles nothing."""
+
+    def quiet(self) -> None:
+        """Claim nothing more, finish what runs, and end."""
+
+    def lease_lost(self) -> None: ...
+
+    def dump(self) -> None: ...
+
+
+class Keeper(threading.Thread):
+    """``control``: the descriptor on which the supervisor talks; None without one."""
+
+    def __init__(
+        self,
+        owner: Owner,
+        holdings: Holdings,
+        crew: Crew,
+        trouble: Trouble,
+        control: int | None,
+    ) -> None:
+        super().__init__(name="redisjobs-keeper", daemon=True)
+        self._owner = owner
+        self._holdings = holdings
+        self._crew = crew
+        self._trouble = trouble
+        self._control = control
+        self._unread = b""
+        self._bell = Bell()
+        self._struck: dict[int, int] = {}
+        self._noted_at = 0.0
+        self._try_at = 0.0
+        self._stopped = False
+        # Whether it will look again within a tick; else who has news rings.
+        self.alert = False
+
+    def ring(self) -> None:
+        """There is something to look at, now."""
+        self._bell.ring()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._bell.ring()
+        self.join()
+
+    def run(self) -> None:
+        descriptors = [self._bell.fileno()]
+        if self._control is not None:
+            descriptors.append(self._control)
+        while not self._stopped:
+            # First the flag, then the look: who changes something does it the other
+            # way round, so that nothing is missed.
+            self.alert = False
+            seconds = self._patience(monotonic())
+            self.alert = seconds is not None and seconds <= BATCH_SECONDS
+            ready = poll(descriptors, seconds)
+            if self._bell.fileno() in ready:
+                self._bell.clear()
+            if self._control in ready:
+                self._listen()
+            self._look(monotonic())
+
+    def _patience(self, now: float) -> float | None:
+        """Seconds until something may have to be done; None: for ever."""
+        if self._owner.is_in_batch or self._holdings.has_outcomes:
+            return max(BATCH_SECONDS, self._try_at - now)
+        soonest, busy = inf, False
+        for slot in self._crew.running():
+            busy = True
+            if self._struck.get(slot.number) != slot.code:
+                soonest = min(soonest, slot.soft)
+        if not busy:
+            return None
+        return max(0.0, min(NOTE_SECONDS, soonest - now))
+
+    def _look(self, now: float) -> None:
+        running = list(self._crew.running())
+        self._interrupt_late(running, now)
+        stuck = bool(running) and self._crew.is_stuck(now)
+        if stuck:
+            self._crew.coroutines.flush()
+            self._holdings.hand_back()
+        noted = self._take_notes(running, now)
+        if now < self._try_at:
+            return
+        settling = stuck or self._owner.is_waiting
+        if noted or (settling and self._holdings.has_outcomes):
+            self._settle(now)
+        elif running and self._holdings.is_past_lease(now):
+            self._settle(now, probe=True)
+            self._try_at = max(self._try_at, now + PROBE_SECONDS)
+
+    def _interrupt_late(self, running: list[Slot], now: float) -> None:
+        for slot in running:
+            # The code before and after: so the limit read between is that job's.
+            code = slot.code
+            late = slot.soft <= now
+            if not code or not late or slot.code != code:
+                continue
+            if self._struck.get(slot.number) != code:
+                self._struck[slot.number] = code
+                slot.strike(code, TIMEOUT)
+
+    def _take_notes(self, running: list[Slot], now: float) -> bool:
+        if now - self._noted_at < NOTE_SECONDS:
+            return False
+        self._noted_at = now
+        noted = [slot for slot in running if self._take_note(slot)]
+        return bool(noted)
+
+    def _take_note(self, slot: Slot) -> bool:
+        code, job, station = slot.code, slot.job, slot.station
+        if not code or job is None or station is None or not station.alive:
+            return False
+        # What cannot be stored fails the job at its end, not in the middle.
+        with contextlib.suppress(PayloadNotSerializable):
+            if slot.note(code):
+                note = Settlement("note", job, meta=slot.meta, progress=slot.progress)
+                station.outcomes.append(note)
+                return True
+        return False
+
+    def _settle(self, now: float, *, probe: bool = False) -> None:
+        try:
+            self._holdings.settle(probe=probe)
+        except LeaseLost:
+            self._owner.lease_lost()
+        except TROUBLE as error:
+            self._try_at = now + self._trouble.met(error)
+
+    def _listen(self) -> None:
+        assert self._control is not None
+        try:
+            data = os.read(self._control, 65536)
+        except OSError:
+            data = b""
+        if not data:
+            # The supervisor is gone: whatever runs here will be run by others.
+            os._exit(EXIT_ORPHANED)
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for line in lines:
+            self._obey(line.decode(errors="replace"))
+
+    def _obey(self, message: str) -> None:
+        word, _, rest = message.partition(" ")
+        if word == "quiet":
+            self._owner.quiet()
+        elif word == "interrupt":
+            self.interrupt_all()
+        elif word == "cancel":
+            self.cancel(rest.rpartition(" ")[2])
+        elif word == "dump":
+            self._owner.dump()
+
+    def interrupt_all(self) -> None:
+        """Have every running job stop: the worker cannot wait any longer."""
+        for slot in list(self._crew.running()):
+            slot.strike(slot.code, SHUTDOWN)
+
+    def cancel(self, token: str) -> None:
+        """Interrupt that attempt, or have it end when it would start."""
+        # First the note, then the look: whoever starts it does it the other way round.
+        self._crew.cancelled.add(token)
+        for slot in list(self._crew.running()):
+            code, job = slot.code, slot.job
+            if code and job is not None and job.token == token and slot.code == code:
+                slot.strike(code, CANCEL)
+                self._crew.cancelled.discard(token)

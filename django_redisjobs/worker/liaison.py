@@ -1,0 +1,145 @@
+"""The process that talks to Redis for a supervisor, which must hold no connection.
+
+It renews the children's leases whatever they are busy with, hears what people ask
+of them, and brings back what dead ones held. It keeps nothing that matters: the
+supervisor asks its successor again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any, Final
+
+from django_redisjobs import connections
+
+from .beats import Beats
+from .bells import poll
+from .link import Messages
+from .logs import JobLog
+from .memory import LIAISON_DEADLINE, Board
+from .parking import take_up_parked
+from .plans import Plans
+from .rescues import Overrun, Rescuer
+from .stations import Post
+from .trouble import TROUBLE, Trouble
+from .waiting import LONGEST_SECONDS, Waiter, make_waiter
+
+# Longer than a connect, a call and a block together may take.
+TURN_SECONDS: Final = 60.0
+# The first look at the machine's dead is repeated soon: some may still be dying.
+SECOND_LOOK_SECONDS: Final = 1.0
+CARE_SECONDS: Final = 10.0
+
+
+class Liaison:
+    """Runs until it is dismissed or its supervisor is gone."""
+
+    def __init__(
+        self,
+        posts: Sequence[Post],
+        boards: Sequence[Board],
+        common: memoryview[float],
+        line: Messages,
+        name: str,
+    ) -> None:
+        self._posts = posts
+        self._common = common
+        self._line = line
+        self._beats = Beats(posts, boards)
+        self._rescuer = Rescuer(posts, JobLog(name))
+        self._plans = Plans()
+        self._trouble = Trouble(f"Worker {name}", connections.describe())
+        self._requests: deque[dict[str, Any]] = deque()
+        self._waiter: Waiter | None = None
+        self._dismissed = False
+        self._beat_at = 0.0
+        self._care_at = 0.0
+        self._looks = 0
+
+    def run(self) -> int:
+        while not self._dismissed and not self._line.closed:
+            self._common[LIAISON_DEADLINE] = monotonic() + TURN_SECONDS
+            self._listen()
+            try:
+                self._turn()
+                self._trouble.over()
+            except TROUBLE as error:
+                self._forget_waiter()
+                poll([self._line.fileno()], self._trouble.met(error))
+        return 0
+
+    def _turn(self) -> None:
+        client = connections.worker_client()
+        while self._requests:
+            # Taken away only when it is done: trouble leaves it for the next turn.
+            self._serve(self._requests[0])
+            self._requests.popleft()
+        now = monotonic()
+        if now >= self._beat_at:
+            for worker, message in self._beats.renew(client):
+                self._tell(worker, message)
+            self._beat_at = now + self._beats.interval
+        if now >= self._care_at:
+            self._care()
+        if not self._dismissed:
+            self._wait(min(self._beat_at, self._care_at) - monotonic())
+
+    def _care(self) -> None:
+        client = connections.worker_client()
+        self._rescuer.rescue_vanished(client)
+        take_up_parked(client, self._posts, self._plans)
+        self._looks += 1
+        soon = self._looks == 1
+        self._care_at = monotonic() + (SECOND_LOOK_SECONDS if soon else CARE_SECONDS)
+
+    def _wait(self, seconds: float) -> None:
+        """Until a message for a child, or from the supervisor, or the next duty."""
+        seconds = max(0.0, min(seconds, LONGEST_SECONDS))
+        keys = self._beats.control_keys()
+        if not keys:
+            poll([self._line.fileno()], seconds)
+            return
+        if self._waiter is None:
+            self._waiter = make_waiter(
+                connections.worker_client(), connections.blocking_client()
+            )
+        popped = self._waiter.wait(list(keys), seconds, [self._line.fileno()])
+        if popped is not None:
+            key, message = popped
+            self._tell(keys[key], message)
+
+    def _forget_waiter(self) -> None:
+        if self._waiter is not None:
+            self._waiter.close()
+            self._waiter = None
+
+    def _tell(self, worker: str, message: str) -> None:
+        self._line.send({"worker": worker, "message": message})
+
+    def _listen(self) -> None:
+        self._line.flush()
+        self._requests.extend(self._line.receive())
+
+    def _serve(self, request: dict[str, Any]) -> None:
+        what = request["do"]
+        client = connections.worker_client()
+        if what == "rescue":
+            overrun = request["overrun"]
+            self._rescuer.rescue(
+                client,
+                request["worker"],
+                codes=request["codes"],
+                charged=request["charged"],
+                reason=request["reason"],
+                overrun=Overrun(*overrun) if overrun else None,
+            )
+        elif what == "hand_back":
+            self._rescuer.hand_back(client, request["worker"], request["codes"])
+        elif what == "look":
+            # Somebody registered: their lease and their messages are ours to mind.
+            self._beat_at = 0.0
+        elif what == "dismiss":
+            self._dismissed = True
+        self._line.send({"done": request["number"]})

@@ -1,0 +1,74 @@
+"""Which machine and process this is, and whether another one still lives here."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+_DEAD_STATES = frozenset("ZX")
+
+
+def boot_id() -> str:
+    """Names this boot of this machine; empty where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def pid_namespace() -> str:
+    """Pids mean the same only inside one namespace (containers have their own)."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def process_state(pid: int) -> tuple[str, str] | None:
+    """State letter and start time (clock ticks since boot) of a process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    # The name is in parentheses and may hold spaces and parentheses itself.
+    fields = text.rpartition(")")[2].split()
+    return (fields[0], fields[19]) if len(fields) > 19 else None
+
+
+def identity() -> dict[str, str]:
+    """What a worker registers so that others on this machine can know it dead."""
+    state = process_state(os.getpid())
+    return {
+        "host": platform.node(),
+        "pid": str(os.getpid()),
+        "parent": str(os.getppid()),
+        "boot_id": boot_id(),
+        "pid_ns": pid_namespace(),
+        "start_time": state[1] if state else "",
+    }
+
+
+def is_known_dead(info: Mapping[str, str]) -> bool:
+    """True only if every sign says: same boot, same namespace, process gone.
+
+    Anything unknown means False: its lease will tell.
+    """
+    here = (boot_id(), pid_namespace())
+    if not all(here) or here != (info.get("boot_id"), info.get("pid_ns")):
+        return False
+    pid, start_time = info.get("pid", ""), info.get("start_time", "")
+    if not pid.isdigit() or not start_time:
+        return False
+    state = process_state(int(pid))
+    return state is None or state[0] in _DEAD_STATES or state[1] != start_time
+
+
+def resident_bytes() -> int:
+    """What this process holds in RAM now; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

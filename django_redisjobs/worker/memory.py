@@ -1,0 +1,183 @@
+"""The memory that a supervisor, its liaison and its children share.
+
+Made before any fork. Each cell is one aligned double: a store of eight bytes
+cannot be seen half done, every whole number in use is below 2**53, and no lock
+is held when a process is killed in the middle of anything.
+
+A *code* names one claim of one worker id in a single cell; together with the
+worker id it is the token that Redis knows (see ``code_of`` and ``token_of``).
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import secrets
+from dataclasses import dataclass
+from enum import IntEnum
+
+INDEXES_PER_CALL = 1 << 10
+CALLS_PER_GROUP = 1 << 34
+CODES_PER_GROUP = INDEXES_PER_CALL * CALLS_PER_GROUP
+ID_BYTES = 64
+
+# Cells of a child.
+BASE = 0  # the random part of its worker id
+GENERATION = 1  # W = base-generation; raised before each registration
+REGISTERED = 2  # the generation that Redis knows, 0 before the first
+LEASE = 3  # monotonic time after which nothing may start
+PHASE = 4
+DEADLINE = 5  # monotonic time by which this phase must end; inf: none
+SUCCEEDED = 6
+FAILED = 7
+RETRIED = 8
+RSS = 9  # resident bytes, as last measured by the child itself
+CHILD_CELLS = 16
+
+# Cells of a slot.
+CODE = 0  # 0: the slot is free. Written last and cleared first
+SLOT_GENERATION = 1
+STARTED = 2
+HARD = 3  # monotonic time at which the supervisor kills; inf: never
+SLOT_CELLS = 4
+
+# Cells that belong to no child.
+LIAISON_DEADLINE = 0
+COMMON_CELLS = 8
+
+CELL = 8
+_BASE_LIMIT = 1 << 52
+
+
+class Phase(IntEnum):
+    """Where a child is. What ends says so itself: an exit status can lie."""
+
+    BOOT = 0
+    LOOP = 1
+    STOPPED = 2
+    RECYCLED = 3
+    EXHAUSTED = 4
+
+
+ENDINGS = frozenset({Phase.STOPPED, Phase.RECYCLED, Phase.EXHAUSTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One occupied slot, as another process sees it."""
+
+    slot: int
+    generation: int
+    code: int
+    started: float
+    hard: float
+    job_id: str
+
+
+def worker_id(base: int, generation: int) -> str:
+    """The name of one incarnation of one child; never used twice."""
+    return f"{base:013x}-{generation}"
+
+
+def new_base() -> int:
+    """The random part of the ids of one process's worker."""
+    return secrets.randbelow(_BASE_LIMIT - 1) + 1
+
+
+def code_of(token: str, group: int) -> int:
+    """The cell value of a token ``W:call:index`` claimed from one group."""
+    _, call, index = token.split(":")
+    return group * CODES_PER_GROUP + int(call) * INDEXES_PER_CALL + int(index)
+
+
+def group_of(code: int) -> int:
+    return code // CODES_PER_GROUP
+
+
+def token_of(code: int, worker: str) -> str:
+    call, index = divmod(code % CODES_PER_GROUP, INDEXES_PER_CALL)
+    return f"{worker}:{call}:{index}"
+
+
+class Board:
+    """What one child shows. Only the child writes, but for LEASE (the liaison)."""
+
+    __slots__ = ("cells", "ids", "slots")
+
+    def __init__(self, cells: memoryview[float], ids: memoryview, slots: int) -> None:
+        self.cells = cells
+        self.ids = ids
+        self.slots = slots
+
+    def clear(self, base: int) -> None:
+        """Make the board that of a new incarnation; before its fork."""
+        for index in range(len(self.cells)):
+            self.cells[index] = 0.0
+        self.cells[BASE] = base
+        self.cells[DEADLINE] = math.inf
+
+    @property
+    def generation(self) -> int:
+        return int(self.cells[GENERATION])
+
+    @property
+    def worker(self) -> str:
+        return worker_id(int(self.cells[BASE]), self.generation)
+
+    @property
+    def registered(self) -> bool:
+        """Whether Redis knows this child under its id of now."""
+        return 0 < self.cells[REGISTERED] == self.cells[GENERATION]
+
+    @property
+    def phase(self) -> Phase:
+        return Phase(int(self.cells[PHASE]))
+
+    def enter(self, phase: Phase, deadline: float) -> None:
+        self.cells[DEADLINE] = deadline
+        self.cells[PHASE] = phase
+
+    def slot_offset(self, slot: int) -> int:
+        return CHILD_CELLS + slot * SLOT_CELLS
+
+    def running(self) -> list[Running]:
+        """Every occupied slot; one that changes meanwhile is left out."""
+        found = (self._slot(slot) for slot in range(self.slots))
+        return [one for one in found if one is not None]
+
+    def _slot(self, slot: int) -> Running | None:
+        offset = self.slot_offset(slot)
+        code = int(self.cells[offset + CODE])
+        if code == 0:
+            return None
+        name = bytes(self.ids[slot * ID_BYTES : (slot + 1) * ID_BYTES])
+        one = Running(
+            slot=slot,
+            generation=int(self.cells[offset + SLOT_GENERATION]),
+            code=code,
+            started=self.cells[offset + STARTED],
+            hard=self.cells[offset + HARD],
+            job_id=name.partition(b"\0")[0].decode("utf-8", "replace"),
+        )
+        return one if int(self.cells[offset + CODE]) == code else None
+
+
+class SharedMemory:
+    """One anonymous mapping for a supervisor and all that it forks."""
+
+    def __init__(self, children: int, slots: int) -> None:
+        self._child_cells = CHILD_CELLS + slots * SLOT_CELLS
+        cells = COMMON_CELLS + children * self._child_cells
+        self._slots = slots
+        self._cells = memoryview(mmap.mmap(-1, cells * CELL)).cast("d")
+        self._ids = memoryview(mmap.mmap(-1, max(1, children * slots) * ID_BYTES))
+        self.common = self._cells[:COMMON_CELLS]
+
+    def board(self, child: int) -> Board:
+        start = COMMON_CELLS + child * self._child_cells
+        names = child * self._slots * ID_BYTES
+        return Board(
+            self._cells[start : start + self._child_cells],
+            self._ids[names : names + self._slots * ID_BYTES],
+            self._slots,
+        )

@@ -1,0 +1,129 @@
+"""One child, as its supervisor sees it: its process, its board, its pipes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from math import inf
+from typing import Final
+
+from .inbox import drain, open_pipe
+from .memory import BASE, DEADLINE, Board, Running, new_base, token_of, worker_id
+from .outcome import CANCEL, TIMEOUT
+from .rescues import Overrun
+
+HUNG: Final = "it hung outside of any job and was killed"
+
+
+class Offspring:
+    """Empty (``pid`` 0) until it is started; started anew after each death."""
+
+    def __init__(self, number: int, board: Board) -> None:
+        self.number = number
+        self.board = board
+        self.pid = 0
+        self.control = -1
+        self.inbox: tuple[int, int] = (-1, -1)
+        self.started_at = 0.0
+        self.start_at = 0.0
+        self.start_after = 0
+        self.failed_starts = 0
+        self.finished = False
+        # Why we have killed it, if we have.
+        self.killed_for: str = ""
+        self.overrun: Overrun | None = None
+        self._generation = 0
+        self._cancelling: dict[tuple[int, int], float] = {}
+
+    @property
+    def alive(self) -> bool:
+        return self.pid != 0
+
+    @property
+    def base(self) -> int:
+        return int(self.board.cells[BASE])
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        return tuple(each for each in (self.control, *self.inbox) if each >= 0)
+
+    def prepare(self) -> int:
+        """Before a fork: a new identity and new pipes. Gives the child's end of the
+        control pipe.
+        """
+        self.close()
+        self.board.clear(new_base())
+        self.inbox = open_pipe()
+        theirs, self.control = os.pipe()
+        os.set_blocking(self.control, False)
+        self.killed_for, self.overrun = "", None
+        self._generation = 0
+        self._cancelling.clear()
+        return theirs
+
+    def began(self, pid: int, now: float) -> None:
+        self.pid = pid
+        self.started_at = now
+        self.start_at = inf
+
+    def close(self) -> None:
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.control, self.inbox = -1, (-1, -1)
+
+    def say(self, message: str) -> None:
+        """Tell the child's keeper. A child that cannot listen is dealt with by time."""
+        if self.alive:
+            with contextlib.suppress(OSError):
+                os.write(self.control, message.encode() + b"\n")
+
+    def kill(self, reason: str) -> None:
+        if self.alive and not self.killed_for:
+            self.killed_for = reason
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def steal(self) -> list[int]:
+        """Take what the child has claimed and not started."""
+        return drain(self.inbox[0])
+
+    def running(self) -> list[Running]:
+        """What runs under the id of now; older ids' jobs are others' by now."""
+        generation = self.board.generation
+        return [one for one in self.board.running() if one.generation == generation]
+
+    def left_behind(self) -> Iterator[str]:
+        """Worker ids that the child has given up since this was last asked."""
+        generation = self.board.generation
+        for old in range(max(1, self._generation), generation):
+            yield worker_id(self.base, old)
+        self._generation = max(1, generation)
+
+    @property
+    def has_new_id(self) -> bool:
+        return self.board.registered and self.board.generation > self._generation
+
+    # Overrunning
+
+    def cancel(self, token: str, kill_at: float) -> None:
+        """Somebody cancelled that attempt: it may not run longer than that."""
+        for one in self.running():
+            if token_of(one.code, self.board.worker) == token:
+                self._cancelling[one.generation, one.code] = kill_at
+
+    def find_overrun(self, now: float) -> Overrun | None:
+        """The job that has run past its hard limit, if there is one."""
+        running = {(one.generation, one.code): one for one in self.board.running()}
+        for key in [key for key in self._cancelling if key not in running]:
+            del self._cancelling[key]
+        for key, one in running.items():
+            if now >= self._cancelling.get(key, inf):
+                return Overrun(one.code, one.job_id, CANCEL, now - one.started)
+            if now >= one.hard:
+                return Overrun(one.code, one.job_id, TIMEOUT, now - one.started)
+        return None
+
+    def hangs(self, now: float) -> bool:
+        return now >= self.board.cells[DEADLINE]

@@ -1,0 +1,33 @@
+"""How many jobs to claim at once: about ten milliseconds of work."""
+
+from __future__ import annotations
+
+from typing import Final
+
+BATCH_SECONDS: Final = 0.010
+LARGEST_BATCH: Final = 64
+
+
+class Pace:
+    """Learns what a job costs. One claim at a time until it knows."""
+
+    __slots__ = ("_cost",)
+
+    def __init__(self) -> None:
+        self._cost = BATCH_SECONDS
+
+    def learn(self, seconds: float, jobs: int) -> None:
+        """``jobs`` took ``seconds`` in all. Half of what it knows is always new."""
+        if jobs:
+            self._cost = (self._cost + seconds / jobs) / 2
+
+    def slow(self) -> None:
+        """A single job took longer than a whole batch should."""
+        self._cost = BATCH_SECONDS
+
+    @property
+    def batch(self) -> int:
+        """Jobs to claim for one executor."""
+        if self._cost * LARGEST_BATCH <= BATCH_SECONDS:
+            return LARGEST_BATCH
+        return max(1, int(BATCH_SECONDS / self._cost))

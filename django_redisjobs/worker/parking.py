@@ -1,0 +1,58 @@
+"""Taking up parked jobs whose function this build knows (rolling deploys)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from django_redisjobs.core import inspection
+from django_redisjobs.core.operations import unpark_many
+from django_redisjobs.core.payload import parse_body
+from django_redisjobs.core.records import JobRecord, JobStatus
+from django_redisjobs.core.scripts import Client, perform
+from django_redisjobs.exceptions import RedisJobsError
+
+from .plans import Plans
+from .stations import Post
+
+logger = logging.getLogger("redisjobs.worker")
+
+# The newest are looked at; an old worker that goes on parking cannot keep us busy.
+LOOK_AT: Final = 100
+
+
+def take_up_parked(client: Client, posts: Sequence[Post], plans: Plans) -> int:
+    """Make those ready that could run here; gives how many."""
+    taken = 0
+    for post in posts:
+        for queue in post.queues:
+            taken += _take_up(client, post, queue, plans)
+    return taken
+
+
+def _take_up(client: Client, post: Post, queue: str, plans: Plans) -> int:
+    page = inspection.page(post.keys, queue, JobStatus.PARKED, 0, LOOK_AT)
+    total, records = perform(client, page)
+    known = [record.id for record in records if _is_known(record, plans)]
+    if not known:
+        return 0
+    perform(client, unpark_many(post.keys, known))
+    logger.info(
+        "%d of %d parked jobs in %s can run here and are pending again: %s",
+        len(known),
+        total,
+        queue,
+        ", ".join(known[:10]),
+    )
+    return len(known)
+
+
+def _is_known(record: JobRecord, plans: Plans) -> bool:
+    try:
+        body = parse_body(record.body)
+        plan = plans.of(body, record.queue)
+        plan.definition.check_arguments(body.args, body.kwargs)
+    except (RedisJobsError, TypeError):
+        return False
+    return True

@@ -1,0 +1,75 @@
+"""What is settled about a job before it runs: its function, its options, and those
+that its envelope carries. Worked out once for a function and queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django_redisjobs import registry
+from django_redisjobs.core.payload import Body
+from django_redisjobs.definitions import JobFunction
+from django_redisjobs.retries import Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one job runs.
+
+    ``timeout`` in seconds, None for none; ``result_ttl_ms`` 0 stores no result;
+    ``using``: the database of the transaction around it, None for none.
+    """
+
+    definition: JobFunction[..., Any]
+    name: str
+    function: Callable[..., Any]
+    is_async: bool
+    using: str | None
+    timeout: float | None
+    retry: Retry
+    result_ttl_ms: int
+    settle_each: bool
+    discard_missing: bool
+    language: str
+
+
+class Plans:
+    """Finds plans; those of jobs that carry no options of their own are kept."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Plan] = {}
+
+    def of(self, body: Body, queue: str) -> Plan:
+        """The plan of one job.
+
+        Raises:
+            UnknownJobFunction: this build has no such job function.
+            PayloadMalformed: its options are nothing that this build knows.
+        """
+        if body.options:
+            return _plan(body, queue)
+        plan = self._known.get((body.function, queue))
+        if plan is None:
+            plan = self._known[body.function, queue] = _plan(body, queue)
+        return plan
+
+
+def _plan(body: Body, queue: str) -> Plan:
+    definition = registry.resolve(body.function)
+    options = definition.options
+    policy = definition.policy(queue, body.options)
+    return Plan(
+        definition=definition,
+        name=definition.path,
+        function=definition.function,
+        is_async=definition.is_async,
+        using="default" if options.atomic else None,
+        timeout=policy.timeout,
+        retry=policy.retry,
+        result_ttl_ms=round(policy.result_ttl * 1000),
+        settle_each=options.settle_each,
+        discard_missing=options.on_missing == "discard",
+        language=str(body.options.get("language", "")),
+    )

@@ -1,0 +1,222 @@
+"""Bringing back what dead, stuck or vanished children held."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from django_redisjobs import conf
+from django_redisjobs.core import inspection
+from django_redisjobs.core.consumer import Claimed, Settlement, hand_back, settle_for
+from django_redisjobs.core.keys import GroupKeys
+from django_redisjobs.core.payload import parse_body
+from django_redisjobs.core.presence import Rescued, rescue
+from django_redisjobs.core.records import JobRecord, JobStatus
+from django_redisjobs.core.scripts import Client, perform
+from django_redisjobs.exceptions import JobTimeout, RedisJobsError
+from django_redisjobs.retries import Retry
+
+from .attempts import settlement
+from .logs import JobLog
+from .machine import is_known_dead
+from .memory import group_of, token_of
+from .outcome import CANCEL, Description, judge
+from .plans import Plan, Plans
+from .stations import Post
+
+logger = logging.getLogger("redisjobs.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Overrun:
+    """The job for whose sake its process was killed. ``reason``: TIMEOUT or CANCEL."""
+
+    code: int
+    job_id: str
+    reason: str
+    seconds: float
+
+
+class Rescuer:
+    """Acts in every group of a worker. redis-py's errors pass; repeating is safe."""
+
+    def __init__(self, posts: Sequence[Post], log: JobLog) -> None:
+        settings = conf.get_settings()
+        self._posts = posts
+        self._log = log
+        self._plans = Plans()
+        self._rng = Random()
+        self._max_crashes = settings.max_crashes
+        self._keep = settings.keep
+
+    def rescue(
+        self,
+        client: Client,
+        worker: str,
+        *,
+        codes: Iterable[int],
+        charged: bool,
+        reason: str,
+        overrun: Overrun | None = None,
+    ) -> None:
+        """A child is dead (waited for): bring back what it held.
+
+        ``codes``: what ran, charged with a crash if ``charged``. ``overrun`` is
+        settled first, by the rules for any ended attempt.
+        """
+        running: dict[int, list[str]] = {}
+        for code in codes:
+            running.setdefault(group_of(code), []).append(token_of(code, worker))
+        for post in self._posts:
+            if overrun is not None and group_of(overrun.code) == post.number:
+                self._settle_overrun(client, post.keys, worker, overrun)
+            rescued = self._rescue(
+                client,
+                post.keys,
+                worker,
+                running=running.get(post.number, []),
+                reason=reason,
+                charged=charged,
+            )
+            _tell(rescued, f"A worker process ended ({reason})", charged=charged)
+
+    def hand_back(self, client: Client, worker: str, codes: Sequence[int]) -> None:
+        """A child is stuck in a job: return what waits behind it, in order."""
+        for post in self._posts:
+            tokens = [
+                token_of(code, worker)
+                for code in codes
+                if group_of(code) == post.number
+            ]
+            if tokens:
+                perform(client, hand_back(post.keys, worker, tokens))
+
+    def rescue_vanished(self, client: Client) -> None:
+        """Bring back what workers of this machine held that are surely dead."""
+        for post in self._posts:
+            for record in perform(client, inspection.workers(post.keys)):
+                if not is_known_dead(record.info):
+                    continue
+                where = f"process {record.info.get('pid')} on {record.info.get('host')}"
+                rescued = self._rescue(
+                    client,
+                    post.keys,
+                    record.id,
+                    running=None,
+                    reason=f"{where} vanished",
+                    charged=True,
+                )
+                _tell(rescued, f"The worker {where} had vanished", charged=True)
+
+    def _rescue(
+        self,
+        client: Client,
+        keys: GroupKeys,
+        worker: str,
+        *,
+        running: Sequence[str] | None,
+        reason: str,
+        charged: bool,
+    ) -> Rescued:
+        conversation = rescue(
+            keys,
+            worker,
+            running=running,
+            reason=reason,
+            max_crashes=self._max_crashes,
+            keep=self._keep,
+            charged=charged,
+        )
+        return perform(client, conversation)
+
+    def _settle_overrun(
+        self, client: Client, keys: GroupKeys, worker: str, overrun: Overrun
+    ) -> None:
+        record = perform(client, inspection.job(keys, overrun.job_id))
+        if record is None or record.status is not JobStatus.RUNNING:
+            return
+        ended = self._overrun_settlement(record, worker, overrun)
+        perform(
+            client,
+            settle_for(
+                keys, worker, [ended], keep=self._keep, max_crashes=self._max_crashes
+            ),
+        )
+
+    def _overrun_settlement(
+        self, record: JobRecord, worker: str, overrun: Overrun
+    ) -> Settlement:
+        job = _claimed(record, token_of(overrun.code, worker))
+        plan = self._plan(job)
+        name = plan.name if plan else ""
+        verdict = judge(
+            JobTimeout(),
+            retries_made=job.attempts,
+            retry=plan.retry if plan else Retry(max=0),
+            rng=self._rng,
+            interrupted=overrun.reason,
+        )
+        what = _what(overrun, plan)
+        ended = settlement(
+            verdict,
+            job,
+            name,
+            what,
+            started_ms=record.started_ms,
+            finished_ms=record.started_ms + round(overrun.seconds * 1000),
+        )
+        ended.meta, ended.progress = record.meta, record.progress
+        self._log.ended(job, name, verdict, what, plan.retry.max if plan else 0)
+        return ended
+
+    def _plan(self, job: Claimed) -> Plan | None:
+        try:
+            return self._plans.of(parse_body(job.body), job.queue)
+        except RedisJobsError:
+            return None
+
+
+def _what(overrun: Overrun, plan: Plan | None) -> Description:
+    name = f"{JobTimeout.__module__}.{JobTimeout.__qualname__}"
+    if overrun.reason == CANCEL:
+        text = "cancelled; it ignored the interrupt, so its process was killed"
+    else:
+        limit = f" of {plan.timeout:g} s" if plan and plan.timeout else ""
+        text = (
+            f"it ran longer than its timeout{limit} and ignored the interrupt, so its "
+            "process was killed"
+        )
+    return Description(name, text, "")
+
+
+def _claimed(record: JobRecord, token: str) -> Claimed:
+    return Claimed(
+        record.id,
+        token,
+        record.queue,
+        record.priority,
+        record.body,
+        record.enqueued_ms,
+        record.due_ms,
+        record.run,
+        record.attempts_made,
+        record.crashes,
+        False,
+        record.meta,
+        record.started_ms,
+    )
+
+
+def _tell(rescued: Rescued, what: str, *, charged: bool) -> None:
+    if rescued.ended:
+        logger.error(
+            "✗ %s for the last time that a job may do this; failed as crashed: %s",
+            what,
+            ", ".join(rescued.ended),
+        )
+    if rescued.returned and charged:
+        logger.warning(
+            "↩ %s; back in their queues: %s", what, ", ".join(rescued.returned)
+        )

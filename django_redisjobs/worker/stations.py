@@ -1,0 +1,141 @@
+"""A station is one worker id in one group, from registration to lost lease.
+
+A child that serves queues of several groups has one in each, under the same id.
+When a lease is lost all stations are left behind together with what they held:
+outcomes that arrive at an old one are void.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django_redisjobs import conf
+from django_redisjobs.core.consumer import Consumer, Exchange, Settlement
+from django_redisjobs.core.exceptions import LeaseLost
+from django_redisjobs.core.keys import GroupKeys
+from django_redisjobs.core.scripts import Client
+
+from .memory import code_of
+from .trouble import TROUBLE
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One group of a worker's queues. ``number``: its place among the groups."""
+
+    number: int
+    keys: GroupKeys
+    queues: tuple[str, ...]
+
+
+def posts(queues: Sequence[str]) -> list[Post]:
+    """The groups of these queues, in order of the first queue of each.
+
+    Raises:
+        UnknownQueue: a queue is not in the settings.
+    """
+    grouped: dict[GroupKeys, list[str]] = {}
+    for queue in dict.fromkeys(queues):
+        grouped.setdefault(conf.keys_for(queue), []).append(queue)
+    return [
+        Post(number, keys, tuple(names))
+        for number, (keys, names) in enumerate(grouped.items())
+    ]
+
+
+class Station:
+    """Claims from one group, and carries back what came of it."""
+
+    def __init__(
+        self, post: Post, client: Client, worker: str, generation: int
+    ) -> None:
+        settings = conf.get_settings()
+        self.post = post
+        self.worker = worker
+        self.generation = generation
+        self.alive = True
+        self.clock_ms = 0.0
+        self.outcomes: deque[Settlement] = deque()
+        self._repeated: set[str] = set()
+        self._consumer = Consumer(
+            client,
+            post.keys,
+            worker,
+            post.queues,
+            lease_ms=settings.lease_ms,
+            keep=settings.keep,
+            max_crashes=settings.max_crashes,
+        )
+
+    @property
+    def wake_keys(self) -> list[str]:
+        return self._consumer.wake_keys
+
+    @property
+    def held(self) -> int:
+        """Entries that Redis has under this worker id, as far as known."""
+        return self._consumer.held
+
+    def register(self, info: Mapping[str, str]) -> None:
+        before = time.monotonic()
+        self._set_clock(self._consumer.register(info), before)
+
+    def exchange(self, *, want: int, fresh: bool) -> Exchange:
+        """Settle what has ended, and claim. Whoever calls, nothing is lost or sent
+        twice: what could not be sent waits for the next call.
+
+        Raises LeaseLost, after which the station is void, and redis-py's errors.
+        """
+        batch = self._collect()
+        before = time.monotonic()
+        try:
+            exchange = self._consumer.exchange(batch, want=want, fresh=fresh)
+        except LeaseLost:
+            self.abandon()
+            raise
+        except TROUBLE:
+            # It may have been applied; then saying it again is refused, rightly.
+            self._repeated.update(each.job.token for each in batch)
+            self.outcomes.extendleft(reversed(batch))
+            raise
+        self._set_clock(exchange.server_ms, before)
+        if exchange.refused:
+            exchange.refused = self._truly_late(exchange.refused, batch)
+        self._repeated.clear()
+        return exchange
+
+    def _truly_late(
+        self, refused: Sequence[str], batch: Sequence[Settlement]
+    ) -> tuple[str, ...]:
+        """Those outcomes that changed nothing because somebody else was first."""
+        ends = {each.job.token for each in batch if each.kind != "note"}
+        return tuple(
+            token for token in refused if token in ends and token not in self._repeated
+        )
+
+    def abandon(self) -> None:
+        """Everything held is void: others may run it."""
+        self.alive = False
+        self.outcomes.clear()
+
+    def milliseconds(self, monotonic: float) -> int:
+        """The server's time at a moment of this process's clock."""
+        return int(monotonic * 1000.0 + self.clock_ms)
+
+    def code_of(self, token: str) -> int:
+        return code_of(token, self.post.number)
+
+    def _collect(self) -> list[Settlement]:
+        batch = []
+        try:
+            while True:
+                batch.append(self.outcomes.popleft())
+        except IndexError:
+            return batch
+
+    def _set_clock(self, server_ms: int, before: float) -> None:
+        # The time before the call: so no job seems to start before its claim.
+        self.clock_ms = server_ms - before * 1000.0

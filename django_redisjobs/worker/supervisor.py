@@ -1,0 +1,446 @@
+"""The main process of a worker: starts children, sees them die, ends them.
+
+It runs no jobs and holds no connection of any kind, so that it can fork at any
+moment. Whatever concerns Redis it leaves to its liaison.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+from collections.abc import Sequence
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from .child import Child
+from .forking import describe_status, fork, prepare_to_fork
+from .liaison import Liaison
+from .link import Desk, Line, open_line
+from .logs import duration
+from .machine import identity
+from .memory import (
+    ENDINGS,
+    FAILED,
+    LIAISON_DEADLINE,
+    RETRIED,
+    SUCCEEDED,
+    Phase,
+    SharedMemory,
+)
+from .offspring import HUNG, Offspring
+from .outcome import TIMEOUT
+from .shutdown import Shutdown, Step
+from .watch import TICK_SECONDS, InboxWatch
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from .options import WorkerOptions
+    from .stations import Post
+
+logger = logging.getLogger("redisjobs.worker")
+
+LOOK_SECONDS: Final = 0.5
+# Who was not run for so long himself (a stopped or frozen machine) blames nobody
+# for being late until they had the time to catch up.
+FROZEN_SECONDS: Final = 5.0
+FORGIVING_SECONDS: Final = 15.0
+# The liaison may need so long to bring back what the last children held.
+FAREWELL_SECONDS: Final = 5.0
+SUMMARY_SECONDS: Final = 60.0
+SHORT_LIFE_SECONDS: Final = 2.0
+LONGEST_RESTART_SECONDS: Final = 10.0
+
+
+class Supervisor:
+    """``run`` returns when the work is over."""
+
+    def __init__(
+        self, options: WorkerOptions, posts: Sequence[Post], info: dict[str, str]
+    ) -> None:
+        self._options = options
+        self._posts = posts
+        self._info = info
+        self._memory = SharedMemory(options.processes, options.slots)
+        self._children = [
+            Offspring(number, self._memory.board(number))
+            for number in range(options.processes)
+        ]
+        self._selector = selectors.DefaultSelector()
+        self._watch = InboxWatch(self._selector, options.threads)
+        self._desk = Desk()
+        self._line: Line | None = None
+        self._liaison_pid = 0
+        self._liaison_at = 0.0
+        self._shutdown = Shutdown(options.grace)
+        self._asked = 0
+        self._wake_read, self._wake_write = os.pipe()
+        self._looked_at = monotonic()
+        self._forgiving_until = 0.0
+        self._summary_at = monotonic() + SUMMARY_SECONDS
+        self._counted = (0, 0, 0)
+        self._past = [0, 0, 0]
+
+    def run(self) -> None:
+        self._take_signals()
+        prepare_to_fork()
+        self._fork_liaison()
+        while not self._is_over():
+            now = monotonic()
+            self._start_children(now)
+            self._wait(now)
+            self._reap()
+            self._look(monotonic())
+        self._say_farewell()
+
+    # Signals
+
+    def _take_signals(self) -> None:
+        for descriptor in (self._wake_read, self._wake_write):
+            os.set_blocking(descriptor, False)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        self._selector.register(self._wake_read, selectors.EVENT_READ, "signal")
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._on_stop)
+        # Only to wake the selector: the wake-up descriptor needs a handler.
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked += 1
+
+    # Starting
+
+    def _fork_liaison(self) -> None:
+        ours, theirs = open_line()
+        close = [ours.fileno(), *self._own_descriptors()]
+
+        def run() -> int:
+            boards = [child.board for child in self._children]
+            name = self._options.name
+            return Liaison(
+                self._posts, boards, self._memory.common, Line(theirs), name
+            ).run()
+
+        self._memory.common[LIAISON_DEADLINE] = inf
+        self._liaison_pid = fork(run, close)
+        theirs.close()
+        self._liaison_at = monotonic()
+        self._line = Line(ours)
+        self._selector.register(self._line, selectors.EVENT_READ, "liaison")
+        self._desk.connect(self._line)
+
+    def _start_children(self, now: float) -> None:
+        if self._shutdown.begun:
+            return
+        for child in self._children:
+            if child.alive or child.finished or now < child.start_at:
+                continue
+            if not self._desk.is_open(child.start_after):
+                self._fork_child(child)
+
+    def _fork_child(self, child: Offspring) -> None:
+        control = child.prepare()
+        close = self._own_descriptors(besides=child)
+
+        def run() -> int:
+            return self._be_child(child, control)
+
+        child.began(fork(run, [*close, child.control]), monotonic())
+        os.close(control)
+        self._watch.begin(child)
+
+    def _be_child(self, offspring: Offspring, control: int) -> int:
+        child = Child(
+            self._options,
+            self._posts,
+            offspring.board,
+            offspring.inbox,
+            {**self._info, **identity()},
+            control=control,
+        )
+        signal.signal(signal.SIGTERM, lambda *_: child.quiet())
+        ending = child.run()
+        offspring.board.enter(ending, inf)
+        return 0
+
+    def _own_descriptors(self, besides: Offspring | None = None) -> list[int]:
+        """What a new process must not keep open: the end of a pipe tells a death."""
+        found = [self._wake_read, self._wake_write, self._selector.fileno()]
+        if self._line is not None:
+            found.append(self._line.fileno())
+        for child in self._children:
+            if child is not besides:
+                found += child.descriptors
+        return found
+
+    # Waiting
+
+    def _wait(self, now: float) -> None:
+        until = min(
+            self._looked_at + LOOK_SECONDS,
+            self._shutdown.next_at,
+            *(child.start_at for child in self._children if not child.alive),
+        )
+        seconds = max(0.0, until - now)
+        if self._watch.ticking:
+            seconds = min(seconds, TICK_SECONDS)
+        for key, _ in self._selector.select(seconds):
+            if key.data == "signal":
+                self._drain_wakeups()
+            elif key.data == "liaison":
+                self._hear_liaison()
+            elif isinstance(key.data, Offspring):
+                self._watch.wake(key.data)
+
+    def _drain_wakeups(self) -> None:
+        try:
+            while os.read(self._wake_read, 4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def _hear_liaison(self) -> None:
+        assert self._line is not None
+        for message in self._line.receive():
+            if "done" in message:
+                self._desk.done(message["done"])
+            else:
+                self._obey(message["worker"], message["message"])
+
+    def _obey(self, worker: str, message: str) -> None:
+        """What people ask of one of our worker ids."""
+        word = message.partition(" ")[0]
+        if word in ("stop", "quiet"):
+            # One worker, to people: all its processes end together.
+            self._shutdown.ask(monotonic(), patient=word == "quiet")
+            return
+        for child in self._children:
+            if child.alive and child.board.worker == worker:
+                child.say(message)
+                if word == "cancel":
+                    token = message.rpartition(" ")[2]
+                    child.cancel(token, monotonic() + self._options.overrun)
+
+    # Deaths
+
+    def _reap(self) -> None:
+        for child in self._children:
+            if child.alive:
+                pid, status = os.waitpid(child.pid, os.WNOHANG)
+                if pid:
+                    self._bury(child, status)
+        pid, status = os.waitpid(self._liaison_pid, os.WNOHANG)
+        if pid:
+            self._replace_liaison(status)
+
+    def _bury(self, child: Offspring, status: int) -> None:
+        running = child.running()
+        clean = child.board.phase in ENDINGS and not running
+        self._rescue(child, running, status, clean=clean)
+        self._watch.end(child)
+        self._keep_counts(child)
+        pid, child.pid = child.pid, 0
+        child.close()
+        if clean:
+            child.failed_starts = 0
+            child.start_at = 0.0
+            child.finished = child.board.phase is Phase.EXHAUSTED
+            return
+        if not self._shutdown.begun:
+            logger.warning(
+                "Worker process %d ended: %s. A new one takes its place.",
+                pid,
+                child.killed_for or describe_status(status),
+            )
+        self._plan_restart(child, had_jobs=bool(running))
+
+    def _plan_restart(self, child: Offspring, *, had_jobs: bool) -> None:
+        now = monotonic()
+        if had_jobs or now - child.started_at > SHORT_LIFE_SECONDS:
+            child.failed_starts = 0
+            child.start_at = now
+            return
+        # It could not even start: no use in trying a hundred times a second.
+        child.failed_starts += 1
+        delay = min(LONGEST_RESTART_SECONDS, 0.2 * 2.0**child.failed_starts)
+        child.start_at = now + delay
+
+    def _rescue(
+        self, child: Offspring, running: Sequence[Any], status: int, *, clean: bool
+    ) -> None:
+        for old in child.left_behind():
+            self._ask_rescue(old, codes=[], charged=False, reason="its lease was lost")
+        if child.board.generation == 0:
+            return
+        codes = [one.code for one in running]
+        overrun = child.overrun
+        if overrun is not None and overrun.code not in codes:
+            overrun = None
+        number = self._ask_rescue(
+            child.board.worker,
+            codes=codes,
+            charged=not clean and not child.killed_for,
+            reason=child.killed_for or describe_status(status),
+            overrun=overrun,
+        )
+        # In a burst its successor must find what it left, or believe all is done.
+        child.start_after = number if self._options.burst else 0
+
+    def _ask_rescue(
+        self,
+        worker: str,
+        *,
+        codes: list[int],
+        charged: bool,
+        reason: str,
+        overrun: Any = None,
+    ) -> int:
+        fields = None
+        if overrun is not None:
+            fields = [overrun.code, overrun.job_id, overrun.reason, overrun.seconds]
+        return self._desk.ask(
+            "rescue",
+            worker=worker,
+            codes=codes,
+            charged=charged,
+            reason=reason,
+            overrun=fields,
+        )
+
+    def _replace_liaison(self, status: int) -> None:
+        assert self._line is not None
+        if not self._is_over():
+            logger.warning(
+                "The process that talks to Redis ended: %s. A new one takes over.",
+                describe_status(status),
+            )
+        self._selector.unregister(self._line)
+        self._line.close()
+        self._line = None
+        self._fork_liaison()
+
+    # Looking after everything
+
+    def _look(self, now: float) -> None:
+        for child, codes in self._watch.tick():
+            if codes:
+                self._desk.ask("hand_back", worker=child.board.worker, codes=codes)
+        if self._line is not None:
+            self._line.flush()
+        self._proceed_with_shutdown(now)
+        if now - self._looked_at < LOOK_SECONDS:
+            return
+        if now - self._looked_at > FROZEN_SECONDS:
+            self._forgiving_until = now + FORGIVING_SECONDS
+        self._looked_at = now
+        for child in self._children:
+            if child.alive:
+                self._look_at(child, now)
+        if now >= self._forgiving_until:
+            self._look_at_liaison(now)
+        self._sum_up(now)
+
+    def _look_at(self, child: Offspring, now: float) -> None:
+        if child.has_new_id:
+            for old in child.left_behind():
+                self._ask_rescue(
+                    old, codes=[], charged=False, reason="its lease was lost"
+                )
+            self._desk.ask("look")
+        if now < self._forgiving_until or child.killed_for:
+            return
+        overrun = child.find_overrun(now)
+        if overrun is not None:
+            child.overrun = overrun
+            what = "timeout" if overrun.reason == TIMEOUT else "cancelling"
+            child.kill(f"job {overrun.job_id} ignored its {what} and was killed")
+        elif child.hangs(now):
+            child.kill(HUNG)
+
+    def _look_at_liaison(self, now: float) -> None:
+        if now >= self._memory.common[LIAISON_DEADLINE]:
+            self._memory.common[LIAISON_DEADLINE] = inf
+            os.kill(self._liaison_pid, signal.SIGKILL)
+
+    # Ending
+
+    def _proceed_with_shutdown(self, now: float) -> None:
+        while self._asked:
+            self._asked -= 1
+            if not self._shutdown.begun:
+                logger.info("Stopping: running jobs have %g s.", self._options.grace)
+            self._shutdown.ask(now)
+        for step in self._shutdown.steps(now):
+            for child in self._children:
+                if step is Step.QUIET:
+                    child.say("quiet")
+                elif step is Step.INTERRUPT:
+                    child.say("interrupt")
+                else:
+                    child.kill("it did not stop within its grace")
+
+    def _is_over(self) -> bool:
+        if any(child.alive for child in self._children):
+            return False
+        return self._shutdown.begun or all(child.finished for child in self._children)
+
+    def _say_farewell(self) -> None:
+        """Have the liaison finish; then nothing of this worker is left in Redis."""
+        self._desk.ask("dismiss")
+        deadline = monotonic() + FAREWELL_SECONDS
+        while monotonic() < deadline:
+            pid, _ = os.waitpid(self._liaison_pid, os.WNOHANG)
+            if pid:
+                break
+            self._selector.select(0.1)
+            self._drain_wakeups()
+            if self._line is not None:
+                self._line.flush()
+                for message in self._line.receive():
+                    self._desk.done(message.get("done", 0))
+        else:
+            logger.warning(
+                "Redis does not answer; what this worker held comes back when its "
+                "lease ends."
+            )
+            os.kill(self._liaison_pid, signal.SIGKILL)
+            os.waitpid(self._liaison_pid, 0)
+        signal.set_wakeup_fd(-1)
+        self._selector.close()
+
+    # Telling people
+
+    def _counts(self) -> tuple[int, int, int]:
+        totals = list(self._past)
+        for child in self._children:
+            if child.alive:
+                for place, cell in enumerate((SUCCEEDED, FAILED, RETRIED)):
+                    totals[place] += int(child.board.cells[cell])
+        return (totals[0], totals[1], totals[2])
+
+    def _keep_counts(self, child: Offspring) -> None:
+        for place, cell in enumerate((SUCCEEDED, FAILED, RETRIED)):
+            self._past[place] += int(child.board.cells[cell])
+
+    def _sum_up(self, now: float) -> None:
+        if now < self._summary_at:
+            return
+        self._summary_at = now + SUMMARY_SECONDS
+        counts = self._counts()
+        done, failed, retried = (
+            count - before for count, before in zip(counts, self._counted, strict=True)
+        )
+        self._counted = counts
+        if done or failed or retried:
+            logger.info(
+                "In the last %s: %d succeeded, %d to be retried, %d failed.",
+                duration(SUMMARY_SECONDS),
+                done,
+                retried,
+                failed,
+            )

@@ -1,0 +1,68 @@
+"""Redis trouble never ends a worker: it waits longer and longer, and says so."""
+
+from __future__ import annotations
+
+import logging
+import time
+from random import Random
+from typing import Final
+
+import redis
+
+logger = logging.getLogger("redisjobs.worker")
+
+# What a call to Redis raises when Redis, or the way to it, is the cause: lost
+# connections, timeouts, and answers such as READONLY, OOM, LOADING, MISCONF, BUSY.
+TROUBLE: Final = (redis.RedisError, OSError)
+
+FIRST_SECONDS: Final = 0.1
+LONGEST_SECONDS: Final = 5.0
+SAY_AGAIN_SECONDS: Final = 30.0
+
+
+class Trouble:
+    """One process's trouble with Redis, from the first failure to the next success."""
+
+    def __init__(self, who: str, server: str) -> None:
+        self._who = who
+        self._server = server
+        self._failures = 0
+        self._since = 0.0
+        self._said_at = 0.0
+        self._rng = Random()
+
+    def __bool__(self) -> bool:
+        return self._failures > 0
+
+    def met(self, error: BaseException) -> float:
+        """Note a failure; gives the seconds to wait before the next call."""
+        now = time.monotonic()
+        if not self._failures:
+            self._since = now
+        if not self._failures or now - self._said_at >= SAY_AGAIN_SECONDS:
+            self._said_at = now
+            logger.warning(
+                "%s cannot use Redis at %s: %s. It keeps what it has and tries on.",
+                self._who,
+                self._server,
+                _words(error),
+            )
+        delay = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(self._failures, 20))
+        self._failures += 1
+        return delay * (0.5 + self._rng.random() / 2)
+
+    def over(self) -> None:
+        """Note a success."""
+        if not self._failures:
+            return
+        self._failures = 0
+        logger.info(
+            "%s is back on Redis at %s after %.1f s.",
+            self._who,
+            self._server,
+            time.monotonic() - self._since,
+        )
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".strip().rstrip(".:")

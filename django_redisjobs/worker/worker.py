@@ -1,0 +1,139 @@
+"""``Worker``: what ``runworker`` runs, for use from Python code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import threading
+import time
+from collections.abc import Sequence
+
+from django.db import connections as database_connections
+
+import django_redisjobs
+from django_redisjobs import conf, connections, registry
+
+from .inline import InlineWorker
+from .logs import set_up
+from .options import WorkerOptions, default_processes
+from .stations import Post, posts
+from .supervisor import Supervisor
+
+logger = logging.getLogger("redisjobs.worker")
+
+
+class Worker:
+    """Runs jobs of these queues, in strict order, until told to stop.
+
+    ``queues``: names, the most urgent first; by default all, as the settings order
+    them. ``processes``: how many run jobs, by default one a CPU; 0 runs everything
+    in the calling process. ``threads`` and ``async_concurrency``: jobs that each of
+    them runs at once, plain functions and coroutines. ``burst``: end when nothing
+    can be claimed now. ``max_jobs`` and ``max_rss`` (bytes): when a process is
+    replaced by a new one. ``grace``: seconds for running jobs at shutdown;
+    ``overrun``: seconds past its timeout after which a job's process is killed.
+
+    Raises:
+        UnknownQueue: a queue is not in the settings.
+        ValueError: a number is out of range.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a choice of its own, by keyword
+        self,
+        queues: Sequence[str] | None = None,
+        *,
+        processes: int | None = None,
+        threads: int = 1,
+        async_concurrency: int = 100,
+        burst: bool = False,
+        max_jobs: int | None = None,
+        max_rss: int | None = None,
+        grace: float = 25.0,
+        overrun: float = 10.0,
+        name: str | None = None,
+        verbosity: int = 1,
+    ) -> None:
+        names = tuple(queues or conf.get_settings().queues)
+        self._posts: list[Post] = posts(names)
+        self._options = WorkerOptions(
+            queues=names,
+            processes=_processes(processes),
+            threads=threads,
+            async_concurrency=async_concurrency,
+            burst=burst,
+            max_jobs=max_jobs,
+            max_rss=max_rss,
+            grace=grace,
+            overrun=overrun,
+            name=name or f"{platform.node()}:{os.getpid()}",
+            verbosity=verbosity,
+        )
+        self._inline: InlineWorker | None = None
+
+    def run(self) -> None:
+        """Work. Returns when a signal has ended it, or a burst is through.
+
+        With processes it belongs into the main thread of a process that has no
+        other: it takes over SIGTERM, SIGINT and SIGCHLD, and forks.
+        """
+        set_up(self._options.verbosity)
+        registry.autodiscover()
+        self._say_hello()
+        if self._options.processes == 0:
+            self._inline = InlineWorker(self._options, self._posts, self._info())
+            self._inline.run()
+        else:
+            if threading.current_thread() is not threading.main_thread():
+                raise RuntimeError(
+                    "A worker with processes runs in the main thread only; choose "
+                    "processes=0 elsewhere."
+                )
+            # Nothing that is open may cross a fork.
+            database_connections.close_all()
+            connections.forget()
+            Supervisor(self._options, self._posts, self._info()).run()
+        logger.info("Worker %s has stopped.", self._options.name)
+
+    def stop(self) -> None:
+        """End a worker with ``processes=0`` from another thread, as SIGTERM does."""
+        if self._inline is not None:
+            self._inline.stop()
+
+    def _say_hello(self) -> None:
+        options = self._options
+        how = (
+            "in this process"
+            if options.processes == 0
+            else (f"{options.processes} process{'es' if options.processes > 1 else ''}")
+        )
+        logger.info(
+            "Worker %s: %s, %d thread%s each, queues %s, Redis at %s.",
+            options.name,
+            how,
+            options.threads,
+            "s" if options.threads > 1 else "",
+            " > ".join(options.queues),
+            connections.describe(),
+        )
+
+    def _info(self) -> dict[str, str]:
+        """What every child registers of its worker."""
+        options = self._options
+        return {
+            "name": options.name,
+            "queues": " ".join(options.queues),
+            "processes": str(options.processes),
+            "threads": str(options.threads),
+            "async_concurrency": str(options.async_concurrency),
+            "started_ms": str(time.time_ns() // 1_000_000),
+            "version": django_redisjobs.__version__,
+        }
+
+
+def _processes(given: int | None) -> int:
+    if not hasattr(os, "fork"):
+        if given:
+            raise ValueError("This system cannot fork; choose processes=0.")
+        return 0
+    return default_processes() if given is None else given
