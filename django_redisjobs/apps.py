@@ -19,6 +19,7 @@ class RedisJobsConfig(AppConfig):
 
     def ready(self) -> None:
         # Here, not at the top: checks read settings, apps load before they are.
-        from django_redisjobs.checks import check_settings
+        from django_redisjobs.checks import check_place, check_settings
 
         register(check_settings)
+        register(check_place, deploy=True)

@@ -130,3 +130,15 @@ def test_no_message_has_a_password() -> None:
 
         assert found
         assert "secret" not in str(found)
+
+
+def deploy_ids(redisjobs: Any) -> list[str]:
+    with override_settings(REDISJOBS=redisjobs):
+        found = run_checks(include_deployment_checks=True)
+    return [str(each.id) for each in found if str(each.id).startswith("redisjobs.")]
+
+
+def test_a_deployment_on_the_embedded_server_is_warned_of() -> None:
+    assert deploy_ids({}) == ["redisjobs.W001"]
+    assert deploy_ids({"URL": "redis://h"}) == []
+    assert deploy_ids({"URL": ""}) == ["redisjobs.E003"]
