@@ -16,7 +16,6 @@ from django.utils.translation import get_language
 from django_redisjobs import conf
 from django_redisjobs.binding import Binder
 from django_redisjobs.conf import Settings
-from django_redisjobs.core.exceptions import PayloadMalformed
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.payload import check_size, encode_body
 from django_redisjobs.core.records import ON_FAILURE, ON_SUCCESS, NewJob, new_id
@@ -36,6 +35,7 @@ from django_redisjobs.options import (
     read_options,
     to_ms,
 )
+from django_redisjobs.policies import CARRIED, Policy, of_queue, with_carried
 from django_redisjobs.retries import Retry
 from django_redisjobs.serialization import codec
 
@@ -43,18 +43,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _CALLBACKS = {"on_success": ON_SUCCESS, "on_failure": ON_FAILURE}
-# Values of one call travel with the job; those of the definition do not, so that a
-# new release changes them for jobs that wait already.
-_CARRIED = frozenset({"timeout", "retry", "result_ttl"})
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What a worker holds a job to. Seconds; a timeout of None is none."""
-
-    timeout: float | None
-    retry: Retry
-    result_ttl: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +109,7 @@ class JobFunction(Generic[P, R]):
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy.options = replace(self.options, **values)
-        copy._given = self._given | (_CARRIED & values.keys())
+        copy._given = self._given | (CARRIED & values.keys())
         copy._plan = None
         copy._policies = {}
         return copy
@@ -193,22 +181,12 @@ class JobFunction(Generic[P, R]):
         settings = conf.get_settings()
         known = self._policies.get(queue)
         if known is None or known[0] is not settings:
-            known = settings, self._defined_policy(queue)
+            known = settings, of_queue(self.options, queue)
             self._policies[queue] = known
         policy = known[1]
-        if _CARRIED.isdisjoint(carried):
+        if CARRIED.isdisjoint(carried):
             return policy
-        return _with_carried(policy, carried)
-
-    def _defined_policy(self, queue: str) -> Policy:
-        of_queue, own = conf.get_queue_settings(queue), self.options
-        return Policy(
-            of_queue.timeout if isinstance(own.timeout, Inherit) else own.timeout,
-            of_queue.retry if isinstance(own.retry, Inherit) else own.retry,
-            of_queue.result_ttl
-            if isinstance(own.result_ttl, Inherit)
-            else own.result_ttl,
-        )
+        return with_carried(policy, carried)
 
     def _signature(self) -> Binder:
         if self._binder is None:
@@ -343,15 +321,3 @@ class AsyncJobFunction(JobFunction[P, R]):
     ) -> Coroutine[Any, Any, R]:
         coroutine: Coroutine[Any, Any, R] = self.function(*args, **kwargs)
         return coroutine
-
-
-def _with_carried(policy: Policy, carried: Mapping[str, Any]) -> Policy:
-    timeout = carried.get("timeout", policy.timeout)
-    result_ttl = carried.get("result_ttl", policy.result_ttl)
-    for value in (timeout or 0, result_ttl):
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise PayloadMalformed(f"A job carries {value!r} instead of seconds.")
-    retry = policy.retry
-    if "retry" in carried:
-        retry = Retry.from_json(carried["retry"], like=policy.retry)
-    return Policy(timeout, retry, result_ttl)
