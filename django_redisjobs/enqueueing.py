@@ -66,9 +66,7 @@ async def ahand_over(batch: Sequence[Outgoing]) -> None:
         await _adeliver(keys, [each.job for each in chunk], chunk)
         if job_enqueued.receivers:
             for each in chunk:
-                await job_enqueued.asend_robust(
-                    sender=each.sender, handle=JobHandle(each.job.id, each.job.queue)
-                )
+                await job_enqueued.asend_robust(each.sender, **_news(each.job))
 
 
 def send(batch: Sequence[Outgoing]) -> None:
@@ -85,11 +83,17 @@ def send(batch: Sequence[Outgoing]) -> None:
             continue
         if job_enqueued.receivers:
             for each in chunk:
-                job_enqueued.send_robust(
-                    sender=each.sender, handle=JobHandle(each.job.id, each.job.queue)
-                )
+                job_enqueued.send_robust(each.sender, **_news(each.job))
     if failure is not None:
         raise failure
+
+
+def _news(job: NewJob) -> dict[str, Any]:
+    return {
+        "job_id": job.id,
+        "queue": job.queue,
+        "handle": JobHandle[Any](job.id, job.queue),
+    }
 
 
 def open_transaction(alias: str | None) -> BaseDatabaseWrapper | None:

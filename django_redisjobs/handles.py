@@ -224,7 +224,9 @@ def _result_of(record: JobRecord) -> str:
     except PayloadMalformed:
         name = f"Job {record.id}"
     if record.status is JobStatus.CANCELLED:
-        raise JobCancelled(f"{name} was cancelled.")
+        # Nobody cancelled a job that discards itself: it says why.
+        reason = f": {record.error}" if record.error else "."
+        raise JobCancelled(f"{name} was cancelled{reason}")
     if record.status is JobStatus.EXPIRED:
         raise JobExpired(f"{name} expired: nobody started it in time.")
     attempts = tuple(map(AttemptInfo.of, record.attempts))
