@@ -85,12 +85,12 @@ def _fix(lookup: Any, fixed: dict[str, Values]) -> bool:
 
 def _test(node: Any) -> Test:
     if isinstance(node, NothingNode):
-        return _never
+        return lambda _row: False
     if not isinstance(node, WhereNode):
         return _lookup_test(node)
     tests = [_test(child) for child in node.children]
     if not tests:
-        return _always
+        return lambda _row: True
     if node.connector == AND:
         joined: Test = lambda row: all(test(row) for test in tests)  # noqa: E731
     elif node.connector == OR:
@@ -127,11 +127,3 @@ def _parts(lookup: Any) -> tuple[str, Col]:
     if hasattr(lookup.rhs, "resolve_expression"):
         raise NotSupportedError("Rows from Redis compare with values only.")
     return str(lookup.lookup_name), lookup.lhs
-
-
-def _always(row: Model) -> bool:
-    return True
-
-
-def _never(row: Model) -> bool:
-    return False

@@ -8,14 +8,14 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.filters import SimpleListFilter
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from django_redisjobs import conf
-from django_redisjobs.admin.formats import NOTHING, badge, when
+from django_redisjobs.admin.formats import badge, between, when
 from django_redisjobs.admin.jobpage import JobPage
 from django_redisjobs.admin.pages import LiveAdmin
 from django_redisjobs.admin.sources import LOOKED_AT
@@ -44,6 +44,15 @@ class QueueFilter(SimpleListFilter):
         """The jobs of the queue that was chosen."""
         return queryset.filter(queue=self.value()) if self.value() else queryset
 
+    def get_facet_counts(
+        self, pk_attname: str, filtered_qs: QuerySet[Any]
+    ) -> dict[str, Any]:
+        """Counted by name: Django would count the keys of a subquery."""
+        return {
+            f"{place}__c": Count(pk_attname, filter=Q(queue=name))
+            for place, (name, _title) in enumerate(self.lookup_choices)
+        }
+
 
 class JobAdmin(LiveAdmin):
     """Jobs, newest first."""
@@ -54,8 +63,7 @@ class JobAdmin(LiveAdmin):
         "queue",
         "state",
         "enqueued",
-        "started",
-        "finished",
+        "ran",
         "run",
     )
     list_display_links = ("short_id", "function_name")
@@ -95,7 +103,8 @@ class JobAdmin(LiveAdmin):
     ) -> HttpResponse:
         """All that is stored of one job."""
         if isinstance(obj, Job):
-            context["job"] = JobPage(obj)
+            # The page has a title of its own, with more in it.
+            context |= {"job": JobPage(obj), "subtitle": None}
         return super().render_change_form(
             request, context, add=add, change=change, form_url=form_url, obj=obj
         )
@@ -135,12 +144,13 @@ class JobAdmin(LiveAdmin):
             )
         return when(job.enqueued_at)
 
-    @admin.display(description=_("started"), ordering="started_at")
-    def started(self, job: Job) -> SafeString | str:
-        """When its last run began."""
-        return when(job.started_at)
-
-    @admin.display(description=_("finished"), ordering="finished_at")
-    def finished(self, job: Job) -> SafeString | str:
-        """When it ended."""
-        return when(job.finished_at) if job.finished_at else NOTHING
+    @admin.display(description=_("started, took"), ordering="started_at")
+    def ran(self, job: Job) -> SafeString | str:
+        """When its last run began, and how long it took once it has ended."""
+        if not job.finished_at:
+            return when(job.started_at)
+        return format_html(
+            '{}<br><small class="rj-quiet">{}</small>',
+            when(job.started_at),
+            between(job.started_at, job.finished_at),
+        )

@@ -7,6 +7,7 @@ cannot do is refused when it is asked for, not when it is evaluated.
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NoReturn
@@ -72,7 +73,8 @@ class RedisQuerySet(QuerySet[Any]):
 
     def _is_as_stored(self) -> bool:
         default = {(), ("-enqueued_at",), ("-enqueued_at", "-pk")}
-        names = tuple(self.query.order_by)
+        # A changelist names what the model admin orders by a second time.
+        names = tuple(dict.fromkeys(self.query.order_by))
         return (
             names in default and self.query.standard_ordering and not self._is_distinct
         )
@@ -105,8 +107,8 @@ class RedisQuerySet(QuerySet[Any]):
         """(column, descending) by which rows are sorted, the first counts most."""
         order = []
         for item in self.query.order_by:
-            expression = item.expression if isinstance(item, OrderBy) else item
-            name = expression.name if isinstance(expression, F) else expression
+            expression: Any = item.expression if isinstance(item, OrderBy) else item
+            name = _column(expression) or expression
             if not isinstance(name, str) or name.lstrip("-") not in self._columns:
                 raise NotSupportedError(f"Rows from Redis cannot be sorted by {item}.")
             descending = name.startswith("-")
@@ -133,16 +135,14 @@ class RedisQuerySet(QuerySet[Any]):
             names = self._value_names()
             return [dict(zip(names, value, strict=True)) for value in values]
         if kind is NamedValuesListIterable:
-            named = NamedValuesListIterable.create_namedtuple_class(
-                *self._value_names()
-            )
-            return [named._make(value) for value in values]  # type: ignore[attr-defined]
+            named: Any = namedtuple("Row", list(self._value_names()))  # type: ignore[misc]  # noqa: PYI024
+            return [named._make(value) for value in values]
         if kind is ValuesListIterable:
             return values
         raise NotSupportedError(f"Rows from Redis cannot be given as {kind.__name__}.")
 
     def _value_names(self) -> tuple[str, ...]:
-        names: tuple[str, ...] = tuple(self._fields or ())
+        names: tuple[str, ...] = tuple(getattr(self, "_fields", None) or ())
         return names or tuple(f.attname for f in self.model._meta.concrete_fields)
 
     def _row_values(self, row: Model) -> tuple[Any, ...]:
@@ -150,7 +150,7 @@ class RedisQuerySet(QuerySet[Any]):
 
     def iterator(self, chunk_size: int | None = None) -> Iterator[Any]:
         """All rows; they are read at once, whatever ``chunk_size`` says."""
-        return iter(self._clone())
+        return iter(self.all())
 
     def count(self) -> int:
         """How many rows iterating would give."""
@@ -182,13 +182,13 @@ class RedisQuerySet(QuerySet[Any]):
         return {name: self._aggregated(part) for name, part in named.items()}
 
     def _aggregated(self, part: Any) -> Any:
-        rows = self.filter(part.filter) if part.filter is not None else self
-        column = part.get_source_expressions()[0]
-        if type(part) is Count and not part.distinct:
+        rows = self if part.filter is None else self.filter(_filter_of(part))
+        column = _column(part.get_source_expressions()[0])
+        if type(part) is Count and not getattr(part, "distinct", False):
             return rows.count()
-        if type(part) not in {Min, Max} or not isinstance(column, F):
+        if type(part) not in {Min, Max} or column is None:
             raise NotSupportedError(f"Rows from Redis cannot give {part}.")
-        found = [getattr(row, column.name) for row in rows]
+        found = [getattr(row, column) for row in rows]
         pick = min if type(part) is Min else max
         return pick((value for value in found if value is not None), default=None)
 
@@ -198,14 +198,26 @@ class RedisQuerySet(QuerySet[Any]):
             "written, joined or combined by a query set."
         )
 
-    create = get_or_create = update_or_create = update = delete = _refuse  # type: ignore[assignment]
-    bulk_create = bulk_update = annotate = alias = extra = raw = _refuse  # type: ignore[assignment]
-    union = intersection = difference = select_for_update = _refuse  # type: ignore[assignment]
-    dates = datetimes = explain = _refuse  # type: ignore[assignment]
-    __or__ = __and__ = __xor__ = _refuse  # type: ignore[assignment]
+    create = get_or_create = update_or_create = update = delete = _refuse
+    bulk_create = bulk_update = annotate = alias = extra = raw = _refuse
+    union = intersection = difference = select_for_update = _refuse
+    dates = datetimes = explain = _refuse
+    __or__ = __and__ = __xor__ = _refuse
 
 
 def _sortable(row: Model, name: str) -> tuple[bool, Any]:
     value = getattr(row, name)
     # Rows without a value come first when ascending, as in most databases.
     return (value is not None, value if value is not None else 0)
+
+
+def _column(expression: Any) -> str | None:
+    """The name in ``F("name")``; None for all else."""
+    return str(expression.name) if type(expression) is F else None  # type: ignore[attr-defined]
+
+
+def _filter_of(aggregate: Any) -> Any:
+    """The condition of an aggregate; Django 6.1 wraps it."""
+    if isinstance(aggregate.filter, Q):
+        return aggregate.filter
+    return aggregate.filter.get_source_expressions()[0]

@@ -32,6 +32,7 @@ from django_redisjobs.exceptions import PayloadMalformed
 from django_redisjobs.models import Job, Queue, Worker
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Model)
 
 LOOKED_AT: Final = 2_000
 """Jobs of several queues or statuses that one query looks at, the newest."""
@@ -109,13 +110,15 @@ def places() -> Conversation[list[tuple[GroupKeys, list[str]]]]:
 
 def moment(epoch_ms: int) -> datetime | None:
     """A stored time as Django shows it; 0 is none."""
-    if not epoch_ms:
-        return None
+    return _moment(epoch_ms) if epoch_ms else None
+
+
+def _moment(epoch_ms: int) -> datetime:
     found = datetime.fromtimestamp(epoch_ms / 1000, UTC)
     return found if django_settings.USE_TZ else timezone.make_naive(found)
 
 
-def loaded(row: Model) -> Any:
+def loaded(row: M) -> M:
     """Mark a row as one that exists already."""
     row._state.adding = False
     row._state.db = "default"
@@ -238,7 +241,7 @@ def job_row(record: JobRecord) -> Job:
         queue=record.queue,
         status=record.status.value,
         priority=record.priority,
-        enqueued_at=moment(record.enqueued_ms),
+        enqueued_at=_moment(record.enqueued_ms),
         due_at=moment(record.due_ms),
         expires_at=moment(record.expires_ms),
         started_at=moment(record.started_ms),
@@ -250,7 +253,7 @@ def job_row(record: JobRecord) -> Job:
         error=record.error or "",
     )
     row.record = record
-    return loaded(row)  # type: ignore[no-any-return]
+    return loaded(row)
 
 
 class QueueSource:
@@ -258,20 +261,12 @@ class QueueSource:
 
     def read(self, wanted: Wanted) -> Found:
         groups = ask(places())
-        counted, waits = ask(
-            together(
-                [  # type: ignore[list-item]
-                    together([inspection.counts(*group) for group in groups]),
-                    together(
-                        [
-                            inspection.latency(keys, name)
-                            for keys, names in groups
-                            for name in names
-                        ]
-                    ),
-                ]
-            )
-        )
+        named = [(keys, name) for keys, names in groups for name in names]
+        asked: list[Conversation[Any]] = [
+            together([inspection.counts(*group) for group in groups]),
+            together([inspection.latency(*place) for place in named]),
+        ]
+        counted, waits = ask(together(asked))
         queues = [counts for part in counted for counts in part]
         rows = [
             queue_row(position, counts, seconds)
@@ -282,14 +277,14 @@ class QueueSource:
         return Found(rows=rows)
 
     def count(self, fixed: Mapping[str, Values]) -> int | None:
-        return None
+        return None if fixed else sum(len(names) for _, names in ask(places()))
 
 
 def queue_row(position: int, counts: QueueCounts, oldest_seconds: float) -> Queue:
     """A queue's row."""
     paused = counts.paused
     numbers = {status.value: getattr(counts, status.value) for status in JobStatus}
-    return loaded(  # type: ignore[no-any-return]
+    return loaded(
         Queue(
             name=counts.queue,
             position=position,
@@ -338,11 +333,11 @@ def worker_row(record: WorkerRecord) -> Worker:
         pid=int(info["pid"]) if info.get("pid", "").isdigit() else None,
         queues=info.get("queues", ""),
         started_at=moment(int(started_ms)) if started_ms.isdigit() else None,
-        lease_ends_at=moment(record.lease_ends_ms),
+        lease_ends_at=_moment(record.lease_ends_ms),
         held=len(record.held),
     )
     row.record = record
-    return loaded(row)  # type: ignore[no-any-return]
+    return loaded(row)
 
 
 SOURCES: Mapping[type[Model], Source] = {

@@ -21,11 +21,16 @@ SHOWN = 5
 class WorkerAdmin(LiveAdmin):
     """Workers that are registered now."""
 
-    list_display = ("id", "host", "pid", "queues", "started", "lease", "holding")
+    list_display = ("id", "host", "pid", "serves", "started", "lease", "holding")
     ordering = ("host", "pid")
     search_fields = ("id", "host", "queues")
-    fields = ("id", "host", "pid", "queues", "started", "lease", "holding")
-    readonly_fields = ("started", "lease", "holding")
+    fields = ("id", "host", "pid", "serves", "started", "lease", "holding")
+    readonly_fields = ("serves", "started", "lease", "holding")
+
+    @admin.display(description=_("queues"), ordering="queues")
+    def serves(self, worker: Worker) -> str:
+        """The queues it claims from, the most urgent first."""
+        return ", ".join(worker.queues.split(","))
 
     @admin.display(description=_("started"), ordering="started_at")
     def started(self, worker: Worker) -> SafeString | str:

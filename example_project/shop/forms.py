@@ -19,7 +19,8 @@ class OrderForm(forms.ModelForm):
 
     card = forms.ChoiceField(choices=CARDS)
     product = forms.ModelChoiceField(
-        queryset=Product.objects.order_by("pk")[:8], empty_label=None
+        queryset=Product.objects.filter(sku__startswith="first-").order_by("pk"),
+        empty_label=None,
     )
 
     class Meta:

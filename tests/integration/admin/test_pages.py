@@ -1,0 +1,366 @@
+"""The pages in a test client: what they show, to whom, and when Redis is away."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection
+from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from django_redisjobs.admin import sources
+from django_redisjobs.core import scripts
+from django_redisjobs.core.records import AttemptRecord
+from django_redisjobs.models import Job
+from tests.integration.core.store import Store
+
+from .conftest import Staff
+
+JOBS = "/admin/redisjobs/job/"
+PAGES = [JOBS, "/admin/redisjobs/queue/", "/admin/redisjobs/worker/"]
+EVIL = "<script>alert(1)</script>"
+
+
+def page_of(job_id: str) -> str:
+    return reverse("admin:redisjobs_job_change", args=[job_id])
+
+
+def shown(browser: Client, path: str, **query: str) -> str:
+    answer = browser.get(path, query)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def listed(browser: Client, **query: str) -> list[str]:
+    answer = browser.get(JOBS, query)
+    assert answer.status_code == 200, answer
+    return [job.pk for job in answer.context["cl"].result_list]
+
+
+def evil_job(store: Store) -> str:
+    """A job whose every text is HTML, which failed."""
+    body = json.dumps([f"shop.{EVIL}", [EVIL], {EVIL: EVIL}])
+    (job_id,) = store.add("default", body=body)
+    worker = store.worker("default", name=EVIL.replace(" ", ""))
+    (job,) = worker.claim()
+    attempt = AttemptRecord(1, 1, EVIL, 1, 2, "failed", EVIL, EVIL, EVIL)
+    worker.settle(
+        job,
+        kind="failed",
+        error=EVIL,
+        attempt=attempt.to_json(),
+        meta=json.dumps({EVIL: EVIL}),
+        progress=json.dumps({"done": 1, "total": 2, "message": EVIL}),
+    )
+    return job_id
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_are_for_those_who_may_see_them(
+    redisjobs: dict[str, Any], staff: Staff, path: str
+):
+    browser = staff()
+
+    assert browser.get(path).status_code == 403
+    assert Client().get(path).status_code == 302
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_empty_pages(redisjobs: dict[str, Any], browser: Client, path: str):
+    assert "redisjobs/admin.css" in shown(browser, path)
+
+
+def test_permissions_are_those_that_the_docs_name(db: None):
+    names = {
+        model: set(
+            ContentType.objects.get(
+                app_label="redisjobs", model=model
+            ).permission_set.values_list("codename", flat=True)
+        )
+        for model in ("job", "queue", "worker")
+    }
+
+    assert names == {
+        "job": {
+            *("view_job", "retry_job", "cancel_job", "delete_job"),
+            *("run_job", "move_job"),
+        },
+        "queue": {"view_queue", "pause_queue", "purge_queue"},
+        "worker": {"view_worker", "control_worker"},
+    }
+
+
+def test_the_list_is_filtered_searched_and_sorted(store: Store, browser: Client):
+    sent = store.add("high", 2, body='["shop.jobs.send",[1],{}]')
+    charged = store.add("low", 2, body='["shop.jobs.charge",[1],{}]')
+    later = store.add("low", body='["shop.jobs.charge",[1],{}]', delay_ms=60_000)
+
+    assert set(listed(browser)) == {*sent, *charged, *later}
+    assert set(listed(browser, queue="low")) == {*charged, *later}
+    assert listed(browser, status__exact="scheduled") == later
+    assert listed(browser, status__exact="pending", queue="low") == charged
+    assert set(listed(browser, q="SEND")) == set(sent)
+    assert listed(browser, q=sent[0]) == [sent[0]]
+    assert listed(browser, q=f"…{sent[1][-8:]}") == [sent[1]]
+    assert listed(browser, q="f" * 28) == []
+    assert [Job.objects.get(pk=pk).function for pk in listed(browser, o="1")] == [
+        *["shop.jobs.charge"] * 3,
+        *["shop.jobs.send"] * 2,
+    ]
+
+
+def test_the_list_has_pages(store: Store, browser: Client):
+    ids = store.add("low", 120)
+
+    seen = [listed(browser, p=str(number)) for number in (1, 2, 3)]
+
+    assert [len(page) for page in seen] == [50, 50, 20]
+    assert {pk for page in seen for pk in page} == set(ids)
+
+
+def test_the_list_says_when_it_does_not_look_at_all(
+    store: Store, browser: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sources, "LOOKED_AT", 10)
+    store.add("low", 20)
+    store.add("high")
+
+    assert "among the newest" in shown(browser, JOBS)
+    assert "among the newest" not in shown(browser, JOBS, queue="low")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"enqueued_at__year": "2026"},
+        {"nonsense": "1"},
+        {"queue__regex": "("},
+        {"p": "99"},
+        {"o": "-99.x"},
+        {"enqueued_at__gte": "soon"},
+    ],
+)
+def test_a_crafted_address_is_no_server_error(
+    store: Store, browser: Client, query: dict[str, str]
+):
+    store.add("low")
+
+    answer = browser.get(JOBS, query)
+
+    assert answer.status_code in {200, 302, 400}
+
+
+def test_facets(store: Store, browser: Client):
+    store.add("low", 2)
+
+    text = shown(browser, JOBS, _facets="True")
+
+    assert "pending (2)" in text
+    assert "low (2)" in text
+    assert "high (0)" in text
+
+
+def test_one_job_with_its_attempts(store: Store, browser: Client):
+    body = json.dumps(
+        ["shop.jobs.send", [7, {"$": "Decimal", "v": "1.50"}], {"to": "ada"}]
+    )
+    (job_id,) = store.add("default", body=body)
+    worker = store.worker("default", name="w1-1")
+    (job,) = worker.claim()
+    failed = AttemptRecord(
+        1, 1, "w1-1", 1000, 1250, "failed", "builtins.ValueError", "no", "Trace <b>"
+    )
+    worker.settle(job, kind="retry", attempt=failed.to_json())
+    store.do(_promote(store, job_id))
+    (job,) = worker.claim()
+    worker.settle(job, result='{"sent": [1]}', result_ttl_ms=60_000, started_ms=1)
+
+    text = shown(browser, page_of(job_id))
+
+    for piece in (
+        "shop.jobs.send",
+        job_id,
+        "Decimal(&#x27;1.50&#x27;)",
+        '<th scope="row">to</th>',
+        "builtins.ValueError",
+        "Trace &lt;b&gt;",
+        "250 ms",
+        "{&#x27;sent&#x27;: [1]}",
+        "w1-1",
+    ):
+        assert piece in text, piece
+
+
+def _promote(store: Store, job_id: str) -> Any:
+    """Let a job that waits for its retry be due."""
+    yield [("ZADD", store.keys.scheduled("default"), 1, job_id)]
+    yield [("DEL", f"{store.keys.base}maintained")]
+
+
+def test_progress_of_a_running_job(store: Store, browser: Client):
+    (job_id,) = store.add("default")
+    worker = store.worker("default")
+    (job,) = worker.claim()
+    told = {"done": 130, "total": 400, "message": "3 bad rows"}
+    worker.settle(job, kind="note", progress=json.dumps(told))
+
+    text = shown(browser, page_of(job_id))
+
+    assert 'value="32"' in text
+    assert "3 bad rows" in text
+    assert "rj-running" in text
+
+
+def test_html_in_anything_is_shown_as_text(store: Store, browser: Client):
+    job_id = evil_job(store)
+    store.pause("default", reason=EVIL, by=EVIL)
+    store.add(EVIL.replace(" ", ""))
+
+    for path in (page_of(job_id), *PAGES):
+        text = shown(browser, path)
+
+        assert EVIL not in text, path
+    assert "&lt;script&gt;" in shown(browser, page_of(job_id))
+
+
+def test_what_cannot_be_decoded_is_shown_raw(store: Store, browser: Client):
+    (broken,) = store.add("low", body="rubbish <i>")
+    (strange,) = store.add("low", body='["f",[{"$":"Unknown","v":[1]}],{}]')
+    (gone,) = store.add("low", body='["f",[{"$":"Enum","v":["gone:Kind","A"]}],{}]')
+
+    assert "rubbish &lt;i&gt;" in shown(browser, page_of(broken))
+    assert "Unknown" in shown(browser, page_of(strange))
+    assert "gone:Kind" in shown(browser, page_of(gone))
+    assert "(unreadable)" in shown(browser, JOBS)
+
+
+def test_model_instances_are_references_that_nobody_fetches(
+    store: Store, browser: Client
+):
+    body = '["f",[{"$":"model","v":"auth.user:12345@default"}],{}]'
+    (job_id,) = store.add("low", body=body)
+
+    assert "auth.user" in shown(browser, page_of(job_id))
+
+
+def test_long_values_are_cut(store: Store, browser: Client):
+    (job_id,) = store.add("low", body=json.dumps(["f", ["x" * 50_000], {}]))
+
+    text = shown(browser, page_of(job_id))
+
+    assert "more characters" in text
+    assert len(text) < 40_000
+
+
+def test_no_page_asks_the_database_for_these_models(store: Store, browser: Client):
+    job_id = evil_job(store)
+
+    with CaptureQueriesContext(connection) as queries:
+        for path in (page_of(job_id), *PAGES):
+            shown(browser, path)
+
+    assert not [q["sql"] for q in queries if '"redisjobs_' in q["sql"]]
+
+
+def test_nothing_can_be_changed_through_the_forms(store: Store, browser: Client):
+    (job_id,) = store.add("low")
+
+    for path in (page_of(job_id), f"{JOBS}add/", f"{JOBS}{job_id}/delete/"):
+        assert browser.post(path, {"queue": "high"}).status_code == 403
+    assert browser.get(f"{JOBS}add/").status_code == 403
+    assert store.record(job_id).queue == "low"
+
+
+def test_an_unknown_job_is_said_to_be_unknown(
+    redisjobs: dict[str, Any], browser: Client
+):
+    answer = browser.get(page_of("f" * 28), follow=True)
+
+    assert answer.status_code == 200
+    assert "doesn’t exist" in answer.content.decode()
+
+
+def test_queue_numbers_lead_to_their_jobs(store: Store, browser: Client):
+    store.add("low", 3)
+    store.pause("low", reason="stocktaking", by="ada")
+
+    text = shown(browser, "/admin/redisjobs/queue/")
+
+    assert "queue=low&amp;status__exact=pending" in text
+    assert "by ada: stocktaking" in text
+    assert browser.get("/admin/redisjobs/queue/low/change/").status_code == 200
+
+
+def test_a_worker_whose_lease_ended_is_shown_as_silent(store: Store, browser: Client):
+    (job_id,) = store.add("low")
+    worker = store.worker("low", name="quiet-1")
+    worker.claim()
+    store.client.zadd(store.keys.workers, {"quiet-1": 1000})
+
+    text = shown(browser, "/admin/redisjobs/worker/")
+
+    assert "silent" in text
+    assert job_id[-8:] in text
+    assert browser.get("/admin/redisjobs/worker/quiet-1/change/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*PAGES, f"{JOBS}{'f' * 28}/change/", f"{JOBS}{'f' * 28}/history/"],
+)
+def test_redis_away_is_a_page_inside_the_admin(
+    redisjobs: dict[str, Any], browser: Client, path: str
+):
+    away = {**redisjobs, "URL": "redis://:secret@127.0.0.1:1/0"}
+
+    with override_settings(REDISJOBS=away):
+        answer = browser.get(path)
+
+    text = answer.content.decode()
+    assert answer.status_code == 503
+    assert "127.0.0.1:1" in text
+    assert "secret" not in text
+    assert "Background jobs" in text
+
+
+def test_redis_that_goes_away_between_view_and_template(
+    store: Store, browser: Client, redisjobs: dict[str, Any], rf: Any
+):
+    store.add("low", 3)
+    # The counts beside the filters are asked for by the template.
+    request = rf.get(JOBS, {"_facets": "True"})
+    request.user = User.objects.get(username="ada")
+    response = admin.site._registry[Job].changelist_view(request)
+
+    with override_settings(REDISJOBS={**redisjobs, "URL": "redis://127.0.0.1:1/0"}):
+        response.render()
+
+    assert response.status_code == 503
+    assert "127.0.0.1:1" in response.content.decode()
+
+
+def test_each_page_costs_few_round_trips(
+    store: Store, browser: Client, monkeypatch: pytest.MonkeyPatch
+):
+    for queue in ("high", "default", "low"):
+        store.add(queue, 5)
+        store.add(queue, 5, delay_ms=60_000)
+    trips: list[int] = []
+    send = scripts.send
+
+    def counted(client: Any, commands: Any) -> Any:
+        trips.append(len(commands))
+        return send(client, commands)
+
+    monkeypatch.setattr(scripts, "send", counted)
+
+    for path, most in zip(PAGES, (16, 6, 6), strict=True):
+        trips.clear()
+        shown(browser, path)
+        assert len(trips) <= most, (path, trips)
