@@ -89,11 +89,8 @@ def send(batch: Sequence[Outgoing]) -> None:
 
 
 def _news(job: NewJob) -> dict[str, Any]:
-    return {
-        "job_id": job.id,
-        "queue": job.queue,
-        "handle": JobHandle[Any](job.id, job.queue),
-    }
+    handle: JobHandle[Any] = JobHandle(job.id, job.queue)
+    return {"job_id": job.id, "queue": job.queue, "handle": handle}
 
 
 def open_transaction(alias: str | None) -> BaseDatabaseWrapper | None:
