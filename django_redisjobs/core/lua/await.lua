@@ -9,12 +9,12 @@
 -- RETURNS {"ended", status} | {"waiting", status} | {"missing"}
 
 --@include prelude
---@include places
 
 local id = ARGV[1]
 local record = safely('GET', base .. 'job:' .. id)
 if not record then return {'missing'} end
 local envelope, ended = split_record(record)
+if not envelope then return {'missing'} end
 if ended then return {'ended', ended} end
 if ARGV[2] ~= '0' then
   safely('ZADD', base .. 'waiters', text(now_ms + tonumber(ARGV[2])), id)
@@ -22,6 +22,6 @@ end
 local status = safely('HGET', base .. 'state:' .. id, 'status')
 if not status then
   local queue = string.match(envelope, HEADER)
-  status = queue and safely('ZSCORE', base .. 'scheduled:' .. queue, id) and 'scheduled' or 'pending'
+  status = safely('ZSCORE', base .. 'scheduled:' .. queue, id) and 'scheduled' or 'pending'
 end
 return {'waiting', status}

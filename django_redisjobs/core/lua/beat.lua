@@ -25,7 +25,7 @@ maintain(lease_ms, max_crashes, keep, queues)
 local lost, messages = {}, {}
 for index = 5 + #queues, #ARGV do
   local worker = ARGV[index]
-  local lease = tonumber(safely('ZSCORE', base .. 'workers', worker) or '')
+  local lease = lease_of(worker, lease_ms)
   if not lease or lease <= now_ms then
     lost[#lost + 1] = worker
   else

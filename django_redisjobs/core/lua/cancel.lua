@@ -21,9 +21,10 @@ local function cancel(id)
   local record = safely('GET', base .. 'job:' .. id)
   if not record then return 'missing' end
   local envelope, ended = split_record(record)
+  if not envelope then return 'missing' end
   if ended then return 'ended' end
   local state = read_state(id)
-  if state.status == 'running' then
+  if state.status == 'running' and state.token then
     redis.call('HSET', base .. 'state:' .. id, 'cancel', '1')
     local control = base .. 'control:' .. state.worker
     safely('RPUSH', control, 'cancel ' .. id .. ' ' .. state.token)
@@ -31,7 +32,6 @@ local function cancel(id)
     return 'requested'
   end
   local queue, priority = string.match(envelope, HEADER)
-  if not queue then return 'missing' end
   take_out(id, queue, priority)
   cancelled[id] = true
   end_unfinished(id, envelope, 'cancelled', state, 'cancelled')

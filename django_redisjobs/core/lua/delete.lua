@@ -21,8 +21,8 @@ local function delete(id)
   local envelope, ended = split_record(record)
   local state = read_state(id)
   if state.status == 'running' then return 'running' end
-  local queue, priority = string.match(envelope, HEADER)
-  if queue and ended then
+  local queue, priority = string.match(envelope or '', HEADER)
+  if ended then
     safely('ZREM', base .. ended .. ':' .. queue, id)
   elseif queue then
     take_out(id, queue, priority)

@@ -27,7 +27,11 @@ for first = 1, #ARGV, 7 do
   if ttl_ms ~= '' then expires = text(math.max(due_ms, now_ms) + tonumber(ttl_ms)) end
   local envelope = '1 ' .. queue .. ' ' .. priority .. ' ' .. text(now_ms) .. ' ' .. text(due_ms)
     .. ' ' .. expires .. ' ' .. flags .. '\n' .. body
-  if not redis.call('SET', base .. 'job:' .. id, envelope, 'NX') then
+  local key = base .. 'job:' .. id
+  -- The second try is for a key of another type, which the GET has moved aside.
+  local stored = redis.call('SET', key, envelope, 'NX')
+    or (not safely('GET', key) and redis.call('SET', key, envelope, 'NX'))
+  if not stored then
     replies[#replies + 1] = 'duplicate'
   else
     replies[#replies + 1] = 'new'

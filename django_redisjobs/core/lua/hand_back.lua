@@ -25,9 +25,8 @@ for index = #ARGV, 2, -1 do
   local token = ARGV[index]
   local id = ids[token]
   if id and redis.call('LREM', key, 1, id .. ' ' .. token) == 1 then
-    local envelope = safely('GET', base .. 'job:' .. id)
-    local state = read_state(id)
-    if envelope and state.token == token and string.find(envelope, HEADER) then
+    local held, _, envelope, state = held_job(ARGV[1], id .. ' ' .. token)
+    if held then
       put_back(id, envelope, state, true)
       count_returned = count_returned + 1
     end

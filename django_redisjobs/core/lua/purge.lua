@@ -10,7 +10,6 @@
 --@include prelude
 --@include queueing
 --@include ending
---@include places
 
 redis.call('DEL', base)
 local queue = ARGV[1]
@@ -23,8 +22,13 @@ local function purge(ids)
   for _, id in ipairs(ids) do
     local record = safely('GET', base .. 'job:' .. id)
     local status = safely('HGET', base .. 'state:' .. id, 'status')
-    local _, ended = split_record(record or '')
-    if record and not ended and (not status or status == 'pending' or status == 'scheduled') then
+    local envelope, ended = split_record(record or '')
+    if not looks_like_id(id) then
+      set_aside('pending:' .. queue, 'not-an-id', id)
+    elseif record and not envelope then
+      set_aside('job:' .. id, 'not-an-envelope', record)
+      forget_job(id)
+    elseif envelope and not ended and status ~= 'running' and status ~= 'parked' then
       waiting[#waiting + 1] = id
       tell_waiters(id)
     end
@@ -46,5 +50,5 @@ end
 local left = safely('LLEN', base .. 'pending:' .. queue) + safely('ZCARD', base .. 'priority:' .. queue)
   + safely('ZCARD', base .. 'scheduled:' .. queue) + safely('LLEN', base .. 'alone:' .. queue)
 if left > 0 then return {'more', purged} end
-redis.call('HDEL', base .. 'tombstones', queue)
+safely('HDEL', base .. 'tombstones', queue)
 return {'purged', purged}

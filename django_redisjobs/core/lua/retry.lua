@@ -27,9 +27,9 @@ local function retry(id)
   local record = safely('GET', base .. 'job:' .. id)
   if not record then return 'missing' end
   local envelope, ended, tail = split_record(record)
+  if not envelope then return 'missing' end
   local state = read_state(id)
   local queue, priority, enqueued_ms, _, _, flags = string.match(envelope, HEADER)
-  if not queue then return 'missing' end
   local run = state.run or '0'
   if ended then
     run = string.match(tail, '^%S+ (%d+)') or '0'

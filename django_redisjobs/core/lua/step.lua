@@ -37,19 +37,16 @@ local claimed = base .. 'claimed:' .. worker
 local refused = {}
 local released = {}
 
-local function has_ended(record)
-  return string.find(record, '\n', string.find(record, '\n', 1, true) + 1, true) ~= nil
-end
-
 local function retry(id, envelope, state_key, delay_ms, attempt, tail)
   append_attempt(id, attempt)
-  if redis.call('HGET', state_key, 'cancel') then
+  local state = read_state(id)
+  if state.cancel then
     end_job(id, envelope, 'cancelled', tail)
     return 'cancelled'
   end
   redis.call('HDEL', state_key, 'token', 'claimed_ms', 'alone')
   redis.call('HSET', state_key, 'status', 'scheduled')
-  redis.call('HINCRBY', state_key, 'attempts', 1)
+  redis.call('HSET', state_key, 'attempts', text(number(state.attempts) + 1))
   schedule((string.match(envelope, HEADER)), id, now_ms + delay_ms)
   return 'retried'
 end
@@ -90,6 +87,7 @@ local function settle(settlement, envelope)
   end
   local queue = envelope and string.match(envelope, HEADER_QUEUE_FLAGS)
   if not queue then
+    envelope = envelope or safely('GET', base .. 'job:' .. id)
     if envelope then set_aside('job:' .. id, 'not-an-envelope', envelope) end
     forget_job(id)
     return
@@ -131,15 +129,16 @@ for index = #released, 1, -1 do
   put_back(id, envelope, read_state(id), unstarted)
 end
 
+-- What ended is written before anything else is touched.
+finish(keep)
 if call == 0 then
-  finish(keep)
   return {'settled', now_ms, refused}
 end
 
 local worker_key = base .. 'worker:' .. worker
-local last_call = tonumber(safely('HGET', worker_key, 'call') or '')
+local last_call = safely('HGET', worker_key, 'call')
+if last_call then last_call = number(last_call) end
 if last_call and call <= last_call then
-  finish(keep)
   return {'stale', now_ms, refused, last_call}
 end
 
@@ -149,7 +148,7 @@ if last_call then
   more = maintain(lease_ms, max_crashes, keep, queues)
 end
 -- Read after the maintenance: it may have rescued this very worker.
-local lease = tonumber(safely('ZSCORE', base .. 'workers', worker) or '')
+local lease = lease_of(worker, lease_ms)
 if not last_call or not lease or lease <= now_ms then
   finish(keep)
   return {'lost', now_ms, refused}
@@ -163,18 +162,21 @@ end
 
 local held = safely('LLEN', claimed)
 if held ~= expected then
-  local jobs = {}
+  local jobs, seen = {}, {}
   for _, entry in ipairs(redis.call('LRANGE', claimed, 0, -1)) do
-    local id, token = string.match(entry, '^(%S+) (%S+)$')
-    local envelope = id and safely('GET', base .. 'job:' .. id)
-    local state = id and read_state(id) or {}
-    if envelope and state.token == token and string.find(envelope, HEADER) then
+    local id, token, envelope, state = nil, nil, nil, nil
+    if not seen[entry] then id, token, envelope, state = held_job(worker, entry) end
+    seen[entry] = true
+    if id then
+      if not state.status then
+        state.run = '1'
+        redis.call('HSET', base .. 'state:' .. id, 'status', 'running', 'token', token, 'run', '1', 'claimed_ms', NOW)
+      end
       local job = describe(id, envelope, state, text(number(state.run)), state.alone)
       job[5] = token
       jobs[#jobs + 1] = job
     else
       redis.call('LREM', claimed, 1, entry)
-      if not id then set_aside('claimed:' .. worker, 'not-an-entry', entry) end
     end
   end
   finish(keep)
@@ -190,12 +192,12 @@ local function promote(queue)
   for _, id in ipairs(due) do
     local envelope = safely('GET', base .. 'job:' .. id)
     local priority = envelope and tonumber((select(2, string.match(envelope, HEADER))))
-    if redis.call('EXISTS', base .. 'state:' .. id) == 1 then
-      redis.call('HSET', base .. 'state:' .. id, 'status', 'pending')
-    end
-    if not priority or priority == 0 then
+    local status = safely('HGET', base .. 'state:' .. id, 'status')
+    local elsewhere = status == 'running' or status == 'parked'
+    if status and not elsewhere then redis.call('HSET', base .. 'state:' .. id, 'status', 'pending') end
+    if not elsewhere and (not priority or priority == 0) then
       plain[#plain + 1] = id
-    else
+    elseif not elsewhere then
       make_ready(queue, id, priority, false)
     end
   end
@@ -225,13 +227,6 @@ local function claim(id, envelope, state, alone)
   end
 end
 
--- What stands in a list but has no record: a tombstone, unless it is no id at all.
-local function examine_missing(queue, id)
-  if not looks_like_id(id) then set_aside('pending:' .. queue, 'not-an-id', id) end
-  -- MGET says nothing of a key of another type; this moves one aside.
-  safely('GET', base .. 'job:' .. id)
-end
-
 -- Take those of `ids` that may run. All else in the list is a tombstone (cancelled,
 -- deleted, ended, claimed), too old, or nothing we know.
 local function examine(queue, ids, alone)
@@ -247,16 +242,20 @@ local function examine(queue, ids, alone)
   for index, id in ipairs(ids) do
     local envelope = envelopes[index]
     local state = any_state and redis.call('EXISTS', state_keys[index]) == 1 and read_state(id) or nil
-    local due, expires
-    if envelope then due, expires = string.match(envelope, HEADER_DUE_EXPIRES) end
-    if not envelope then
+    local due, expires, body_at, tail_at, ended
+    if envelope then due, expires, body_at = string.match(envelope, HEADER_DUE_EXPIRES) end
+    if body_at then tail_at = string.find(envelope, '\n', body_at, true) end
+    if tail_at then ended = ENDED[string.match(envelope, '^(%S+) ', tail_at + 1)] end
+    if not looks_like_id(id) then
+      set_aside('pending:' .. queue, 'not-an-id', id)
+    elseif not envelope then
       dropped = dropped + 1
-      examine_missing(queue, id)
-    elseif not expires then
-      dropped = dropped + 1
+      -- MGET says nothing of a key of another type; this moves one aside.
+      safely('GET', keys[index])
+    elseif not body_at or body_at > MAX_HEADER or (tail_at and not ended) then
       set_aside('job:' .. id, 'not-an-envelope', envelope)
       forget_job(id)
-    elseif taken[id] or (state and state.status ~= 'pending') or (not state and has_ended(envelope)) then
+    elseif taken[id] or ended or (state and state.status and state.status ~= 'pending') then
       dropped = dropped + 1
     elseif not state and tonumber(due) > now_ms and safely('ZSCORE', base .. 'scheduled:' .. queue, id) then
       dropped = dropped + 1        -- deleted, then enqueued anew for later
@@ -268,8 +267,8 @@ local function examine(queue, ids, alone)
       claim(id, envelope, state, alone)
     end
   end
-  if dropped > 0 and redis.call('HEXISTS', base .. 'tombstones', queue) == 1 then
-    if redis.call('HINCRBY', base .. 'tombstones', queue, -dropped) <= 0 then
+  if dropped > 0 and safely('HEXISTS', base .. 'tombstones', queue) == 1 then
+    if safely('HINCRBY', base .. 'tombstones', queue, -dropped) <= 0 then
       redis.call('HDEL', base .. 'tombstones', queue)
     end
   end

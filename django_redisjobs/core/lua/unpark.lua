@@ -16,7 +16,7 @@ local function unpark(id)
   local envelope = safely('GET', base .. 'job:' .. id)
   local queue, priority = string.match(envelope or '', HEADER)
   if not queue or safely('ZREM', base .. 'parked:' .. queue, id) == 0 then return 'missing' end
-  redis.call('HDEL', base .. 'state:' .. id, 'error')
+  safely('HDEL', base .. 'state:' .. id, 'error')
   redis.call('HSET', base .. 'state:' .. id, 'status', 'pending')
   make_ready(queue, id, tonumber(priority), true)
   wake(queue, 1)

@@ -65,7 +65,7 @@ local function tell_waiters(id)
   if not waiters then return end
   if safely('ZREM', base .. 'waiters', id) == 1 then
     local key = base .. 'done:' .. id
-    redis.call('RPUSH', key, '1', '1', '1', '1', '1', '1', '1', '1')
+    safely('RPUSH', key, '1', '1', '1', '1', '1', '1', '1', '1')
     redis.call('PEXPIRE', key, 10000)
   end
 end
@@ -74,14 +74,18 @@ end
 -- there is exactly one for a final outcome. Its id is derived: repeats are harmless.
 local function enqueue_callback(id, queue, body, run, option, suffix)
   local ok, decoded = pcall(cjson.decode, body)
-  local callback = ok and type(decoded[4]) == 'table' and decoded[4][option]
-  if type(callback) ~= 'table' then
+  local options = ok and type(decoded) == 'table' and decoded[4]
+  local callback = type(options) == 'table' and options[option]
+  local path, target = nil, nil
+  if type(callback) == 'table' then path, target = callback[1], callback[2] end
+  -- JSON's null is a userdata.
+  if target == nil or type(target) == 'userdata' then target = queue end
+  if type(path) ~= 'string' or type(target) ~= 'string' or not string.find(target, '^%S+$') then
     set_aside('job:' .. id, 'callback-unreadable', body)
     return
   end
-  local target = callback[2] or queue
   local envelope = '1 ' .. target .. ' 0 ' .. NOW .. ' 0 0 0\n'
-    .. '[' .. cjson.encode(callback[1]) .. ',[' .. cjson.encode(id) .. '],{}]'
+    .. '[' .. cjson.encode(path) .. ',[' .. cjson.encode(id) .. '],{}]'
   local callback_id = id .. '-' .. suffix .. run
   if redis.call('SET', base .. 'job:' .. callback_id, envelope, 'NX') then
     make_ready(target, callback_id, 0, false)

@@ -20,31 +20,40 @@ end
 
 local NOW = text(now_ms)
 
--- A stored number; what is no number counts as 0, it must not stop the others.
+-- A stored count or time; what is none counts as 0, it must not stop the others.
 local function number(value)
-  return tonumber(value or '') or 0
+  local found = tonumber(value or '')
+  if found and found >= 0 and found <= 2 ^ 53 then return math.floor(found) end
+  return 0
 end
+
+local safely
 
 -- Keep what cannot be understood, raw and with its reason, for people to see.
 local function set_aside(place, reason, raw)
-  redis.call('RPUSH', base .. 'aside', NOW .. ' ' .. place .. ' ' .. reason .. '\n' .. raw)
+  safely('RPUSH', base .. 'aside', NOW .. ' ' .. place .. ' ' .. reason .. '\n' .. raw)
   redis.call('LTRIM', base .. 'aside', -MAX_ASIDE, -1)
 end
 
--- Run a command on a key that somebody may have overwritten with another type:
--- such a key is renamed, never deleted, and the command starts afresh.
-local function safely(command, key, ...)
+-- Run a command on a key that somebody may have overwritten, with another type or
+-- with what is no number: such a key is renamed, never deleted, and the command
+-- starts afresh. Any other error is raised.
+function safely(command, key, ...)
   local reply = redis.pcall(command, key, ...)
-  if type(reply) == 'table' and reply.err then
-    if string.find(reply.err, 'WRONGTYPE', 1, true) then
-      local place = string.sub(key, #base + 1)
-      local renamed = base .. 'aside:' .. NOW .. ':' .. place
-      redis.call('RENAME', key, renamed)
-      set_aside(place, 'wrong-type', renamed)
-    end
-    return redis.call(command, key, ...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  local reason = nil
+  if string.find(reply.err, 'WRONGTYPE', 1, true) then
+    reason = 'wrong-type'
+  elseif string.find(reply.err, 'not an integer', 1, true) or string.find(reply.err, 'overflow', 1, true) then
+    reason = 'not-a-number'
   end
-  return reply
+  if reason then
+    local place = string.sub(key, #base + 1)
+    local renamed = base .. 'aside:' .. NOW .. ':' .. place
+    redis.call('RENAME', key, renamed)
+    set_aside(place, reason, renamed)
+  end
+  return redis.call(command, key, ...)
 end
 
 local function looks_like_id(value)
@@ -55,4 +64,18 @@ end
 -- VERSION QUEUE PRIORITY ENQUEUED_MS DUE_MS EXPIRES_MS FLAGS, a newline, the body.
 local HEADER = '^1 (%S+) (%-?%d+) (%d+) (%d+) (%d+) (%d+)\n'
 local HEADER_QUEUE_FLAGS = '^1 (%S+) %-?%d+ %d+ %d+ %d+ (%d+)\n'
-local HEADER_DUE_EXPIRES = '^1 %S+ %-?%d+ %d+ (%d+) (%d+) %d+\n'
+local HEADER_DUE_EXPIRES = '^1 %S+ %-?%d+ %d+ (%d+) (%d+) %d+\n()'
+local MAX_HEADER = 400     -- characters
+local ENDED = {succeeded = true, failed = true, cancelled = true, expired = true}
+
+-- A record in its parts: the envelope without what an end appended, as what it has
+-- ended, if it has, and that end. Nothing when it is no record.
+local function split_record(record)
+  local first = string.find(record, '\n', 1, true)
+  if not first or first > MAX_HEADER or not string.find(record, HEADER) then return nil end
+  local second = string.find(record, '\n', first + 1, true)
+  if not second then return record end
+  local status = string.match(record, '^(%S+) ', second + 1)
+  if not ENDED[status] then return nil end
+  return string.sub(record, 1, second - 1), status, string.sub(record, second + 1)
+end

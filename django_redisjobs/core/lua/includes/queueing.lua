@@ -13,7 +13,7 @@ end
 -- First in, first out within a level, by a counter: microseconds times 201
 -- levels would not fit into the 53 bits of a score.
 local function priority_score(priority, at_head)
-  local number = redis.call('INCR', base .. 'sequence')
+  local number = safely('INCR', base .. 'sequence')
   if at_head then number = -number end
   return text(-priority * 2 ^ 46 + 2 ^ 45 + number)
 end

@@ -14,6 +14,32 @@ local function read_state(id)
   return state
 end
 
+-- The job behind an entry of a worker's list: id, token, envelope and state; nothing
+-- when the entry proves no claim. A state that was destroyed says nothing of it:
+-- better run a job twice than never.
+local function held_job(worker, entry)
+  local id, token = string.match(entry, '^(%S+) (%S+)$')
+  if not id or not looks_like_id(id) then
+    set_aside('claimed:' .. worker, 'not-an-entry', entry)
+    return nil
+  end
+  local record = safely('GET', base .. 'job:' .. id)
+  if not record then
+    set_aside('claimed:' .. worker, 'no-record', entry)
+    return nil
+  end
+  local envelope, ended = split_record(record)
+  if not envelope then
+    set_aside('job:' .. id, 'not-an-envelope', record)
+    forget_job(id)
+    return nil
+  end
+  local state = read_state(id)
+  if ended or (state.status and state.token ~= token) then return nil end
+  state.worker = worker
+  return id, token, envelope, state
+end
+
 -- Put an interrupted or unstarted job back at the head of its queue, nothing counted.
 -- `unstarted`: it never ran, so its run number is given back too.
 local function put_back(id, envelope, state, unstarted)
@@ -92,21 +118,13 @@ local function rescue_worker(worker, charge, ran, reason, max_crashes, sole)
   local entries = safely('LRANGE', key, -CHUNK, -1)
   local returned, ended = {}, {}
   for index = #entries, 1, -1 do
-    local id, token = string.match(entries[index], '^(%S+) (%S+)$')
-    if not id then
-      set_aside('claimed:' .. worker, 'not-an-entry', entries[index])
-    else
-      local envelope = safely('GET', base .. 'job:' .. id)
-      local state = read_state(id)
-      if envelope and state.token == token and string.find(envelope, HEADER) then
-        if charge == 'all' or (charge == 'running' and ran[token]) then
-          local outcome = charge_crash(id, envelope, state, reason, max_crashes, sole)
-          if outcome == 'returned' then returned[#returned + 1] = id else ended[#ended + 1] = id end
-        else
-          put_back(id, envelope, state, not ran[token])
-          returned[#returned + 1] = id
-        end
-      end
+    local id, token, envelope, state = held_job(worker, entries[index])
+    if id and (charge == 'all' or (charge == 'running' and ran[token])) then
+      local outcome = charge_crash(id, envelope, state, reason, max_crashes, sole)
+      if outcome == 'returned' then returned[#returned + 1] = id else ended[#ended + 1] = id end
+    elseif id then
+      put_back(id, envelope, state, not ran[token])
+      returned[#returned + 1] = id
     end
   end
   if #entries > 0 then redis.call('LTRIM', key, 0, -#entries - 1) end
@@ -114,6 +132,16 @@ local function rescue_worker(worker, charge, ran, reason, max_crashes, sole)
   redis.call('DEL', key, base .. 'worker:' .. worker, base .. 'control:' .. worker)
   safely('ZREM', base .. 'workers', worker)
   return returned, ended, false
+end
+
+-- When a worker's lease ends. A rescue forgets a worker whole: of one that is still
+-- registered but has no lease, the leases were destroyed, and it lives.
+local function lease_of(worker, lease_ms)
+  local workers = base .. 'workers'
+  local lease = tonumber(safely('ZSCORE', workers, worker) or '')
+  if lease or redis.call('EXISTS', base .. 'worker:' .. worker) == 0 then return lease end
+  redis.call('ZADD', workers, text(now_ms + lease_ms), worker)
+  return now_ms + lease_ms
 end
 
 -- What any worker does for all, at most every 100 ms: there is no scheduler process
