@@ -34,13 +34,17 @@ def _pairs(reply: Any) -> dict[str, str]:
     if isinstance(reply, dict):
         items: Iterable[tuple[Any, Any]] = reply.items()
     else:
-        items = zip(reply[::2], reply[1::2], strict=True)
-    return {
-        word(name): value.decode(errors="replace")
-        if isinstance(value, bytes)
-        else str(value)
-        for name, value in items
-    }
+        items = zip((reply or ())[::2], (reply or ())[1::2], strict=True)
+    return {word(name): word(value) for name, value in items}
+
+
+def _number(value: Any) -> int:
+    """A stored count or time; what is none counts as 0, as it does for scripts."""
+    try:
+        found = float(value or 0)
+    except ValueError:
+        return 0
+    return int(found) if 0 <= found <= 2**53 else 0
 
 
 def jobs(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[JobRecord]]:
@@ -94,12 +98,20 @@ def job(keys: GroupKeys, job_id: str) -> Conversation[JobRecord | None]:
 
 def _attempts(raw: Sequence[Any]) -> tuple[AttemptRecord, ...]:
     attempts = []
-    for entry in raw:
+    for entry in raw or ():
         try:
             attempts.append(AttemptRecord.from_json(entry))
         except PayloadMalformed:
             continue
     return tuple(attempts)
+
+
+def _status(text: str) -> JobStatus:
+    try:
+        return JobStatus(text)
+    except ValueError:
+        # Scripts take it for one that waits.
+        return JobStatus.PENDING
 
 
 def _record(
@@ -122,13 +134,13 @@ def _record(
         default = JobStatus.SCHEDULED if scheduled else JobStatus.PENDING
         return JobRecord(
             **common,
-            status=JobStatus(state.get("status", default)),
-            started_ms=int(state.get("claimed_ms", 0)),
+            status=_status(state.get("status", default)),
+            started_ms=_number(state.get("claimed_ms")),
             finished_ms=0,
-            run=int(state.get("run", 0)),
+            run=_number(state.get("run")),
             attempts=attempts,
-            attempts_made=int(state.get("attempts", 0)),
-            crashes=int(state.get("crashes", 0)),
+            attempts_made=_number(state.get("attempts")),
+            crashes=_number(state.get("crashes")),
             worker=state.get("token", "").partition(":")[0],
             result=None,
             meta=state.get("meta"),
@@ -142,7 +154,7 @@ def _record(
 
     result = part("result")
     if raw_result is not None and ended.result_expires_ms > now_ms:
-        result = raw_result.decode()
+        result = word(raw_result)
     if ended.status is JobStatus.SUCCEEDED:
         attempts += (
             AttemptRecord(
@@ -177,7 +189,7 @@ _ABSENT: Final = object()
 def status(keys: GroupKeys, job_id: str) -> Conversation[JobStatus | None]:
     """A job's status; None when Redis does not know it. One round trip."""
     (reply,) = yield [_AWAIT.bind(keys, id=job_id, wait_ms=0)]
-    return None if word(reply[0]) == "missing" else JobStatus(word(reply[1]))
+    return _awaited(reply)[0]
 
 
 def await_end(
@@ -202,13 +214,13 @@ def _awaited(reply: Any) -> tuple[JobStatus | None, bool]:
     kind = word(reply[0])
     if kind == "missing":
         return None, False
-    return JobStatus(word(reply[1])), kind == "ended"
+    return _status(word(reply[1])), kind == "ended"
 
 
 def workers(keys: GroupKeys) -> Conversation[list[WorkerRecord]]:
     """All registered workers with what they hold, in two round trips."""
     (raw,) = yield [("ZRANGE", keys.workers, 0, -1)]
-    ids = words(raw)
+    ids = words(raw or ())
     if not ids:
         return []
     commands: list[Command] = []
@@ -224,15 +236,15 @@ def workers(keys: GroupKeys) -> Conversation[list[WorkerRecord]]:
         score, info, held = replies[index * 3 : index * 3 + 3]
         if score is None:
             continue
-        entries = tuple(word(entry).partition(" ")[0] for entry in held)
-        found.append(WorkerRecord(worker, int(float(score)), _pairs(info), entries))
+        entries = tuple(word(entry).partition(" ")[0] for entry in held or ())
+        found.append(WorkerRecord(worker, _number(score), _pairs(info), entries))
     return found
 
 
 def queues(keys: GroupKeys) -> Conversation[list[str]]:
     """Names of the queues that ever held a job, sorted."""
     (raw,) = yield [("SMEMBERS", keys.queues)]
-    return sorted(words(list(raw)))
+    return sorted(words(list(raw or ())))
 
 
 def running(keys: GroupKeys) -> Conversation[list[tuple[str, str]]]:
@@ -244,8 +256,8 @@ def running(keys: GroupKeys) -> Conversation[list[tuple[str, str]]]:
     (raw,) = yield [("MGET", *(keys.job(job_id) for job_id in ids))]
     pairs = []
     for job_id, envelope in zip(ids, raw, strict=True):
-        if envelope is not None:
-            pairs.append((job_id, envelope.split(b" ", 2)[1].decode()))
+        queue = word(envelope or b"").split(" ", 2)[1:2]
+        pairs += [(job_id, name) for name in queue]
     return pairs
 
 
@@ -269,13 +281,16 @@ def counts(keys: GroupKeys, names: Sequence[str]) -> Conversation[list[QueueCoun
                 for status in (*_INDEXED, JobStatus.PARKED)
             ),
         )
-    paused, tombstones, *sizes = yield commands
+    paused, tombstones, *replies = yield commands
+    sizes = [_number(size) for size in replies]
+    nothing = [None] * len(names)
+    paused, tombstones = paused or nothing, tombstones or nothing
     width = 4 + len(_INDEXED) + 1
     found = []
     for index, queue in enumerate(names):
         listed, alone, prioritized, *others = sizes[index * width : (index + 1) * width]
         succeeded, failed, cancelled, expired, parked = others[1:]
-        waiting = listed + alone + prioritized - int(tombstones[index] or 0)
+        waiting = listed + alone + prioritized - _number(tombstones[index])
         found.append(
             QueueCounts(
                 queue,
@@ -304,9 +319,13 @@ _INDEXED: Final = (
 def _pause(raw: bytes | None) -> PauseRecord | None:
     if raw is None:
         return None
-    until_ms, since_ms, document = raw.decode(errors="replace").split(" ", 2)
-    fields = json.loads(document)
-    return PauseRecord(fields["reason"], fields["by"], int(since_ms), int(until_ms))
+    try:
+        until_ms, since_ms, document = word(raw).split(" ", 2)
+        fields = json.loads(document)
+        return PauseRecord(fields["reason"], fields["by"], int(since_ms), int(until_ms))
+    except (ValueError, TypeError, KeyError):
+        # Workers take it for a pause without an end.
+        return PauseRecord(f"unreadable: {raw!r:.200}", "", 0, 0)
 
 
 def page(
@@ -331,21 +350,22 @@ def page(
         else:
             command, key = "ZREVRANGE", keys.ended(status, queue)
         total, raw = yield [("ZCARD", key), (command, key, offset, last)]
-        ids = words(raw)
+        ids = words(raw or ())
     found = yield from jobs(keys, ids)
-    return total, [record for record in found if record.status is status]
+    return _number(total), [record for record in found if record.status is status]
 
 
 def _pending(
     keys: GroupKeys, queue: str, offset: int, limit: int
 ) -> Conversation[tuple[int, list[str]]]:
     key = keys.priority(queue)
-    alone, before, listed, behind = yield [
+    sizes = yield [
         ("LLEN", keys.alone(queue)),
         ("ZCOUNT", key, "-inf", "(0"),
         ("LLEN", keys.pending(queue)),
         ("ZCOUNT", key, "(0", "+inf"),
     ]
+    alone, before, listed, behind = map(_number, sizes)
     # Four places one behind the other, in the order of claims.
     parts = (
         (alone, "LRANGE", keys.alone(queue), 0),
@@ -364,7 +384,7 @@ def _pending(
     ids: list[str] = []
     if commands:
         for raw in (yield commands):
-            ids += [entry.decode(errors="replace") for entry in raw]
+            ids += words(raw or ())
     return alone + before + listed + behind, ids
 
 
@@ -378,7 +398,7 @@ def latency(keys: GroupKeys, queue: str) -> Conversation[float]:
         ("ZRANGE", key, 0, 0),
         ("ZRANGE", key, -1, -1),
     ]
-    ids = [entry.decode(errors="replace") for raw in heads for entry in raw]
+    ids = [word(entry) for raw in heads for entry in raw or ()]
     found = yield from jobs(keys, ids)
     now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
     since = [
@@ -406,7 +426,7 @@ def statistics(
     return [
         (
             number * 60_000,
-            {field: int(value) for field, value in _pairs(reply).items()},
+            {field: _number(value) for field, value in _pairs(reply).items()},
         )
         for number, reply in zip(numbers, replies, strict=True)
     ]
@@ -416,7 +436,7 @@ def aside(keys: GroupKeys, limit: int = 100) -> Conversation[list[tuple[str, byt
     """Entries that could not be understood: (time, place and reason; raw), newest last."""
     (raw,) = yield [("LRANGE", keys.aside, -limit, -1)]
     found = []
-    for entry in raw:
+    for entry in raw or ():
         reason, _, content = entry.partition(b"\n")
         found.append((reason.decode(errors="replace"), content))
     return found

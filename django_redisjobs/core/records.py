@@ -257,7 +257,7 @@ class Ended:
 def parse_record(raw: bytes) -> Envelope:
     """Raises PayloadMalformed when this is not a record of this version."""
     try:
-        text = raw.decode()
+        text = raw.decode(errors="replace")
         header, _, rest = text.partition("\n")
         body, _, end = rest.partition("\n")
         version, queue, *numbers = header.split(" ")
@@ -273,10 +273,16 @@ def parse_record(raw: bytes) -> Envelope:
 
 
 def _parse_ended(end: str) -> Ended:
-    line, _, document = end.partition("\n")
+    line, _, text = end.partition("\n")
     status, run, attempts, crashes, worker, *times = line.split(" ")
     started_ms, finished_ms, result_expires_ms = map(int, times)
     # Values are kept as JSON text: only their owner knows how to decode them.
+    try:
+        document = json.loads(text or "{}")
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        document = {"error": f"What is stored of its end is unreadable: {text:.200}"}
     return Ended(
         JobStatus(status),
         int(run),
@@ -286,5 +292,5 @@ def _parse_ended(end: str) -> Ended:
         started_ms,
         finished_ms,
         result_expires_ms,
-        json.loads(document or "{}"),
+        document,
     )

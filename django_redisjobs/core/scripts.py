@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Protocol, TypeVar
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from .keys import GroupKeys
 
@@ -124,6 +124,19 @@ def _with_source(command: Command) -> Command:
     return ("EVAL", _SOURCES[command[1]], *command[2:])
 
 
+def _readable(reply: Any, command: Command) -> Any:
+    """A reply; None in place of the error that a key is of another type.
+
+    Somebody has overwritten that key. Scripts move it aside when they come by; until
+    then it must not hide everything else from those who look. Raises other errors.
+    """
+    if not isinstance(reply, Exception):
+        return reply
+    if str(reply).startswith("WRONGTYPE") and command[0] != "EVALSHA":
+        return None
+    raise reply
+
+
 def send(client: Client, commands: Sequence[Command]) -> list[Any]:
     """One round trip. A script the server does not know did not run: send it whole."""
     if len(commands) == 1:
@@ -132,11 +145,13 @@ def send(client: Client, commands: Sequence[Command]) -> list[Any]:
             return [client.execute_command(*command)]
         except NoScriptError:
             return [client.execute_command(*_with_source(command))]
+        except ResponseError as error:
+            return [_readable(error, command)]
     with client.pipeline(transaction=False) as pipeline:
         for command in commands:
             pipeline.execute_command(*command)
-        replies: list[Any] = pipeline.execute()
-    return replies
+        replies = pipeline.execute(raise_on_error=False)
+    return list(map(_readable, replies, commands))
 
 
 def perform(client: Client, conversation: Conversation[T]) -> T:
@@ -158,11 +173,13 @@ async def asend(client: AsyncClient, commands: Sequence[Command]) -> list[Any]:
             return [await client.execute_command(*command)]
         except NoScriptError:
             return [await client.execute_command(*_with_source(command))]
+        except ResponseError as error:
+            return [_readable(error, command)]
     async with client.pipeline(transaction=False) as pipeline:
         for command in commands:
             pipeline.execute_command(*command)
-        replies: list[Any] = await pipeline.execute()
-    return replies
+        replies = await pipeline.execute(raise_on_error=False)
+    return list(map(_readable, replies, commands))
 
 
 async def aperform(client: AsyncClient, conversation: Conversation[T]) -> T:
@@ -177,8 +194,8 @@ async def aperform(client: AsyncClient, conversation: Conversation[T]) -> T:
 
 
 def word(reply: Any) -> str:
-    """A reply's word as text."""
-    return reply.decode() if isinstance(reply, bytes) else str(reply)
+    """A reply's word as text; what is no text is marked as such, never an error."""
+    return reply.decode(errors="replace") if isinstance(reply, bytes) else str(reply)
 
 
 def words(replies: Sequence[Any]) -> list[str]:
