@@ -36,6 +36,7 @@ logger = logging.getLogger("redisjobs.worker")
 STEP_SECONDS: Final = 60.0
 MEASURE_SECONDS: Final = 0.25
 _SOON_SECONDS: Final = 0.1
+_TAKEN_SECONDS: Final = 0.02
 
 
 class State(Enum):
@@ -228,7 +229,10 @@ class Child:
         elif room and not self._options.burst:
             self._sleep(State.WAITING_FOR_WORK, claim.due_seconds)
         else:
-            self._sleep(State.WAITING_FOR_ROOM, None)
+            # No room, and yet nothing runs: the supervisor took the inbox and hands
+            # it back, of which no bell tells, only a later step.
+            taken = self._holdings.held and not busy
+            self._sleep(State.WAITING_FOR_ROOM, _TAKEN_SECONDS if taken else None)
 
     def _end_burst(self) -> None:
         if self._holdings.has_outcomes:
