@@ -182,10 +182,10 @@ class Child:
         except TROUBLE as error:
             self._bell.wait(self._trouble.met(error))
             return
-        if self._work_off():
-            self._consider_recycling()
-        elif not claim.more:
-            self._idle(claim, room)
+        ran = self._work_off()
+        self._consider_recycling()
+        if not ran and not claim.more:
+            self._idle(claim)
 
     def _begin_step(self) -> None:
         self._state = State.STEPPING
@@ -217,9 +217,11 @@ class Child:
             room = min(room, self._options.max_jobs - self._crew.started)
         return max(0, room)
 
-    def _idle(self, claim: Claim, room: int) -> None:
-        """Nothing came: end, or sleep until something changes."""
-        busy = self._crew.busy
+    def _idle(self, claim: Claim) -> None:
+        """Nothing to do for this thread: end, or sleep until something changes."""
+        busy, room = self._crew.busy, self._room()
+        if room and claim.jobs:
+            return
         if claim.alone_waiting and not busy and not self._is_fresh:
             # Only a process that has run nothing may take what has to run alone.
             self.wants_fresh_start = True
@@ -231,7 +233,7 @@ class Child:
         else:
             # No room, and yet nothing runs: the supervisor took the inbox and hands
             # it back, of which no bell tells, only a later step.
-            taken = self._holdings.held and not busy
+            taken = not busy and not self._holdings.is_past_lease(monotonic())
             self._sleep(State.WAITING_FOR_ROOM, _TAKEN_SECONDS if taken else None)
 
     def _end_burst(self) -> None:
