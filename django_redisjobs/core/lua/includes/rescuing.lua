@@ -123,7 +123,8 @@ local function rescue_worker(worker, charge, ran, reason, max_crashes, sole)
       local outcome = charge_crash(id, envelope, state, reason, max_crashes, sole)
       if outcome == 'returned' then returned[#returned + 1] = id else ended[#ended + 1] = id end
     elseif id then
-      put_back(id, envelope, state, not ran[token])
+      -- It may have ended a moment ago, unsettled: its run number stays used.
+      put_back(id, envelope, state, false)
       returned[#returned + 1] = id
     end
   end
