@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from .exceptions import LeaseLost
 from .keys import GroupKeys
-from .records import JobStatus, Keep, KeepPolicy, keep_text
+from .records import DEFAULT_KEEP, JobStatus, KeepPolicy, keep_text
 from .scripts import SCRIPTS, Client, Command, Conversation, perform, word
 
 Kind = Literal[
@@ -28,7 +28,11 @@ _REGISTER = SCRIPTS["register"]
 _HAND_BACK = SCRIPTS["hand_back"]
 
 REMEMBERED: Final = 2_000
-"""Settlements kept to settle again what a failover brought back."""
+"""Settlements kept to settle again what a failover brought back, at most."""
+REMEMBERED_BYTES: Final = 16_000_000
+"""Characters of these settlements, at most."""
+MOST_ROUNDS: Final = 20
+"""So often a worker tries to agree with Redis within one exchange."""
 
 
 @dataclass(slots=True)
@@ -130,6 +134,12 @@ class Consumer:
         self._call = 0
         self._held: dict[str, Claimed] = {}
         self._settled: OrderedDict[str, Command] = OrderedDict()
+        self._remembered = 0
+        # What the caller must be told, also when a later round of the same exchange
+        # fails: nobody would ever hear of it again.
+        self._taken_over: list[Claimed] = []
+        self._refused: list[str] = []
+        self._dropped: set[str] = set()
         self._lock = threading.Lock()
 
     @property
@@ -165,63 +175,60 @@ class Consumer:
         Raises LeaseLost when others may hold this worker's jobs by now:
         settlements whose entry was still there were applied, all else is void.
         """
-        with self._lock:
-            return self._exchange(settlements, want, fresh)
-
-    def _exchange(
-        self, settlements: Sequence[Settlement], want: int, fresh: bool
-    ) -> Exchange:
         fields: list[Any] = []
         settled: list[str] = []
-        for settlement in settlements:
-            arguments = settlement_fields(settlement, self._keep)
-            fields += arguments
-            if settlement.kind != "note":
-                token = settlement.job.token
-                settled.append(token)
-                self._settled[token] = arguments
-        refused: tuple[str, ...] = ()
-        dropped: frozenset[str] = frozenset()
-        taken_over: list[Claimed] = []
-        while True:
+        with self._lock:
+            for settlement in settlements:
+                arguments = settlement_fields(settlement, self._keep)
+                fields += arguments
+                if settlement.kind != "note":
+                    settled.append(settlement.job.token)
+                    self._remember(settlement.job.token, arguments)
+            return self._exchange(fields, settled, want, fresh)
+
+    def _exchange(
+        self, fields: list[Any], settled: list[str], want: int, fresh: bool
+    ) -> Exchange:
+        for _ in range(MOST_ROUNDS):
             reply = self._step(fields, settled, want, fresh)
             status, server_ms = word(reply[0]), int(reply[1])
             for token in settled:
                 self._held.pop(token, None)
-            refused += tuple(
+            self._refused += (
                 word(entry).partition(" ")[2]
                 for entry in reply[2 if status != "ok" else 5]
             )
             fields, settled = [], []
+            if status == "ok":
+                return self._agreed(reply, server_ms)
             if status == "lost":
-                self._held.clear()
-                raise LeaseLost(f"Worker {self.worker} lost its lease.")
+                break
             if status == "stale":
                 self._call = int(reply[3])
-                continue
-            if status == "ok":
-                break
-            fields, settled, jobs, gone = self._agree(reply[3], server_ms)
-            taken_over += jobs
-            dropped |= gone
-        self._trim_memory()
-        call = self._call
+            else:
+                fields = self._agree(reply[3], server_ms)
+        self._held.clear()
+        raise LeaseLost(f"Worker {self.worker} lost its lease.")
+
+    def _agreed(self, reply: list[Any], server_ms: int) -> Exchange:
         jobs = [
-            parse_claimed(raw, f"{self.worker}:{call}:{index}", server_ms)
+            parse_claimed(raw, f"{self.worker}:{self._call}:{index}", server_ms)
             for index, raw in enumerate(reply[6])
         ]
         for job in jobs:
             self._held[job.token] = job
         due_in_ms = int(reply[3])
-        return Exchange(
-            taken_over + jobs,
+        exchange = Exchange(
+            self._taken_over + jobs,
             bool(reply[2]),
             None if due_in_ms < 0 else due_in_ms,
             bool(reply[4]),
-            refused,
-            dropped,
+            tuple(self._refused),
+            frozenset(self._dropped),
             server_ms,
         )
+        self._taken_over, self._refused, self._dropped = [], [], set()
+        return exchange
 
     def _step(
         self, fields: list[Any], settled: list[str], want: int, fresh: bool
@@ -245,38 +252,45 @@ class Consumer:
         reply: list[Any] = perform(self._client, _one(command))
         return reply
 
-    def _agree(
-        self, raw_jobs: list[Any], server_ms: int
-    ) -> tuple[list[Any], list[str], list[Claimed], frozenset[str]]:
+    def _agree(self, raw_jobs: list[Any], server_ms: int) -> list[Any]:
         """Make what we believe to hold and what Redis says agree.
 
-        What was settled lately is settled again from memory, unknown entries are
-        taken over, missing ones dropped.
+        What was settled lately is settled again from memory (the result: fields of
+        the next step), unknown entries are taken over, missing ones dropped.
         """
         fields: list[Any] = []
-        again: list[str] = []
-        jobs: list[Claimed] = []
         present = set()
         for raw in raw_jobs:
             token = word(raw[4])
             present.add(token)
             if token in self._held:
                 continue
-            job = parse_claimed(raw, token, server_ms)
-            self._held[token] = job
             if token in self._settled:
                 fields += self._settled[token]
-                again.append(token)
             else:
-                jobs.append(job)
-        gone = frozenset(self._held.keys() - present)
+                job = parse_claimed(raw, token, server_ms)
+                self._held[token] = job
+                self._taken_over.append(job)
+        gone = self._held.keys() - present
         for token in gone:
             del self._held[token]
-        return fields, again, jobs, gone
+        self._dropped |= gone
+        self._taken_over = [job for job in self._taken_over if job.token not in gone]
+        return fields
 
-    def _trim_memory(self) -> None:
-        while len(self._settled) > REMEMBERED:
-            self._settled.popitem(last=False)
+    def _remember(self, token: str, arguments: Command) -> None:
+        if token in self._settled:
+            self._remembered -= _size(self._settled.pop(token))
+        self._settled[token] = arguments
+        self._remembered += _size(arguments)
+        while len(self._settled) > 1 and (
+            len(self._settled) > REMEMBERED or self._remembered > REMEMBERED_BYTES
+        ):
+            self._remembered -= _size(self._settled.popitem(last=False)[1])
+
+
+def _size(arguments: Command) -> int:
+    return sum(len(text) for text in arguments[4:])
 
 
 def settle_for(
@@ -342,7 +356,7 @@ def parse_claimed(raw: Sequence[Any], token: str, server_ms: int) -> Claimed:
         int(attempts),
         int(crashes),
         alone == b"1",
-        raw[3].decode() or None,
+        raw[3].decode(errors="replace") or None,
         server_ms,
     )
 
@@ -371,7 +385,7 @@ def settlement_fields(settlement: Settlement, keep: KeepPolicy) -> Command:
     parts = []
     apart, result_expires_ms = "", 0
     if settlement.result is not None and settlement.result_ttl_ms > 0:
-        bound = keep.get(JobStatus.SUCCEEDED, _FOREVER)
+        bound = keep.get(JobStatus.SUCCEEDED, DEFAULT_KEEP[JobStatus.SUCCEEDED])
         if settlement.result_ttl_ms < bound.age_ms:
             apart, delay_ms = settlement.result, settlement.result_ttl_ms
             result_expires_ms = settlement.finished_ms + delay_ms
@@ -400,6 +414,3 @@ def settlement_fields(settlement: Settlement, keep: KeepPolicy) -> Command:
         f"{line}\n{{{','.join(parts)}}}",
         apart,
     )
-
-
-_FOREVER: Final = Keep(0, 0)
