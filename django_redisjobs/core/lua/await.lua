@@ -17,7 +17,13 @@ local envelope, ended = split_record(record)
 if not envelope then return {'missing'} end
 if ended then return {'ended', ended} end
 if ARGV[2] ~= '0' then
-  safely('ZADD', base .. 'waiters', text(now_ms + tonumber(ARGV[2])), id)
+  -- Who waits must be told also when Redis is full: this first write lets others pass.
+  redis.call('DEL', base)
+  local until_ms = now_ms + tonumber(ARGV[2])
+  local waiters = base .. 'waiters'
+  -- Several may wait: the longest of them counts.
+  until_ms = math.max(until_ms, number(safely('ZSCORE', waiters, id)))
+  safely('ZADD', waiters, text(until_ms), id)
 end
 local status = safely('HGET', base .. 'state:' .. id, 'status')
 if not status then
