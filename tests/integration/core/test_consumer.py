@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 import redis
 
-from django_redisjobs.core.consumer import Consumer, hand_back
+from django_redisjobs.core import consumer
+from django_redisjobs.core.consumer import Consumer, Settlement, hand_back
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import DEFAULT_KEEP, JobStatus
@@ -128,6 +129,25 @@ def test_a_stale_call_claims_nothing_but_settles(store: Store, look: Look):
     assert worker.held == held == 1
 
 
+def test_a_worker_that_cannot_agree_with_redis_gives_up(store: Store):
+    store.add()
+    worker = store.worker()
+    store.client.hset(store.keys.worker(worker.name), "call", 2**53)
+
+    with pytest.raises(LeaseLost):
+        worker.claim()
+
+
+def test_what_is_remembered_is_bounded(store: Store, monkeypatch):
+    monkeypatch.setattr(consumer, "REMEMBERED_BYTES", 50_000)
+    store.add(number=100)
+    worker = store.worker()
+    for _ in range(10):
+        worker.settle(*worker.claim(10), result=f'"{"x" * 5000}"')
+
+    assert 1 <= len(worker.consumer._settled) <= 10
+
+
 def test_a_call_number_that_redis_has_seen_is_passed_over(store: Store, look: Look):
     """As after the network repeated a claim: its first answer never came."""
     store.add(number=5)
@@ -142,43 +162,66 @@ def test_a_call_number_that_redis_has_seen_is_passed_over(store: Store, look: Lo
     look()
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("broken", range(6))
+@pytest.mark.parametrize("seed", range(60))
 def test_a_connection_lost_at_any_call_loses_and_repeats_nothing(
-    store: Store, look: Look, when: str, broken: int
+    store: Store, look: Look, seed: int
 ):
     """A worker that calls again with the same settlements, as it promises to."""
-    added = store.add(number=12)
+    chance = random.Random(seed)
     client = unanswered(store.client)
     worker = store.worker(client=client)
+    added = store.add(number=25)
     ran: list[str] = []
-    calls = 0
-    finished: list[Any] = []
-    waiting: list[Any] = []
+    finished: list[Settlement] = []
+    client.breaks = lambda _: chance.choice(["before", "after", None, None])
 
-    def breaks(_: Any) -> str | None:
-        nonlocal calls
-        calls += 1
-        return when if calls in {broken + 1, broken + 2, broken + 5} else None
-
-    client.breaks = breaks
-    while True:
+    for _ in range(200):
+        want = chance.choice([0, 1, 3, 5])
         try:
-            exchange = worker.exchange([settlement(job) for job in finished], want=3)
+            exchange = worker.exchange(finished, want=want)
         except redis.ConnectionError:
             continue
-        finished.clear()
-        waiting += exchange.jobs
         assert not exchange.dropped
-        if not waiting:
+        ran += ids(exchange.jobs)
+        finished = [settlement(job) for job in exchange.jobs]
+        if not finished and look().of(JobStatus.SUCCEEDED) == set(added):
             break
-        for job in waiting:
-            ran.append(job.id)
-            finished.append(job)
-        waiting.clear()
-        look()
 
-    assert ran == added
+    assert sorted(ran) == sorted(added)
+    assert look().of(JobStatus.SUCCEEDED) == set(added)
+    assert worker.held == 0
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_failovers_and_lost_connections_together(store: Store, look: Look, seed: int):
+    """What is forgotten may run again; nothing is lost, and it all comes to an end."""
+    chance = random.Random(seed)
+    client = unanswered(store.client)
+    worker = store.worker(client=client)
+    added = store.add(number=20)
+    unsettled: list[Settlement] = []
+    snapshots = [Snapshot(store)]
+
+    for round_ in range(300):
+        calm = round_ > 60
+        kinds = ["before", "after", None, None] if not calm else [None]
+        client.breaks = lambda _, kinds=kinds: chance.choice(kinds)
+        if chance.random() < 0.1:
+            snapshots.append(Snapshot(store))
+        if not calm and chance.random() < 0.1:
+            snapshots[-1].restore()
+        want = chance.choice([1, 3])
+        try:
+            exchange = worker.exchange(unsettled, want=want)
+        except redis.ConnectionError:
+            continue
+        unsettled = [
+            settlement(job, chance.choice(["succeeded", "released", "succeeded"]))
+            for job in exchange.jobs
+        ]
+        if calm and not unsettled and not exchange.more:
+            break
+
     found = look()
     assert found.of(JobStatus.SUCCEEDED) == set(added)
     assert worker.held == 0

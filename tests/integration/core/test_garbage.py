@@ -171,8 +171,10 @@ def test_a_key_of_another_type_is_renamed_and_shown(store: Store, kind: str):
 
 @pytest.mark.parametrize(
     "kind",
-    [*OF_A_QUEUE, "workers", "queues", "claimed", "control", "aside", "waiters"]
-    + ["attempts failed", "done pending"],
+    [
+        *(*OF_A_QUEUE, "workers", "queues", "claimed", "control", "aside", "waiters"),
+        *("attempts failed", "done pending"),
+    ],
 )
 def test_junk_in_a_list_or_set(store: Store, kind: str):
     worker, known = populate(store)

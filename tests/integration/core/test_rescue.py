@@ -38,8 +38,8 @@ def test_what_ran_is_charged_and_what_waited_is_not(store: Store, look: Look):
     again = store.worker().claim(5)
     assert ids(again) == added
     assert [job.crashes for job in again] == [0, 1, 0, 0]
-    # What never started gets its run back.
-    assert [job.run for job in again] == [1, 2, 1, 1]
+    # Any of them may have run and ended a moment before: its number stays used.
+    assert [job.run for job in again] == [2, 2, 2, 2]
     assert [job.attempts for job in again] == [0] * 4
 
 

@@ -1,0 +1,544 @@
+"""What comes of an end: the record, the result, callbacks, who waits, statistics."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from django_redisjobs.core import inspection
+from django_redisjobs.core.records import (
+    DEFAULT_KEEP,
+    ENDED,
+    JobStatus,
+    Keep,
+)
+from tests.servers import Server
+
+from .places import Places
+from .store import Store, Worker, attempt, ids
+
+Look = Callable[[], Places]
+CALLS_BOTH = (
+    '["shop.jobs.pay",[],{},{"on_success":["shop.jobs.paid","high"],'
+    '"on_failure":["shop.jobs.unpaid"]}]'
+)
+
+
+def run(store: Store, kind: str = "succeeded", **more: Any) -> str:
+    """Enqueue a job, claim it, settle it; its id."""
+    (added,) = store.add(**{name: more.pop(name) for name in ("body",) if name in more})
+    worker = store.worker()
+    (claimed,) = worker.claim()
+    worker.settle(claimed, kind=kind, **more)
+    return added
+
+
+# -- the record ----------------------------------------------------------------------
+
+
+def test_an_ended_job_is_one_record(store: Store, look: Look):
+    added = run(store, result='{"a":[1,2.50]}', meta='{"m":[]}', progress="[5,5]")
+
+    record = store.record(added)
+    assert record.status is JobStatus.SUCCEEDED
+    assert json.loads(record.result or "") == {"a": [1, 2.5]}
+    assert (record.meta, record.progress, record.error) == ('{"m":[]}', "[5,5]", None)
+    assert record.body == '["shop.jobs.send",[1],{}]'
+    assert record.finished_ms == record.started_ms + 5
+    (ended,) = record.attempts
+    assert (ended.number, ended.run, ended.outcome) == (1, 1, "succeeded")
+    assert (record.attempts_made, record.run, record.worker) == (1, 1, "w1")
+    assert [
+        key
+        for key in store.client.scan_iter(f"{store.keys.base}*")
+        if added in key.decode()
+    ] == [store.keys.job(added).encode()]
+    look()
+
+
+def test_a_failed_job_says_why(store: Store):
+    added = run(store, "failed", error='ValueError: "quoted" – ✗\n')
+
+    record = store.record(added)
+    assert record.error == 'ValueError: "quoted" – ✗\n'
+    (failed,) = record.attempts
+    assert (failed.exception_class, failed.outcome) == ("ValueError", "failed")
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        *("null", "true", '""', '"x\\ny"', "[]", "{}", "12345678901234567890123"),
+        *('{"$":"tuple"}', '"\\ud83d\\ude00"', "1e-7"),
+    ],
+)
+def test_a_result_comes_back_as_it_was(store: Store, result: str):
+    kept = run(store, result=result)
+    apart = run(store, result=result, result_ttl_ms=60_000)
+
+    for added in (kept, apart):
+        found = store.record(added).result
+        assert found is not None
+        assert json.loads(found) == json.loads(result)
+
+
+def test_a_result_with_a_shorter_life_is_stored_apart(store: Store, look: Look):
+    added = run(store, result='"big"', result_ttl_ms=60_000)
+
+    left = store.client.pttl(store.keys.result(added))
+    assert 55_000 < left <= 60_000
+    assert b"big" not in (store.client.get(store.keys.job(added)) or b"")
+    assert store.record(added).result == '"big"'
+    look()
+    store.client.delete(store.keys.result(added))
+    assert store.record(added).result is None
+    assert store.record(added).status is JobStatus.SUCCEEDED
+
+
+def test_a_result_lives_no_longer_than_its_record(store: Store):
+    added = run(store, result='"x"', result_ttl_ms=10**12)
+
+    assert not store.client.exists(store.keys.result(added))
+    assert store.record(added).result == '"x"'
+
+
+def test_a_policy_that_leaves_a_status_out_has_its_default(store: Store):
+    (added,) = store.add()
+    worker = store.worker(keep={JobStatus.FAILED: Keep(1000, 1)})
+    worker.settle(*worker.claim(), result='"x"', result_ttl_ms=60_000)
+
+    assert store.client.pttl(store.keys.result(added)) > 0
+
+
+def test_no_result_is_stored_where_none_is_wanted(store: Store):
+    added = run(store, result='"secret"', result_ttl_ms=0)
+
+    assert store.record(added).result is None
+    assert b"secret" not in (store.client.get(store.keys.job(added)) or b"")
+
+
+def test_run_again_it_has_no_old_result(store: Store, look: Look):
+    added = run(store, result='"old"', result_ttl_ms=60_000)
+    store.retry(added)
+    look()
+    worker = store.worker()
+    worker.settle(*worker.claim(), kind="failed")
+
+    record = store.record(added)
+    assert record.result is None
+    assert [one.outcome for one in record.attempts] == ["succeeded", "failed"]
+
+
+# -- callbacks -----------------------------------------------------------------------
+
+
+def callbacks(store: Store) -> list[tuple[str, list[Any]]]:
+    """(function, arguments) of what waits in both queues."""
+    found = []
+    for name in ("high", "q"):
+        _, records = store.do(
+            inspection.page(store.keys, name, JobStatus.PENDING, 0, 100)
+        )
+        found += [json.loads(record.body) for record in records]
+    return [(function, args) for function, args, kwargs in found if kwargs == {}]
+
+
+def start(store: Store, callbacks: int = 3) -> tuple[str, Worker, Any]:
+    (added,) = store.add(body=CALLS_BOTH, callbacks=callbacks)
+    worker = store.worker()
+    (claimed,) = worker.claim()
+    return added, worker, claimed
+
+
+def test_one_callback_for_success(store: Store, look: Look):
+    added, worker, claimed = start(store)
+
+    worker.settle(claimed)
+    worker.settle(claimed)
+
+    assert callbacks(store) == [("shop.jobs.paid", [added])]
+    assert look().place[f"{added}-s1"] == "pending:high"
+    assert store.tokens("high") == 1
+
+
+def test_one_callback_for_failure_in_the_jobs_own_queue(store: Store, look: Look):
+    added, worker, claimed = start(store)
+
+    worker.settle(claimed, kind="failed")
+    worker.settle(claimed, kind="failed")
+
+    assert callbacks(store) == [("shop.jobs.unpaid", [added])]
+    assert look().place[f"{added}-f1"] == "pending:q"
+
+
+def test_no_callback_for_what_is_not_final(store: Store, look: Look):
+    for kind in ("retry", "released", "parked", "note", "cancelled"):
+        _, worker, claimed = start(store)
+        more = {"delay_ms": 60_000} if kind == "retry" else {}
+        worker.settle(claimed, kind=kind, **more)
+        store.rescue(worker, charged=False)
+        store.purge()
+    assert callbacks(store) == []
+    look()
+
+
+@pytest.mark.parametrize(("bits", "expected"), [(1, ["paid"]), (2, ["unpaid"])])
+def test_only_the_callback_that_there_is(store: Store, bits: int, expected: list[str]):
+    for kind in ("succeeded", "failed"):
+        _, worker, claimed = start(store, callbacks=bits)
+        worker.settle(claimed, kind=kind)
+
+    assert [name for name, _ in callbacks(store)] == [
+        f"shop.jobs.{name}" for name in expected
+    ]
+
+
+def test_a_failure_by_crashes_calls_back_too(store: Store, look: Look):
+    (added,) = store.add(body=CALLS_BOTH, callbacks=3)
+    for _ in range(3):
+        worker = store.worker()
+        store.rescue(worker, worker.claim(fresh=True))
+
+    assert store.status(added) is JobStatus.FAILED
+    assert callbacks(store) == [("shop.jobs.unpaid", [added])]
+    look()
+
+
+def test_run_again_it_calls_back_again(store: Store, look: Look):
+    added, worker, claimed = start(store)
+    worker.settle(claimed, kind="failed")
+    store.purge()
+    store.retry(added)
+    (again,) = worker.claim()
+    worker.settle(again)
+
+    assert callbacks(store) == [("shop.jobs.paid", [added])]
+    look()
+
+
+def test_a_settlement_lost_by_a_failover_calls_back_once(store: Store):
+    added, worker, claimed = start(store)
+    worker.settle(claimed)
+    # The end was forgotten, the callback was not.
+    store.client.rpush(store.keys.claimed(worker.name), claimed.entry)
+    store.enqueue()
+    record = store.client.get(store.keys.job(added)) or b""
+    store.client.set(store.keys.job(added), b"\n".join(record.split(b"\n")[:2]))
+    store.client.hset(store.keys.state(added), "status", "running")
+    store.client.hset(store.keys.state(added), "token", claimed.token)
+
+    worker.exchange([], want=0)
+
+    assert store.status(added) is JobStatus.SUCCEEDED
+    assert callbacks(store) == [("shop.jobs.paid", [added])]
+
+
+# -- waiting -------------------------------------------------------------------------
+
+
+def wait(store: Store, client: redis.Redis, job_id: str, wait_ms: int) -> Any:
+    return store.do(inspection.await_end(store.keys, job_id, wait_ms), client)
+
+
+def test_waiting_for_what_has_ended_or_is_unknown_does_not_block(store: Store):
+    added = run(store)
+
+    assert wait(store, store.client, added, 60_000) == (JobStatus.SUCCEEDED, True)
+    assert wait(store, store.client, "unknown", 60_000) == (None, False)
+    (pending,) = store.add()
+    assert wait(store, store.client, pending, 0) == (JobStatus.PENDING, False)
+    assert not store.client.exists(store.keys.base + "waiters")
+
+
+@pytest.mark.parametrize("how", ["succeeded", "failed", "cancelled", "expired"])
+def test_who_waits_is_woken_by_the_end(
+    store: Store, server: Server, look: Look, how: str
+):
+    (added,) = store.add(**({"ttl_ms": 0} if how == "expired" else {}))
+    worker = store.worker()
+    claimed = [] if how == "expired" else worker.claim()
+    found: list[Any] = []
+
+    def wait_for_it() -> None:
+        with server.client() as client:
+            found.append(wait(store, client, added, 5000))
+
+    threads = [threading.Thread(target=wait_for_it) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    blocked(store, 3)
+    if claimed:
+        worker.settle(*claimed, kind=how)
+    else:
+        worker.claim()
+    for thread in threads:
+        thread.join(4)
+
+    assert found == [(JobStatus(how), True)] * 3
+    look()
+
+
+def test_who_waits_is_woken_when_the_job_is_deleted(store: Store, server: Server):
+    (added,) = store.add()
+    found: list[Any] = []
+
+    def wait_for_it() -> None:
+        with server.client() as client:
+            found.append(wait(store, client, added, 5000))
+
+    thread = threading.Thread(target=wait_for_it)
+    thread.start()
+    blocked(store, 1)
+    store.delete(added)
+    thread.join(4)
+
+    assert found == [(None, False)]
+
+
+def blocked(store: Store, number: int) -> None:
+    """Wait until so many clients block on this group."""
+    ticks = threading.Event()
+    for _ in range(500):
+        if int(store.client.info("clients")["blocked_clients"]) >= number:
+            return
+        ticks.wait(0.01)
+    raise AssertionError("nobody blocks")
+
+
+def test_the_longer_wait_of_two_counts(store: Store):
+    (added,) = store.add()
+    await_end = inspection.await_end(store.keys, added, 60_000)
+    store.do(_first_command_of(await_end))
+    store.do(_first_command_of(inspection.await_end(store.keys, added, 1000)))
+
+    score = store.client.zscore(store.keys.base + "waiters", added)
+    assert score is not None
+    assert score > store.now_ms() + 50_000
+
+
+def _first_command_of(conversation: Any) -> Any:
+    reply = yield next(conversation)
+    return reply
+
+
+def test_who_waits_no_more_is_forgotten(store: Store):
+    (added,) = store.add()
+    waiters = store.keys.base + "waiters"
+    store.client.zadd(waiters, {added: store.now_ms() - 1})
+    store.maintain_now()
+
+    store.worker().claim()
+
+    assert not store.client.exists(waiters)
+
+
+# -- statistics ------------------------------------------------------------------------
+
+
+def test_what_ends_is_counted_by_queue_and_by_function(store: Store):
+    worker = store.worker("q", "other")
+    store.add("other", ttl_ms=0)
+    worker.claim()
+    for kind in ("succeeded", "succeeded", "failed", "retry", "cancelled", "released"):
+        store.add()
+        (claimed,) = worker.claim()
+        more = {"delay_ms": 60_000} if kind == "retry" else {}
+        worker.settle(
+            claimed, kind=kind, **more, finished_ms=claimed.claimed_ms + 1_000
+        )
+        store.purge()
+    store.add()
+    worker.claim()
+    store.rescue(worker, None)
+    store.cancel(*store.add("other"))
+
+    counted: dict[str, int] = {}
+    for _, fields in store.do(inspection.statistics(store.keys, 2)):
+        for name, value in fields.items():
+            counted[name] = counted.get(name, 0) + value
+
+    waited = counted.pop("q:q:wait_ms", 0)
+    assert waited < 5_000
+    assert counted == {
+        "q:q:succeeded": 2,
+        "q:q:failed": 1,
+        "q:q:retried": 1,
+        "q:q:cancelled": 1,
+        "q:q:crashed": 1,
+        "q:q:run_ms": 5_000,
+        "f:shop.jobs.send:succeeded": 2,
+        "f:shop.jobs.send:failed": 1,
+        "f:shop.jobs.send:retried": 1,
+        "f:shop.jobs.send:cancelled": 1,
+        "f:shop.jobs.send:run_ms": 5_000,
+        "q:other:expired": 1,
+        "q:other:cancelled": 1,
+    }
+
+
+def test_statistics_are_bounded_in_time(store: Store):
+    run(store)
+    minute = store.now_ms() // 60_000
+
+    left = [
+        store.client.ttl(store.keys.statistics("minute", number))
+        for number in (minute, minute - 1)
+    ]
+
+    assert 80_000 < max(left) <= 90_000
+    hours = [
+        store.client.ttl(store.keys.statistics("hour", minute // 60 - back))
+        for back in (0, 1)
+    ]
+    assert max(hours) > 600_000
+
+
+def test_large_numbers_are_counted_exactly(store: Store):
+    (added,) = store.add()
+    worker = store.worker()
+    (claimed,) = worker.claim()
+    claimed.enqueued_ms = 1
+    worker.settle(claimed, started_ms=2**42, finished_ms=2**42 + 10**13)
+
+    record = store.record(added)
+    assert (record.started_ms, record.finished_ms) == (2**42, 2**42 + 10**13)
+    ((_, fields),) = store.do(inspection.statistics(store.keys, 1))
+    assert fields["q:q:run_ms"] == 10**13
+    assert fields["q:q:wait_ms"] == 2**42 - 1
+
+
+def test_large_counts_in_a_state_are_kept(store: Store, look: Look):
+    (added,) = store.add()
+    worker = store.worker(max_crashes=2**40)
+    (claimed,) = worker.claim()
+    fields = {"run": 2**33, "attempts": 2**34, "crashes": 2**35}
+    store.client.hset(store.keys.state(added), mapping=fields)
+    worker.settle(claimed, kind="released")
+
+    (claimed,) = worker.claim()
+
+    assert (claimed.run, claimed.attempts, claimed.crashes) == (
+        2**33 + 1,
+        2**34,
+        2**35,
+    )
+    store.rescue(worker, [claimed], max_crashes=2**40)
+    assert store.record(added).crashes == 2**35 + 1
+    look()
+
+
+# -- looking ---------------------------------------------------------------------------
+
+
+def test_a_page_of_each_status(store: Store):
+    worker = store.worker()
+    expected: dict[JobStatus, list[str]] = {}
+    for status in (*sorted(ENDED - {JobStatus.EXPIRED}), JobStatus.PARKED):
+        added = store.add(number=5)
+        for claimed in worker.claim(5):
+            worker.settle(claimed, kind=status.value)
+        expected[status] = added
+    expected[JobStatus.EXPIRED] = store.add(number=5, ttl_ms=0)
+    worker.claim()
+    expected[JobStatus.RUNNING] = store.add(number=5)
+    worker.claim(5)
+    expected[JobStatus.SCHEDULED] = [
+        store.add(delay_ms=60_000 * number)[0] for number in range(1, 6)
+    ]
+    plain = store.add(number=2)
+    low, high = store.add(priority=-1), store.add(number=2, priority=1)
+    expected[JobStatus.PENDING] = [*high, *plain, *low]
+
+    for status, added in expected.items():
+        for offset, limit in ((0, 10), (0, 2), (2, 2), (4, 3), (9, 5)):
+            total, records = store.do(
+                inspection.page(store.keys, "q", status, offset, limit)
+            )
+            assert total == 5
+            assert all(record.status is status for record in records)
+            found = [record.id for record in records]
+            if status in ENDED or status is JobStatus.PARKED:
+                assert len(found) == len(added[offset : offset + limit])
+                assert set(found) <= set(added)
+            else:
+                assert found == added[offset : offset + limit]
+
+
+def test_counts_of_each_status(store: Store):
+    worker = store.worker()
+    for kind in ("succeeded", "failed", "cancelled", "parked"):
+        store.add()
+        worker.settle(*worker.claim(), kind=kind)
+    store.add(ttl_ms=0)
+    worker.claim()
+    store.add(number=2)
+    worker.claim(2)
+    store.add(number=3)
+    store.add(number=2, priority=4)
+    store.add(delay_ms=60_000)
+
+    (counts, empty) = store.do(inspection.counts(store.keys, ["q", "empty"]))
+
+    assert (counts.pending, counts.scheduled, counts.running) == (5, 1, 2)
+    assert (counts.succeeded, counts.failed, counts.cancelled) == (1, 1, 1)
+    assert (counts.expired, counts.parked, counts.paused) == (1, 1, None)
+    assert empty == inspection.QueueCounts("empty")
+    assert store.do(inspection.queues(store.keys)) == ["q"]
+
+
+def test_workers_and_what_they_hold(store: Store):
+    worker, idle = store.worker(name="a"), store.worker(name="b")
+    added = store.add(number=2)
+    worker.claim(2)
+
+    found = store.do(inspection.workers(store.keys))
+
+    assert {one.id: list(one.held) for one in found} == {"a": added, "b": []}
+    assert {one.info["host"] for one in found} == {"here"}
+    now_ms = store.now_ms()
+    assert all(now_ms < one.lease_ends_ms <= now_ms + 30_000 for one in found)
+    store.rescue(idle)
+    assert [one.id for one in store.do(inspection.workers(store.keys))] == ["a"]
+
+
+def test_latency_is_the_age_of_the_head(store: Store):
+    assert store.do(inspection.latency(store.keys, "q")) == 0.0
+    (added,) = store.add()
+    raw = store.client.get(store.keys.job(added)) or b""
+    enqueued = store.record(added).enqueued_ms
+    older = raw.replace(b"%d" % enqueued, b"%d" % (enqueued - 90_000), 1)
+    store.client.set(store.keys.job(added), older)
+
+    assert 90 <= store.do(inspection.latency(store.keys, "q")) < 95
+    worker = store.worker()
+    worker.settle(*worker.claim())
+    store.retry(added)
+    # It waits from its retry on.
+    assert store.do(inspection.latency(store.keys, "q")) < 5
+
+
+def test_the_attempts_of_a_long_story(store: Store):
+    (added,) = store.add()
+    worker = store.worker()
+    (claimed,) = worker.claim()
+    worker.settle(claimed, kind="retry", delay_ms=0, attempt=attempt(claimed))
+    (claimed,) = worker.claim()
+    store.rescue(worker, [claimed])
+    worker = store.worker()
+    (claimed,) = worker.claim()
+    assert (claimed.attempts, claimed.crashes, claimed.run) == (1, 1, 3)
+    worker.settle(claimed)
+
+    record = store.record(added)
+    assert [one.outcome for one in record.attempts] == [
+        *("failed", "crashed", "succeeded"),
+    ]
+    assert [one.run for one in record.attempts] == [1, 2, 3]
+    assert (record.attempts_made, record.crashes) == (2, 1)
+    assert DEFAULT_KEEP[JobStatus.SUCCEEDED].count > 0
+    assert ids([claimed]) == [added]
