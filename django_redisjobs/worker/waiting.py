@@ -20,6 +20,8 @@ from .bells import poll
 LONGEST_SECONDS: Final = 5.0
 # The server's own timeout comes a little late; do not leave just before it.
 _SERVER_LATE_SECONDS: Final = 0.25
+_AGAIN_SECONDS: Final = 0.001
+_MOST_UNBLOCKS: Final = 1_000
 
 
 class Waiter(Protocol):
@@ -66,16 +68,26 @@ class SocketWaiter:
             descriptor = self._begin(keys, whole)
             patience = whole + _SERVER_LATE_SECONDS if whole == seconds else seconds
             if descriptor not in poll([descriptor, *bells], patience):
-                self._unblock()
+                self._unblock(descriptor)
             return _pair(self._connection.read_response())
         except BaseException:
             # What was asked may still be answered: that must reach nobody.
             self.close()
             raise
 
-    def _unblock(self) -> None:
+    def _unblock(self, descriptor: int) -> None:
+        """Have the server answer now.
+
+        Two connections race: it may read this before it reads the BLPOP, and then
+        finds nothing to end. So say it until it has ended one, or has answered.
+        """
         client: Any = self._client
-        client.execute_command("CLIENT", "UNBLOCK", self._connection_id)
+        for _ in range(_MOST_UNBLOCKS):
+            if client.execute_command("CLIENT", "UNBLOCK", self._connection_id):
+                return
+            if poll([descriptor], _AGAIN_SECONDS):
+                return
+        raise redis.ConnectionError("The server does not know the blocked connection.")
 
     def close(self) -> None:
         if self._connection is not None:
