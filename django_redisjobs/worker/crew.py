@@ -96,7 +96,9 @@ class Crew:
         free = sum(1 for slot in self.slots if not slot.code)
         if free == 0 or (self.coroutines.started and not self.coroutines.free):
             return 0
-        want = min(LARGEST_BATCH, free * self.pace.batch) - len(self._inbox)
+        want = min(LARGEST_BATCH, free * self.pace.batch)
+        if not self.inline:
+            want -= len(self._inbox)
         if self.coroutines.started:
             want = min(want, self.coroutines.free)
         return max(0, want)

@@ -1,0 +1,146 @@
+"""Real workers in processes of their own, on the server of the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class Running:
+    """A worker process and what it writes to its standard error."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path):
+        self.log = log
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=file, stderr=file
+            )
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def children(self) -> list[psutil.Process]:
+        """All processes under the supervisor, in the order of their start."""
+        found = psutil.Process(self.process.pid).children()
+        return sorted(found, key=lambda each: each.create_time())
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = 20.0) -> int:
+        """The exit status."""
+        return self.process.wait(seconds)
+
+    def stop(self, seconds: float = 20.0) -> int:
+        self.signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            for each in [*self.children(), psutil.Process(self.process.pid)]:
+                try:
+                    each.kill()
+                except psutil.NoSuchProcess:
+                    continue
+            self.process.wait()
+
+
+class Events:
+    """What jobs tell while they run."""
+
+    def __init__(self, client: redis.Redis, key: str) -> None:
+        self._client = client
+        self._key = key
+
+    def wait(self, seconds: int = 20) -> list[str]:
+        """The words of the next event."""
+        reply: Any = self._client.blpop([self._key], timeout=seconds)
+        assert reply is not None, "no event came"
+        return reply[1].decode().split(" ")
+
+    def all(self) -> list[str]:
+        raw: Any = self._client.lrange(self._key, 0, -1)
+        return [each.decode() for each in raw]
+
+
+@pytest.fixture
+def events(client: redis.Redis, prefix: str) -> Events:
+    return Events(client, f"{prefix}:events")
+
+
+@pytest.fixture
+def start(
+    redisjobs: dict[str, Any], tmp_path: Path
+) -> Iterator[Callable[..., Running]]:
+    """Start a worker: ``start(processes=1, overrun=0.5, settings={"LEASE": 3})``."""
+    begun: list[Running] = []
+
+    def begin(
+        *queues: str,
+        settings: dict[str, Any] | None = None,
+        environment: dict[str, str] | None = None,
+        command: list[str] | None = None,
+        **options: Any,
+    ) -> Running:
+        options = {"processes": 1, "verbosity": 2, **options}
+        if queues:
+            options["queues"] = list(queues)
+        chosen = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.integration.worker.settings",
+            "WORKER_TEST_REDISJOBS": json.dumps({**redisjobs, **(settings or {})}),
+            "PYTHONPATH": str(ROOT),
+            **(environment or {}),
+        }
+        arguments = command or [
+            "-m",
+            "tests.integration.worker.start",
+            json.dumps(options),
+        ]
+        worker = Running(
+            [sys.executable, "-W", "error::RuntimeWarning", *arguments],
+            chosen,
+            tmp_path / f"worker-{len(begun)}.log",
+        )
+        begun.append(worker)
+        return worker
+
+    yield begin
+    for worker in begun:
+        worker.end()
+        sys.stdout.write(f"--- {worker.log.name}\n{worker.output}")
+
+
+@pytest.fixture
+def left_in_redis(client: redis.Redis, prefix: str) -> Callable[[], set[str]]:
+    """Names of keys that only a worker at work may have."""
+
+    def look() -> set[str]:
+        keys: Any = client.keys(f"{prefix}:*")
+        parts = {key.decode().split("}:", 1)[-1].split(":")[0] for key in keys}
+        return parts & {"claimed", "worker", "workers", "control", "state"}
+
+    return look
+
+
+def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Look again and again, for what nobody announces; gives what came true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"never came true: {condition}"
+        time.sleep(0.02)  # noqa: TID251
+    return found

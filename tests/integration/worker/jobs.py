@@ -1,0 +1,297 @@
+"""What the workers of these tests run. Jobs tell what they do through a list in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+from django.db import connection
+from django.utils.translation import get_language
+
+from django_redisjobs import Retry, current_job, get_connection, job
+from django_redisjobs.conf import get_settings
+from django_redisjobs.exceptions import JobInterrupted, JobTimeout
+
+SOON = Retry(max=3, base=0.02, jitter=False)
+
+
+def tell(*words: object) -> None:
+    """One event; a test waits for it."""
+    text = " ".join(map(str, words))
+    get_connection().rpush(f"{get_settings().prefix}:events", text)
+
+
+def hold_the_interpreter(seconds: float) -> None:
+    """Sleep without letting any other thread of this process run."""
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+
+
+@job
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@job(retry=0)
+def fail(message: str) -> None:
+    raise ValueError(message)
+
+
+@job(retry=SOON)
+def flaky(failures: int) -> int:
+    context = current_job()
+    assert context is not None
+    if context.attempt <= failures:
+        raise ConnectionError(f"attempt {context.attempt}")
+    return context.attempt
+
+
+@job(retry=0)
+def nap(seconds: float, name: str = "") -> str:
+    """Needs no Redis while it runs."""
+    time.sleep(seconds)  # noqa: TID251 - a job that takes its time
+    return name
+
+
+@job(retry=0)
+def sleep(seconds: float, name: str = "") -> str:
+    tell("started", name, os.getpid())
+    time.sleep(seconds)  # noqa: TID251 - a job that takes its time
+    return name
+
+
+@job(retry=0)
+async def sleep_async(seconds: float, name: str = "") -> str:
+    tell("started", name, os.getpid())
+    await asyncio.sleep(seconds)
+    return name
+
+
+@job
+async def count_beside(seconds: float) -> int:
+    """How many ran when it ended, itself included."""
+    _beside.append(seconds)
+    await asyncio.sleep(seconds)
+    seen = len(_beside)
+    _beside.pop()
+    return seen
+
+
+_beside: list[float] = []
+
+
+@job(retry=0)
+def hold(seconds: float, name: str = "") -> str:
+    tell("started", name, os.getpid())
+    hold_the_interpreter(seconds)
+    return name
+
+
+@job(retry=0)
+async def block_loop(seconds: float, name: str = "") -> str:
+    tell("started", name, os.getpid())
+    time.sleep(seconds)  # noqa: ASYNC251, TID251 - what the job is for
+    return name
+
+
+@job(retry=0)
+def ignore_interrupts(seconds: float, name: str = "") -> str:
+    tell("started", name, os.getpid())
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            time.sleep(0.01)  # noqa: TID251 - a job that takes its time
+        except (JobTimeout, JobInterrupted) as interrupt:
+            tell("ignored", type(interrupt).__name__)
+    return name
+
+
+@job(retry=0)
+def tidy_up(seconds: float) -> str:
+    try:
+        tell("started")
+        time.sleep(seconds)  # noqa: TID251 - a job that takes its time
+    except JobTimeout:
+        return "tidied up"
+    return "finished"
+
+
+@job(retry=0)
+async def tidy_up_async(seconds: float) -> str:
+    try:
+        tell("started")
+        await asyncio.sleep(seconds)
+    except JobTimeout:
+        await asyncio.sleep(0.01)
+        return "tidied up"
+    return "finished"
+
+
+@job(retry=0)
+def spin(seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
+@job(retry=0)
+def interrupted_cleanly(seconds: float) -> None:
+    tell("started")
+    try:
+        time.sleep(seconds)  # noqa: TID251 - a job that takes its time
+    except JobInterrupted as interrupt:
+        tell("interrupted", interrupt.reason)
+        raise
+
+
+@job
+def leave(status: int) -> None:
+    os._exit(status)
+
+
+@job
+def die(number: int = signal.SIGKILL) -> None:
+    os.kill(os.getpid(), number)
+
+
+@job(retry=0)
+def raise_one_of_these(name: str) -> None:
+    raise {
+        "SystemExit": SystemExit(0),
+        "KeyboardInterrupt": KeyboardInterrupt(),
+        "GeneratorExit": GeneratorExit(),
+        "Unprintable": Unprintable(),
+        "MemoryError": MemoryError(),
+        "JobInterrupted": JobInterrupted("shutdown"),
+    }[name]
+
+
+@job(retry=0)
+async def raise_one_of_these_async(name: str) -> None:
+    raise_one_of_these(name)
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+@job(retry=0)
+def recurse() -> None:
+    recurse()
+
+
+@job
+def give(what: str) -> Any:
+    return {
+        "object": object(),
+        "large": "x" * 2_000_000,
+        "nothing": None,
+        "lone surrogate": "\ud800",
+    }[what]
+
+
+@job
+def report(steps: int, pause: float) -> None:
+    context = current_job()
+    assert context is not None
+    for step in range(steps):
+        context.progress(step + 1, steps, "working")
+        context.meta["step"] = step + 1
+        if pause:
+            tell("step", step + 1)
+            time.sleep(pause)  # noqa: TID251 - a job that takes its time
+
+
+@job(retry=SOON)
+def remember(failures: int) -> list[int]:
+    context = current_job()
+    assert context is not None
+    seen = context.meta.setdefault("seen", [])
+    seen.append(context.attempt)
+    if context.attempt <= failures:
+        raise ConnectionError("not yet")
+    return seen
+
+
+@job
+def language() -> str | None:
+    return get_language()
+
+
+@job
+async def language_async() -> str | None:
+    return get_language()
+
+
+@job
+def whoami() -> list[Any]:
+    return [os.getpid(), threading.current_thread().name]
+
+
+@job
+def begin_of_life() -> str:
+    """Whether this process ran this job before."""
+    _lives.append(1)
+    return "fresh" if len(_lives) == 1 else "old"
+
+
+_lives: list[int] = []
+_kept: list[bytes] = []
+
+
+@job
+def eat_memory(megabytes: int) -> int:
+    gc.collect()
+    _kept.append(b"x" * (megabytes * 1_000_000))
+    return os.getpid()
+
+
+@job(retry=0, atomic=True)
+def write_and_fail(name: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO names VALUES (%s)", [name])
+    raise ValueError("after the write")
+
+
+@job(atomic=True)
+def write(name: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO names VALUES (%s)", [name])
+    return connection.in_atomic_block
+
+
+@job
+def connection_is_open() -> bool:
+    return connection.connection is not None
+
+
+@job
+def after_success(job_id: str) -> None:
+    tell("success", job_id)
+
+
+@job
+def after_failure(job_id: str) -> None:
+    tell("failure", job_id)
+
+
+@job(retry=0, on_success=after_success, on_failure=after_failure)
+def with_callbacks(*, well: bool) -> None:
+    if not well:
+        raise ValueError("not well")
+
+
+@job(retry=SOON)
+def stubborn(seconds: float) -> None:
+    context = current_job()
+    assert context is not None
+    tell("started", context.attempt)
+    hold_the_interpreter(seconds)

@@ -1,0 +1,18 @@
+"""Settings of the workers that these tests start; the test gives REDISJOBS as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from tests.settings import *  # noqa: F403
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django_redisjobs",
+    "tests.integration.worker",
+]
+REDISJOBS = json.loads(os.environ["WORKER_TEST_REDISJOBS"])
+if database := os.environ.get("WORKER_TEST_DATABASE"):
+    DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": database}}

@@ -1,0 +1,149 @@
+"""Processes that die: children, supervisors, liaisons."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import psutil
+import pytest
+
+from django_redisjobs import JobStatus
+from tests.integration.worker import jobs
+from tests.integration.worker.conftest import until
+
+pytestmark = pytest.mark.usefixtures("redisjobs")
+
+
+@pytest.mark.parametrize(
+    ("function", "threads"),
+    [(jobs.sleep, 1), (jobs.sleep, 3), (jobs.sleep_async, 1)],
+    ids=["main thread", "thread", "loop"],
+)
+def test_a_killed_childs_job_runs_again_within_a_second(
+    start, events, function, threads
+):
+    start(threads=threads)
+    handle = function.delay(1.0, "again")
+    _, _, pid = events.wait()
+
+    psutil.Process(int(pid)).kill()
+    before = time.monotonic()
+
+    _, _, other = events.wait()
+    assert time.monotonic() - before < 1
+    assert other != pid
+    assert handle.result(timeout=20) == "again"
+    info = handle.info()
+    assert info.crashes == 1
+    assert "SIGKILL" in info.attempts[0].message
+
+
+def test_what_had_not_started_is_not_charged(start, events):
+    start(threads=1)
+    jobs.sleep.delay(1.0, "first")
+    behind = jobs.add.delay(1, 1)
+    _, _, pid = events.wait()
+
+    psutil.Process(int(pid)).kill()
+
+    assert behind.result(timeout=20) == 2
+    assert behind.info().crashes == 0
+
+
+def test_children_die_with_their_supervisor_and_the_next_worker_rescues(start, events):
+    first = start(processes=2)
+    handle = jobs.sleep.delay(3.0, "rescued")
+    _, _, pid = events.wait()
+    children = first.children()
+
+    first.signal(signal.SIGKILL)
+    first.wait()
+    psutil.wait_procs(children, timeout=5)
+    assert not any(child.is_running() for child in children)
+    start()
+
+    assert events.wait(5)[2] != pid
+    assert handle.result(timeout=20) == "rescued"
+    assert handle.info().crashes == 1
+
+
+def test_another_worker_of_the_machine_rescues_without_a_restart(start, events):
+    first = start()
+    handle = jobs.sleep.delay(2.0, "rescued")
+    _, _, pid = events.wait()
+    second = start("low")
+    until(lambda: "queues low" in second.output)
+    start("default", settings={"LEASE": 6})
+
+    first.signal(signal.SIGKILL)
+
+    # Well before the lease of 30 s ends.
+    assert events.wait(15)[2] != pid
+    assert handle.result(timeout=20) == "rescued"
+
+
+def test_a_killed_liaison_is_replaced(start):
+    worker = start(settings={"LEASE": 3})
+    pid = jobs.whoami.delay().result(timeout=20)[0]
+    liaison = next(each for each in worker.children() if each.pid != pid)
+
+    liaison.kill()
+
+    until(lambda: "A new one takes over" in worker.output)
+    handle = jobs.sleep.delay(5.0, "held its lease")
+    assert handle.result(timeout=20) == "held its lease"
+    assert jobs.whoami.delay().result(timeout=20)[0] == pid
+    assert worker.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "reason"),
+    [
+        (jobs.leave, 0, "exit status 0"),
+        (jobs.leave, 3, "exit status 3"),
+        (jobs.die, signal.SIGSEGV, "SIGSEGV"),
+    ],
+)
+def test_a_job_that_kills_its_process_is_stopped_after_three_crashes(
+    start, function, argument, reason
+):
+    worker = start(processes=2)
+
+    poison = function.delay(int(argument))
+    others = jobs.add.delay_many([(number, 1) for number in range(200)])
+
+    assert poison.wait(timeout=20) is JobStatus.FAILED
+    info = poison.info()
+    assert info.crashes == 3
+    assert "crashed" in info.error
+    assert reason in info.error
+    for number, handle in enumerate(others):
+        assert handle.result(timeout=20) == number + 1
+        assert handle.info().crashes == 0
+    assert worker.stop() == 0
+
+
+def test_poison_among_threads_takes_no_neighbour_with_it(start, events):
+    worker = start(threads=4)
+    neighbours = [jobs.sleep.delay(1.5, str(number)) for number in range(3)]
+    for _ in neighbours:
+        events.wait()
+
+    poison = jobs.die.delay()
+
+    assert poison.wait(timeout=20) is JobStatus.FAILED
+    assert poison.info().crashes == 3
+    for number, handle in enumerate(neighbours):
+        assert handle.result(timeout=20) == str(number)
+    assert worker.stop() == 0
+
+
+def test_a_stopped_child_is_killed_and_its_work_brought_back(start, events):
+    """SIGSTOP: it does not die, it does nothing. Its job has a limit, so it ends."""
+    start(overrun=0.5)
+    handle = jobs.sleep.using(timeout=0.5, retry=1).delay(0.2, "x")
+    _, _, pid = events.wait()
+    psutil.Process(int(pid)).suspend()
+
+    assert handle.result(timeout=20) == "x"

@@ -1,0 +1,49 @@
+"""Nobody waits behind a slow job."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.integration.worker import jobs
+
+pytestmark = pytest.mark.usefixtures("redisjobs")
+
+
+@pytest.mark.parametrize("slow", [jobs.sleep, jobs.spin, jobs.hold])
+def test_fast_jobs_claimed_behind_a_slow_one_run_elsewhere(start, slow):
+    # Both children have learnt that jobs are fast, and claim many at once.
+    start(processes=2)
+    warm_up(3000)
+    before = time.monotonic()
+
+    # What ended before it in the same claim cannot be settled while a job holds the
+    # interpreter: only those behind it count here.
+    jobs.add.delay_many([(1, 1)] * 200)
+    blocker = slow.delay(4.0)
+    behind = jobs.add.delay_many([(1, 1)] * 200)
+
+    for handle in behind:
+        assert handle.result(timeout=20) == 2
+    assert time.monotonic() - before < 3
+    blocker.wait(timeout=20)
+    assert all(len(handle.info().attempts) == 1 for handle in behind)
+
+
+def test_finished_work_is_settled_while_a_slow_job_runs(start, events):
+    start(processes=1)
+    warm_up(500)
+
+    quick = jobs.add.delay_many([(1, 1)] * 20)
+    jobs.sleep.delay(5.0)
+    events.wait()
+    before = time.monotonic()
+
+    for handle in quick:
+        handle.result(timeout=20)
+    assert time.monotonic() - before < 1
+
+
+def warm_up(number: int) -> None:
+    assert jobs.add.delay_many([(1, 1)] * number)[-1].result(timeout=20) == 2

@@ -1,0 +1,252 @@
+"""How jobs end, in each kind of executor."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import translation
+
+from django_redisjobs import JobStatus
+from django_redisjobs.exceptions import JobFailed
+from tests.integration.worker import jobs
+from tests.integration.worker.conftest import Running, until
+
+pytestmark = pytest.mark.usefixtures("redisjobs")
+
+
+def test_a_job_succeeds(start):
+    start()
+
+    handle = jobs.add.delay(2, 3)
+
+    assert handle.result(timeout=20) == 5
+    info = handle.info()
+    assert info.status is JobStatus.SUCCEEDED
+    assert info.enqueued_at <= info.started_at <= info.finished_at
+
+
+def test_a_job_fails_and_tells_where(start):
+    start()
+
+    handle = jobs.fail.delay("no stock")
+
+    with pytest.raises(JobFailed) as caught:
+        handle.result(timeout=20)
+    assert "ValueError" in str(caught.value)
+    assert "no stock" in caught.value.traceback
+    assert "raise ValueError(message)" in caught.value.traceback
+    assert "django_redisjobs/worker" not in caught.value.traceback
+    (attempt,) = handle.info().attempts
+    assert (attempt.outcome, attempt.exception_class) == ("failed", "ValueError")
+
+
+def test_a_failing_job_is_retried_until_it_succeeds(start):
+    start()
+
+    handle = jobs.flaky.delay(2)
+
+    assert handle.result(timeout=20) == 3
+    outcomes = [attempt.outcome for attempt in handle.info().attempts]
+    assert outcomes == ["failed", "failed", "succeeded"]
+
+
+def test_retries_come_to_an_end(start):
+    start()
+
+    handle = jobs.flaky.delay(10)
+
+    with pytest.raises(JobFailed):
+        handle.result(timeout=20)
+    assert len(handle.info().attempts) == 4
+
+
+@pytest.mark.parametrize(
+    "name", ["SystemExit", "KeyboardInterrupt", "GeneratorExit", "MemoryError"]
+)
+@pytest.mark.parametrize("kind", ["sync", "async", "threads"])
+def test_what_would_end_a_process_ends_the_job_only(start, name, kind):
+    worker = start(threads=3 if kind == "threads" else 1)
+    function = (
+        jobs.raise_one_of_these_async if kind == "async" else jobs.raise_one_of_these
+    )
+
+    before = jobs.whoami.delay()
+    handle = function.delay(name)
+    after = jobs.whoami.delay()
+
+    with pytest.raises(JobFailed) as caught:
+        handle.result(timeout=20)
+    assert name in str(caught.value)
+    assert before.result(timeout=20)[0] == after.result(timeout=20)[0]
+    assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("name", ["Unprintable", "JobInterrupted"])
+def test_odd_exceptions_fail_the_job(start, name):
+    start()
+
+    handle = jobs.raise_one_of_these.delay(name)
+
+    with pytest.raises(JobFailed) as caught:
+        handle.result(timeout=20)
+    assert name in str(caught.value)
+
+
+def test_endless_recursion_fails_the_job(start):
+    start()
+
+    handle = jobs.recurse.delay()
+
+    with pytest.raises(JobFailed) as caught:
+        handle.result(timeout=20)
+    assert "RecursionError" in str(caught.value)
+    assert jobs.add.delay(1, 1).result(timeout=20) == 2
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [("object", "object"), ("large", "MAX_PAYLOAD")],
+)
+def test_a_result_that_cannot_be_stored_fails_the_job_once(start, what, reason):
+    start()
+
+    handle = jobs.give.delay(what)
+
+    with pytest.raises(JobFailed, match=reason):
+        handle.result(timeout=20)
+    assert len(handle.info().attempts) == 1
+
+
+def test_a_result_may_be_any_text(start):
+    start()
+
+    assert jobs.give.delay("lone surrogate").result(timeout=20) == "\ud800"
+    assert jobs.give.delay("nothing").result(timeout=20) is None
+
+
+def test_progress_and_meta_are_seen_while_the_job_runs_and_after(start, events):
+    start()
+
+    handle = jobs.report.delay(2, 1.5)
+
+    events.wait()
+    seen = until(lambda: handle.info().progress, 1.4)
+    assert (seen.done, seen.total, seen.message) == (1, 2, "working")
+    assert handle.info().meta == {"step": 1}
+    handle.wait(timeout=20)
+    assert (handle.info().progress.done, handle.info().meta) == (2, {"step": 2})
+
+
+def test_meta_survives_to_the_next_attempt(start):
+    start()
+
+    handle = jobs.remember.delay(2)
+
+    assert handle.result(timeout=20) == [1, 2, 3]
+    assert handle.info().meta == {"seen": [1, 2, 3]}
+
+
+@pytest.mark.parametrize("function", [jobs.language, jobs.language_async])
+def test_a_job_speaks_the_language_of_its_enqueuer(start, function):
+    start()
+
+    with translation.override("de"):
+        german = function.delay()
+    plain = function.delay()
+
+    assert german.result(timeout=20) == "de"
+    assert plain.result(timeout=20) == "en-us"
+
+
+def test_coroutine_jobs_run_side_by_side(start):
+    start()
+
+    handles = [jobs.sleep_async.delay(0.5, str(number)) for number in range(50)]
+
+    assert [handle.result(timeout=10) for handle in handles] == [
+        str(number) for number in range(50)
+    ]
+    first = min(handle.info().started_at for handle in handles)
+    last = max(handle.info().finished_at for handle in handles)
+    assert (last - first).total_seconds() < 5
+
+
+def test_no_more_coroutine_jobs_than_allowed(start):
+    start(async_concurrency=2)
+
+    handles = jobs.count_beside.delay_many([(0.2,)] * 6)
+
+    assert max(handle.result(timeout=20) for handle in handles) == 2
+
+
+def test_threads_run_side_by_side(start, events):
+    start(threads=4)
+
+    handles = [jobs.sleep.delay(0.5, str(number)) for number in range(4)]
+
+    for handle in handles:
+        handle.wait(timeout=20)
+    infos = [handle.info() for handle in handles]
+    assert max(info.started_at for info in infos) < min(
+        info.finished_at for info in infos
+    )
+
+
+def test_callbacks_run_with_the_id_of_the_job(start, events):
+    start()
+
+    well = jobs.with_callbacks.delay(well=True)
+    assert events.wait() == ["success", well.id]
+    badly = jobs.with_callbacks.delay(well=False)
+    assert events.wait() == ["failure", badly.id]
+
+
+def test_strict_order_between_queues(start):
+    handles = [
+        jobs.add.using(queue=queue).delay(1, 1)
+        for queue in ("low", "default", "high", "low", "high")
+    ]
+
+    worker: Running = start("high", "default", "low", burst=True)
+
+    assert worker.wait() == 0
+    order = sorted(handles, key=lambda handle: handle.info().started_at)
+    ended = [line.split()[3] for line in worker.output.splitlines() if "✓" in line]
+    assert ended == [handles[place].id for place in (2, 4, 1, 0, 3)]
+    assert order
+
+
+def test_an_unknown_function_is_parked(start, client, prefix):
+    worker = start()
+    handle = jobs.add.delay(1, 2)
+    assert handle.result(timeout=20) == 3
+
+    renamed = _rename_function(client, prefix, jobs.add, "tests.nowhere.gone")
+
+    until(lambda: renamed.status() is JobStatus.PARKED)
+    assert "tests.nowhere.gone" in worker.output
+    assert jobs.add.delay(1, 2).result(timeout=20) == 3
+
+
+def test_arguments_that_do_not_bind_are_parked(start, client, prefix):
+    start()
+
+    handle = _rename_function(client, prefix, jobs.add, jobs.whoami.path)
+
+    until(lambda: handle.status() is JobStatus.PARKED)
+
+
+def _rename_function(client, prefix, function, path):
+    """Enqueue a job as another release would: the function has another name there."""
+    from django_redisjobs import get_connection
+    from django_redisjobs.conf import keys_for
+    from django_redisjobs.core.payload import encode_body
+    from django_redisjobs.core.producer import enqueue
+    from django_redisjobs.core.records import NewJob, new_id
+    from django_redisjobs.core.scripts import perform
+    from django_redisjobs.handles import get_job
+    from django_redisjobs.serialization import codec
+
+    body = encode_body(path, [1, 2], {}, {}, codec)
+    new = NewJob(new_id(), "default", body)
+    perform(get_connection(), enqueue(keys_for("default"), [new]))
+    return get_job(new.id)

@@ -1,0 +1,103 @@
+"""Redis goes away and comes back."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from django.test import override_settings
+
+from django_redisjobs import JobStatus, connections
+from tests.integration.worker import jobs
+from tests.integration.worker.conftest import until
+from tests.servers import Server
+
+SUCCEEDED = JobStatus.SUCCEEDED
+
+
+@pytest.fixture
+def own_server(redisjobs):
+    server = Server(append_only=True)
+    changed = {**redisjobs, "URL": server.url}
+    with override_settings(REDISJOBS=changed):
+        yield server, changed
+    connections.forget()
+    server.stop()
+
+
+def test_a_restart_in_the_middle_loses_nothing(own_server, start):
+    server, settings = own_server
+    worker = start(processes=2, settings=settings)
+    handles = [jobs.nap.delay(0.02, str(number)) for number in range(150)]
+    handles[20].wait(timeout=20)
+
+    server.kill()
+    until(lambda: "cannot use Redis" in worker.output)
+    server.start()
+    until(lambda: "is back on Redis" in worker.output)
+
+    for number, handle in enumerate(handles):
+        assert handle.result(timeout=30) == str(number)
+        assert handle.info().crashes == 0
+    assert worker.stop() == 0
+
+
+def test_a_worker_waits_for_a_redis_that_is_not_there_yet(own_server, start):
+    server, settings = own_server
+    server.kill()
+    worker = start(settings=settings)
+    until(lambda: "cannot use Redis" in worker.output)
+
+    server.start()
+
+    assert jobs.add.delay(1, 1).result(timeout=20) == 2
+    assert worker.stop() == 0
+
+
+def test_a_worker_stops_though_redis_is_away(own_server, start):
+    server, settings = own_server
+    worker = start(settings=settings)
+    assert jobs.add.delay(1, 1).result(timeout=20) == 2
+    server.kill()
+    before = time.monotonic()
+
+    assert worker.stop(20) == 0
+
+    assert time.monotonic() - before < 12
+
+
+def test_scripts_may_be_flushed_at_any_time(own_server, start):
+    server, settings = own_server
+    start(settings=settings)
+
+    with server.client() as client:
+        for number in range(10):
+            client.script_flush()
+            assert jobs.add.delay(number, 1).result(timeout=20) == number + 1
+
+
+def test_a_full_redis_still_lets_work_drain(own_server, start):
+    server, settings = own_server
+    handles = jobs.add.delay_many([(number, 1) for number in range(100)])
+    with server.client() as client:
+        client.config_set("maxmemory", 1)
+        start(settings=settings)
+        until(lambda: all(handle.status() is SUCCEEDED for handle in handles))
+        client.config_set("maxmemory", 0)
+    assert [handle.result(timeout=0) for handle in handles] == list(range(1, 101))
+
+
+def test_a_lost_lease_voids_what_ran_under_it(own_server, start):
+    server, settings = own_server
+    worker = start(settings={**settings, "LEASE": 2})
+    handle = jobs.nap.delay(1.0, "once more")
+    until(lambda: handle.status().value == "running")
+
+    with server.client() as client:
+        (workers,) = client.keys("*:workers")
+        for each in client.zrange(workers, 0, -1):
+            client.zadd(workers, {each: 1})
+
+    assert handle.result(timeout=20) == "once more"
+    assert handle.info().crashes == 1
+    assert worker.stop() == 0
