@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -20,12 +21,22 @@ from django_redisjobs.core import inspection, payload, producer
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import JobStatus, NewJob, new_id
 from django_redisjobs.core.scripts import perform
-from tests.faults.history import History
+from tests.faults.history import History, Kill
 from tests.servers import Server
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 QUEUES = ("high", "default", "low")
 KEYS = GroupKeys()
+
+
+Process = psutil.Process | subprocess.Popen[bytes]
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 @dataclass
@@ -38,7 +49,7 @@ class Site:
     lease: float = 3.0
     environment: dict[str, str] = field(default_factory=dict)
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    kills: dict[int, float] = field(default_factory=dict)
+    kills: dict[int, Kill] = field(default_factory=dict)
     enqueued: int = 0
 
     def __post_init__(self) -> None:
@@ -96,16 +107,13 @@ class Site:
         except psutil.Error:
             return []
 
-    def kill(
-        self, processes: Sequence[psutil.Process | subprocess.Popen[bytes]]
-    ) -> None:
-        """SIGKILL, with the moment written down before the signal is sent."""
+    def kill(self, processes: Sequence[Process]) -> None:
+        """SIGKILL each."""
         for process in processes:
-            self.kills[process.pid] = time.monotonic()
-            try:
+            before = time.monotonic()
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+            self.kills[process.pid] = Kill(before, time.monotonic())
 
     def kill_someone(self, rng: random.Random) -> str:
         """A child, a supervisor (whose children die with it), or everything."""
@@ -124,12 +132,27 @@ class Site:
                 continue
             # Its children die by the kernel's hand, within moments.
             self.kill([worker])
+            before = self.kills[worker.pid].before
+            self.wait_dead(family)
             for child in family:
-                self.kills[child.pid] = time.monotonic()
-            psutil.wait_procs(family, timeout=10)
+                self.kills[child.pid] = Kill(before, time.monotonic())
         for worker in victims:
             worker.wait()
         return kind
+
+    def wait_dead(self, processes: Sequence[psutil.Process], limit: float = 10) -> None:
+        """Until none of them runs any more; who inherits them may reap them late."""
+        end = time.monotonic() + limit
+        while any(map(_runs, processes)) and time.monotonic() < end:
+            self.wait(0.005)
+
+    def wait_settled(self, workers: int, limit: float) -> None:
+        """Until so many worker ids are registered: no dead one, no one still to come."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            if self.client.zcard(KEYS.workers) == workers:
+                return
+            self.wait(0.05)
 
     def count(self, status: JobStatus) -> int:
         found = perform(self.client, inspection.counts(KEYS, QUEUES))
@@ -231,6 +254,7 @@ def run_kills(
                 site.start_worker("--processes", "2")
         if not site.wait_ended(jobs, limit):
             complaints.append(f"only {site.count(JobStatus.SUCCEEDED)} of {jobs} ended")
+        site.wait_settled(4, limit=2 * site.lease + 5)
     finally:
         codes = site.stop()
     history = site.history()

@@ -12,6 +12,14 @@ UNSETTLED_S = 0.25
 finished work wait for their settling, the rest is for a busy machine."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """When a process was killed: some time between these two."""
+
+    before: float
+    after: float
+
+
 @dataclass(slots=True)
 class Run:
     """One start of a job, and its end if it came to that. Times are monotonic seconds."""
@@ -27,10 +35,10 @@ class History:
     """Runs of each job, and when each process was killed."""
 
     runs: dict[int, list[Run]] = field(default_factory=lambda: defaultdict(list))
-    kills: dict[int, float] = field(default_factory=dict)
+    kills: dict[int, Kill] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path, kills: dict[int, float]) -> History:
+    def read(cls, path: Path, kills: dict[int, Kill]) -> History:
         history = cls(kills=kills)
         for line in path.read_text().splitlines():
             kind, number, pid, when, run = line.split()
@@ -65,12 +73,12 @@ class History:
         killed = self.kills.get(run.pid)
         if killed is None:
             return f"process {run.pid} was not killed ({run} {following})"
-        if killed < run.started:
+        if killed.after < run.started:
             return f"it started after the kill of its process ({run})"
-        if following.started < killed:
+        if following.started < killed.before:
             return f"two runs overlap ({run} {following} killed {killed})"
         if following.number <= run.number:
             return f"the run number did not rise ({run} {following})"
-        if run.ended is not None and killed - run.ended > UNSETTLED_S:
-            return f"it had ended {killed - run.ended:.3f} s before the kill"
+        if run.ended is not None and killed.before - run.ended > UNSETTLED_S:
+            return f"it had ended {killed.before - run.ended:.3f} s before the kill"
         return ""
