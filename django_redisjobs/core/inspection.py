@@ -351,8 +351,11 @@ def page(
             command, key = "ZREVRANGE", keys.ended(status, queue)
         total, raw = yield [("ZCARD", key), (command, key, offset, last)]
         ids = words(raw or ())
-    found = yield from jobs(keys, ids)
-    return _number(total), [record for record in found if record.status is status]
+    # An id may stand in a list a second time, or have gone to another queue.
+    found = yield from jobs(keys, list(dict.fromkeys(ids)))
+    return _number(total), [
+        record for record in found if (record.status, record.queue) == (status, queue)
+    ]
 
 
 def _pending(
@@ -404,7 +407,7 @@ def latency(keys: GroupKeys, queue: str) -> Conversation[float]:
     since = [
         max(record.enqueued_ms, record.due_ms)
         for record in found
-        if record.status is JobStatus.PENDING
+        if (record.status, record.queue) == (JobStatus.PENDING, queue)
     ]
     return max(0.0, (now_ms - min(since)) / 1000) if since else 0.0
 

@@ -51,6 +51,30 @@ def unpark_many(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[str]]:
     return (yield from _in_chunks("unpark", keys, ids))
 
 
+def promote_many(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[str]]:
+    """Make scheduled jobs ready now, whenever they are due.
+
+    Gives for each ``pending``, ``unchanged`` (it is not scheduled) or ``missing``.
+    """
+    return (yield from _in_chunks("promote", keys, ids))
+
+
+def move_many(
+    keys: GroupKeys, ids: Sequence[str], queue: str
+) -> Conversation[list[str]]:
+    """Take jobs that wait to another queue of their group, in the status they have.
+
+    Gives for each ``moved``, ``same`` (it is there already), ``running``, ``ended``
+    or ``missing``; but for the first nothing changed.
+    """
+    replies: list[str] = []
+    for first in range(0, len(ids), CHUNK):
+        chunk = ids[first : first + CHUNK]
+        (reply,) = yield [SCRIPTS["move"].bind(keys, *chunk, queue=queue)]
+        replies += words(reply)
+    return replies
+
+
 def _in_chunks(
     name: str, keys: GroupKeys, ids: Sequence[str]
 ) -> Conversation[list[str]]:

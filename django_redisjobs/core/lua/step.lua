@@ -227,9 +227,19 @@ local function claim(id, envelope, state, alone)
   end
 end
 
+-- Whether a job whose id was met here waits elsewhere: moved, or gone and come back.
+-- Only what is counted as a tombstone is taken for one; else its one place is here.
+local function waits_elsewhere(queue, place, owner, priority, state, dropped)
+  local lonely = state and state.alone
+  if owner == queue and (place == 'alone' or (not lonely and (priority == '0') == (place == 'pending'))) then
+    return false
+  end
+  return number(safely('HGET', base .. 'tombstones', queue)) > dropped
+end
+
 -- Take those of `ids` that may run. All else in the list is a tombstone (cancelled,
--- deleted, ended, claimed), too old, or nothing we know.
-local function examine(queue, ids, alone)
+-- deleted, moved, ended, claimed), too old, or nothing we know.
+local function examine(queue, ids, place)
   local keys, state_keys = {}, {}
   for index, id in ipairs(ids) do
     keys[index] = base .. 'job:' .. id
@@ -242,8 +252,8 @@ local function examine(queue, ids, alone)
   for index, id in ipairs(ids) do
     local envelope = envelopes[index]
     local state = any_state and redis.call('EXISTS', state_keys[index]) == 1 and read_state(id) or nil
-    local due, expires, body_at, tail_at, ended
-    if envelope then due, expires, body_at = string.match(envelope, HEADER_DUE_EXPIRES) end
+    local owner, priority, due, expires, body_at, tail_at, ended
+    if envelope then owner, priority, due, expires, body_at = string.match(envelope, HEADER_PLACE) end
     if body_at then tail_at = string.find(envelope, '\n', body_at, true) end
     if tail_at then ended = ENDED[string.match(envelope, '^(%S+) ', tail_at + 1)] end
     if not looks_like_id(id) then
@@ -259,12 +269,14 @@ local function examine(queue, ids, alone)
       dropped = dropped + 1
     elseif not state and tonumber(due) > now_ms and safely('ZSCORE', base .. 'scheduled:' .. queue, id) then
       dropped = dropped + 1        -- deleted, then enqueued anew for later
+    elseif waits_elsewhere(queue, place, owner, priority, state, dropped) then
+      dropped = dropped + 1
     elseif expires ~= '0' and tonumber(expires) <= now_ms then
       taken[id] = true
       end_unfinished(id, envelope, 'expired', state or {}, 'expired before it could start')
       count(queue, 'expired')
     else
-      claim(id, envelope, state, alone)
+      claim(id, envelope, state, place == 'alone')
     end
   end
   if dropped > 0 and safely('HEXISTS', base .. 'tombstones', queue) == 1 then
@@ -288,7 +300,7 @@ local function claim_list(queue)
     local ids = safely('LRANGE', key, 0, math.min(want - #got, 100) - 1)
     if #ids == 0 then return end
     examined = examined + #ids
-    examine(queue, ids, false)
+    examine(queue, ids, 'pending')
     redis.call('LTRIM', key, #ids, -1)
   end
 end
@@ -301,7 +313,7 @@ local function claim_priority(queue, from, to)
     local ids = safely('ZRANGEBYSCORE', key, from, to, 'LIMIT', 0, math.min(want - #got, 100))
     if #ids == 0 then return end
     examined = examined + #ids
-    examine(queue, ids, false)
+    examine(queue, ids, 'priority')
     redis.call('ZREM', key, unpack(ids))
   end
 end
@@ -315,7 +327,7 @@ local function claim_alone(queue)
     alone_waiting = 1
     return false
   end
-  examine(queue, {id}, true)
+  examine(queue, {id}, 'alone')
   redis.call('LREM', key, 1, id)
   return #got > 0
 end

@@ -114,9 +114,10 @@ def _locate(
         return
     assert not held, f"{job_id} is {status}, and is held by {held}"
     assert b"token" not in state
-    here = [place for place in where if place.partition(":")[0] in expected]
+    # What moved on has left its id in the list of its old queue.
+    own = {f"{place}:{envelope.queue}" for place in expected}
+    here = [place for place in where if place in own]
     assert len(here) == 1, f"{job_id} is {status}, and its places are {where}"
-    assert here[0].partition(":")[2] == envelope.queue
     found.place[job_id] = here[0]
     where[here[0]] -= 1
 

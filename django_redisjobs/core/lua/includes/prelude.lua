@@ -64,7 +64,7 @@ end
 -- VERSION QUEUE PRIORITY ENQUEUED_MS DUE_MS EXPIRES_MS FLAGS, a newline, the body.
 local HEADER = '^1 (%S+) (%-?%d+) (%d+) (%d+) (%d+) (%d+)\n'
 local HEADER_QUEUE_FLAGS = '^1 (%S+) %-?%d+ %d+ %d+ %d+ (%d+)\n'
-local HEADER_DUE_EXPIRES = '^1 %S+ %-?%d+ %d+ (%d+) (%d+) %d+\n()'
+local HEADER_PLACE = '^1 (%S+) (%-?%d+) %d+ (%d+) (%d+) %d+\n()'
 local MAX_HEADER = 400     -- characters
 local ENDED = {succeeded = true, failed = true, cancelled = true, expired = true}
 
