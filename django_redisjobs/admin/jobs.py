@@ -21,7 +21,8 @@ from django_redisjobs.admin.pages import LiveAdmin
 from django_redisjobs.admin.sources import LOOKED_AT
 from django_redisjobs.models import Job
 
-WHOLE_ID = re.compile(r"[0-9a-f]{28}")
+# A callback's id is that of the job it belongs to, and a suffix.
+WHOLE_ID = re.compile(r"[0-9a-f]{28}(-\w+)?")
 
 
 class QueueFilter(SimpleListFilter):

@@ -126,6 +126,8 @@ class Orders:
             f"{outcomes['paid']} paid, {outcomes['unpaid']} unpaid; a busy bank is "
             "asked again, a refused card is not"
         )
+        self.notes["payment_arrived"] = "on_success of charge"
+        self.notes["payment_failed"] = "on_failure of charge"
         self.notes["send_confirmation"] = f"{len(self.confirmed())} letters arrived"
         self.notes["fetch_quotes"] = "async: three carriers asked at the same time"
 
@@ -244,7 +246,7 @@ class Events:
     """A bulk of small jobs."""
 
     title = "Event log"
-    count = 1000
+    count = 500
 
     def __init__(self, mark: str) -> None:
         self.notes: dict[str, str] = {}

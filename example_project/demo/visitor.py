@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import http.cookiejar
 import re
 import urllib.error
@@ -67,7 +68,8 @@ class Visitor:
                 return answer.url, answer.read().decode(errors="replace")
         except urllib.error.HTTPError as error:
             page = error.read().decode(errors="replace")
-            said = re.sub(r"<[^>]+>|\s+", " ", page)[:400]
+            said = re.sub(r"(?s)<(style|script).*?</\1>|<[^>]+>", " ", page)
+            said = " ".join(html.unescape(said).split())[:300]
             raise SiteRefused(
                 f"{request.get_method()} {request.full_url}: {error.code} {said}"
             ) from None

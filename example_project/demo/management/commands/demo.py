@@ -12,7 +12,9 @@ from datetime import datetime
 from types import FrameType
 from typing import Any, NoReturn
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ObjectDoesNotExist
 from django.core.management import BaseCommand, CommandParser, call_command
 from django.utils import timezone
 
@@ -22,11 +24,14 @@ from demo.children import ChildDied
 from demo.display import Display
 from demo.stage import Stage, StageTaken, raised
 from demo.visitor import SiteRefused
-from django_redisjobs import get_queue
+from django_redisjobs import JobStatus
+from django_redisjobs.exceptions import RedisJobsError
+from django_redisjobs.models import Job
 
 LIMIT_SECONDS = 120
+TURN_SECONDS = 0.15
 LOGIN = PASSWORD = "admin"
-QUEUES = ("high", "default", "low")
+LIVE = {JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.RUNNING}
 
 
 class Stopped(KeyboardInterrupt):
@@ -106,7 +111,7 @@ def play(stage: Stage, display: Display) -> bool:
     for chapter in chapters:
         chapter.send(stage)
         show(chapters[: chapters.index(chapter) + 1], display)
-    finished = follow(stage, chapters, display, clock + LIMIT_SECONDS)
+    finished = follow(stage, chapters, display, begun)
     seconds = time.monotonic() - clock
     return tell(chapters, display, begun, seconds, finished=finished)
 
@@ -119,22 +124,34 @@ def show(chapters: list[Chapter], display: Display) -> bool:
 
 
 def follow(
-    stage: Stage, chapters: list[Chapter], display: Display, deadline: float
+    stage: Stage, chapters: list[Chapter], display: Display, begun: datetime
 ) -> bool:
     """Show progress until every effect is there and no job is left, or time is up."""
     pause = threading.Event()
-    while time.monotonic() < deadline:
+    for turn in range(1, int(LIMIT_SECONDS / TURN_SECONDS)):
         stage.check()
-        if show(chapters, display) and not jobs_left():
-            return True
-        pause.wait(0.15)
+        complete = show(chapters, display)
+        # Without live jobs nothing more can come of it.
+        if (complete or turn % 10 == 0) and not jobs_left(begun):
+            return show(chapters, display)
+        pause.wait(TURN_SECONDS)
     return False
 
 
-def jobs_left() -> int:
-    """How many jobs have not ended."""
-    counts = [get_queue(name).counts() for name in QUEUES]
-    return sum(count.pending + count.scheduled + count.running for count in counts)
+def jobs_left(begun: datetime) -> int:
+    """How many jobs of this demo have not ended."""
+    live = Job.objects.filter(status__in=LIVE)
+    return live.filter(enqueued_at__gte=begun).count()
+
+
+def judged(chapter: Chapter) -> list[str]:
+    """What is wrong with a chapter; what it cannot even look at counts too."""
+    found = []
+    try:
+        found.extend(chapter.problems())
+    except (RedisJobsError, ObjectDoesNotExist, OSError) as error:
+        found.append(str(error).splitlines()[0])
+    return found
 
 
 def tell(
@@ -146,16 +163,22 @@ def tell(
     finished: bool,
 ) -> bool:
     """Print what happened; whether it is what should have."""
-    found = {chapter.title: list(chapter.problems()) for chapter in chapters}
+    found = {chapter.title: judged(chapter) for chapter in chapters}
     notes = {name: text for chapter in chapters for name, text in chapter.notes.items()}
     display.say(f"\nWhat the worker did in {seconds:.1f} s:\n")
     display.table(summary.HEADER, summary.rows(begun, notes))
     display.say("\nWhat came of it:\n")
     for title, problems in found.items():
         display.verdict(title, problems)
-    left = [] if finished else [f"{jobs_left()} jobs left after {LIMIT_SECONDS} s"]
-    display.verdict("Nothing left to do", left)
-    return finished and not any(found.values())
+    left = jobs_left(begun)
+    problems = [f"{left} jobs have not ended after {seconds:.0f} s"] if left else []
+    display.verdict("Nothing left to do", problems)
+    right = finished and not problems and not any(found.values())
+    if not right:
+        display.say(
+            f"\nSite and worker wrote their logs to {settings.DATA_DIR / 'logs'}."
+        )
+    return right
 
 
 def stay(stage: Stage, display: Display) -> NoReturn:
