@@ -13,6 +13,8 @@
 
 --@include prelude
 
+-- This first write lets the others pass when Redis is full.
+redis.call('DEL', base)
 local until_ms = 0
 if ARGV[2] ~= '' then until_ms = now_ms + tonumber(ARGV[2]) end
 if ARGV[3] ~= '' then until_ms = tonumber(ARGV[3]) end
