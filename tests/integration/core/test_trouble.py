@@ -22,6 +22,10 @@ from .store import Store, ids, job, settlement
 Look = Callable[[], Places]
 
 
+# Up to Redis 6.2 an error inside a script is a general one with this text in it.
+READ_ONLY = "(?i)read.?only"
+
+
 @pytest.fixture(scope="module")
 def fragile() -> Iterator[Server]:
     """A server that tests may fill or make read-only."""
@@ -171,11 +175,11 @@ def test_a_replica_takes_no_job_and_does_not_lose_any(own: Store):
     before = contents(own)
     own.client.execute_command("REPLICAOF", "127.0.0.1", "1")
 
-    with pytest.raises(redis.ReadOnlyError):
+    with pytest.raises(redis.ResponseError, match=READ_ONLY):
         own.add()
-    with pytest.raises(redis.ReadOnlyError):
+    with pytest.raises(redis.ResponseError, match=READ_ONLY):
         worker.settle(one)
-    with pytest.raises(redis.ReadOnlyError):
+    with pytest.raises(redis.ResponseError, match=READ_ONLY):
         own.beat(worker)
 
     assert contents(own) == before
