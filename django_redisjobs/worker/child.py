@@ -34,7 +34,7 @@ logger = logging.getLogger("redisjobs.worker")
 
 # Longer than a connect, a call and a block together may take.
 STEP_SECONDS: Final = 60.0
-MEASURE_SECONDS: Final = 0.25
+MEASURE_SECONDS: Final = 0.01
 _SOON_SECONDS: Final = 0.1
 _TAKEN_SECONDS: Final = 0.02
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,8 @@ class InlineWorker:
         self._stopped_at = 0.0
         self._timer: threading.Timer | None = None
 
-    def run(self) -> None:
+    def run(self, ready: Callable[[], None]) -> None:
+        """``ready`` is called when a signal would be obeyed."""
         line = _LocalLine(self)
         liaison = Liaison(
             self._posts, [self._board], self._memory.common, line, self._options.name
@@ -53,6 +54,7 @@ class InlineWorker:
         thread.start()
         handlers = self._take_signals()
         try:
+            ready()
             while self._run_child(line):
                 pass
         finally:

@@ -10,7 +10,7 @@ import logging
 import os
 import selectors
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -84,8 +84,10 @@ class Supervisor:
         self._counted = (0, 0, 0)
         self._past = [0, 0, 0]
 
-    def run(self) -> None:
+    def run(self, ready: Callable[[], None]) -> None:
+        """``ready`` is called when a signal would be obeyed."""
         self._take_signals()
+        ready()
         prepare_to_fork()
         self._fork_liaison()
         while not self._is_over():

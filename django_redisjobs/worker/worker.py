@@ -79,21 +79,23 @@ class Worker:
         """
         set_up(self._options.verbosity)
         registry.autodiscover()
-        self._say_hello()
         if self._options.processes == 0:
             self._inline = InlineWorker(self._options, self._posts, self._info())
-            self._inline.run()
+            self._inline.run(self._say_hello)
         else:
-            if threading.current_thread() is not threading.main_thread():
-                raise RuntimeError(
-                    "A worker with processes runs in the main thread only; choose "
-                    "processes=0 elsewhere."
-                )
-            # Nothing that is open may cross a fork.
-            database_connections.close_all()
-            connections.forget()
-            Supervisor(self._options, self._posts, self._info()).run()
+            self._supervise()
         logger.info("Worker %s has stopped.", self._options.name)
+
+    def _supervise(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError(
+                "A worker with processes runs in the main thread only; choose "
+                "processes=0 elsewhere."
+            )
+        # Nothing that is open may cross a fork.
+        database_connections.close_all()
+        connections.forget()
+        Supervisor(self._options, self._posts, self._info()).run(self._say_hello)
 
     def stop(self) -> None:
         """End a worker with ``processes=0`` from another thread, as SIGTERM does."""

@@ -11,6 +11,7 @@ import threading
 import time
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import connection
 from django.utils.translation import get_language
 
@@ -295,3 +296,18 @@ def stubborn(seconds: float) -> None:
     assert context is not None
     tell("started", context.attempt)
     hold_the_interpreter(seconds)
+
+
+@job
+async def write_async(name: str) -> int:
+    def insert() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("INSERT INTO names VALUES (%s)", [name])
+            return cursor.rowcount
+
+    return await sync_to_async(insert)()
+
+
+@job
+async def connection_is_open_async() -> bool:
+    return await sync_to_async(lambda: connection.connection is not None)()

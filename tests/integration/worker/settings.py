@@ -7,12 +7,7 @@ import os
 
 from tests.settings import *  # noqa: F403
 
-INSTALLED_APPS = [
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django_redisjobs",
-    "tests.integration.worker",
-]
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.integration.worker"]  # noqa: F405
 REDISJOBS = json.loads(os.environ["WORKER_TEST_REDISJOBS"])
 if database := os.environ.get("WORKER_TEST_DATABASE"):
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": database}}

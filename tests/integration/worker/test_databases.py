@@ -1,0 +1,57 @@
+"""Django's database connections around jobs."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from django_redisjobs import JobStatus
+from tests.integration.worker import jobs
+
+pytestmark = pytest.mark.usefixtures("redisjobs")
+
+
+@pytest.fixture
+def database(tmp_path):
+    path = str(tmp_path / "jobs.sqlite3")
+    with closing(sqlite3.connect(path)) as opened:
+        opened.execute("CREATE TABLE names (name TEXT)")
+        opened.commit()
+    return path
+
+
+def names(path):
+    with closing(sqlite3.connect(path)) as opened:
+        return [name for (name,) in opened.execute("SELECT name FROM names")]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_atomic_job_that_fails_leaves_nothing(start, database, threads):
+    start(threads=threads, environment={"WORKER_TEST_DATABASE": database})
+
+    failed = jobs.write_and_fail.delay("never")
+    written = jobs.write.delay("kept")
+
+    assert failed.wait(timeout=20) is JobStatus.FAILED
+    assert written.result(timeout=20) is True
+    assert names(database) == ["kept"]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_connections_are_closed_after_a_job_as_after_a_request(
+    start, database, threads
+):
+    start(threads=threads, environment={"WORKER_TEST_DATABASE": database})
+    assert jobs.write.delay("x").result(timeout=20) is True
+
+    assert not any(jobs.connection_is_open.delay().result(timeout=20) for _ in range(6))
+
+
+def test_connections_of_coroutine_jobs_are_closed_in_their_thread(start, database):
+    start(environment={"WORKER_TEST_DATABASE": database})
+    assert jobs.write_async.delay("x").result(timeout=20) == 1
+
+    assert jobs.connection_is_open_async.delay().result(timeout=20) is False
+    assert names(database) == ["x"]

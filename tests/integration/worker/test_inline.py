@@ -1,0 +1,121 @@
+"""``processes=0``: all in the calling process, here in a thread of the test's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from django_redisjobs import JobStatus, Worker
+from tests.integration.worker import jobs
+from tests.integration.worker.conftest import until
+
+pytestmark = pytest.mark.usefixtures("redisjobs")
+
+
+@pytest.fixture
+def in_thread():
+    """Run a worker beside the test; it is stopped at the end."""
+    begun = []
+
+    def begin(**options):
+        worker = Worker(processes=0, **options)
+        thread = threading.Thread(target=worker.run)
+        thread.start()
+        begun.append((worker, thread))
+        return worker, thread
+
+    yield begin
+    for worker, thread in begun:
+        worker.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def test_a_burst_in_the_calling_thread(left_in_redis):
+    handles = [jobs.whoami.delay() for _ in range(20)]
+    before = signal.getsignal(signal.SIGTERM)
+
+    Worker(processes=0, burst=True).run()
+
+    pids = {handle.result(timeout=0)[0] for handle in handles}
+    assert pids == {os.getpid()}
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not left_in_redis()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_it_runs_beside_other_threads(in_thread, threads):
+    in_thread(threads=threads)
+
+    assert jobs.add.delay(1, 2).result(timeout=20) == 3
+    assert jobs.sleep_async.delay(0.01, "async").result(timeout=20) == "async"
+
+
+def test_a_timeout_interrupts(in_thread):
+    in_thread()
+
+    handle = jobs.spin.using(timeout=0.2).delay(20)
+
+    assert handle.wait(timeout=5) is JobStatus.FAILED
+    assert handle.info().attempts[0].outcome == "timeout"
+
+
+def test_cancelling_interrupts(in_thread):
+    in_thread()
+    handle = jobs.spin.delay(20)
+    until(lambda: handle.status() is JobStatus.RUNNING)
+
+    handle.cancel()
+
+    assert handle.wait(timeout=5) is JobStatus.CANCELLED
+
+
+def test_stopping_waits_for_the_job_that_runs(in_thread, events):
+    worker, thread = in_thread()
+    handle = jobs.sleep.delay(0.5, "done")
+    events.wait()
+
+    worker.stop()
+    thread.join(10)
+
+    assert handle.result(timeout=0) == "done"
+
+
+def test_the_lease_is_kept_while_a_job_runs(redisjobs, settings, in_thread, events):
+    settings.REDISJOBS = {**redisjobs, "LEASE": 1}
+    in_thread()
+    handle = jobs.sleep.delay(3.0, "kept")
+
+    assert handle.result(timeout=20) == "kept"
+    assert handle.info().crashes == 0
+
+
+def test_a_supervised_worker_belongs_into_the_main_thread():
+    caught = []
+
+    def run():
+        try:
+            Worker(processes=1).run()
+        except RuntimeError as error:
+            caught.append(str(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(10)
+    assert "main thread" in caught[0]
+
+
+def test_an_inline_worker_stops_on_a_signal(start, events):
+    worker = start(processes=0)
+    handle = jobs.sleep.delay(0.5, "done")
+    events.wait()
+    before = time.monotonic()
+
+    assert worker.stop() == 0
+
+    assert time.monotonic() - before < 5
+    assert handle.result(timeout=0) == "done"

@@ -1,0 +1,75 @@
+"""Bursts, and processes that are replaced in good order."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_redisjobs import JobStatus
+from tests.integration.worker import jobs
+
+pytestmark = pytest.mark.usefixtures("redisjobs")
+
+
+def test_a_process_is_replaced_after_so_many_jobs(start, left_in_redis):
+    handles = [jobs.whoami.delay() for _ in range(10)]
+
+    worker = start(max_jobs=3, burst=True)
+
+    assert worker.wait() == 0
+    pids = [handle.result(timeout=0)[0] for handle in handles]
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 3, 1]
+    assert not left_in_redis()
+
+
+@pytest.mark.parametrize("kind", ["threads", "async"])
+def test_other_executors_count_too(start, kind):
+    function = jobs.count_beside if kind == "async" else jobs.nap
+    handles = function.delay_many([(0.01,)] * 7)
+
+    worker = start(max_jobs=3, burst=True, threads=2 if kind == "threads" else 1)
+
+    assert worker.wait() == 0
+    assert {handle.status() for handle in handles} == {JobStatus.SUCCEEDED}
+
+
+def test_a_process_that_holds_too_much_memory_is_replaced(start):
+    worker = start(max_rss=200_000_000)
+    first = jobs.whoami.delay().result(timeout=20)[0]
+
+    assert jobs.eat_memory.delay(300).result(timeout=20) == first
+
+    assert jobs.whoami.delay().result(timeout=20)[0] != first
+    assert worker.stop() == 0
+
+
+def test_a_burst_waits_for_what_runs_and_what_that_enqueues(start):
+    first = jobs.flaky.using(retry=0).delay(0)
+    slow = jobs.sleep_async.delay(0.5, "slow")
+
+    worker = start(burst=True, processes=2)
+
+    assert worker.wait() == 0
+    assert first.result(timeout=0) == 1
+    assert slow.result(timeout=0) == "slow"
+
+
+def test_a_burst_survives_crashes(start):
+    others = jobs.add.delay_many([(number, 1) for number in range(50)])
+    poison = jobs.die.delay()
+
+    worker = start(burst=True, processes=2)
+
+    assert worker.wait() == 0
+    assert poison.status() is JobStatus.FAILED
+    assert {handle.status() for handle in others} == {JobStatus.SUCCEEDED}
+
+
+def test_the_last_permitted_start_is_alone_in_a_fresh_process(start):
+    worker = start()
+    assert jobs.add.delay(1, 1).result(timeout=20) == 2
+
+    poison = jobs.leave.delay(9)
+
+    assert poison.wait(timeout=20) is JobStatus.FAILED
+    assert "exit status 9" in poison.info().error
+    assert worker.stop() == 0
