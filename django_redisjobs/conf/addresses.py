@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 SCHEMES = (
     "redis",
@@ -17,27 +17,45 @@ SCHEMES = (
     "cluster",
     "memory",
 )
-# What connections.py can open so far; the others have their place there.
-WORKING_SCHEMES = ("redis", "rediss", "unix", "embedded")
+# Those of one server on a network or a socket, as caches have them.
+SERVER_SCHEMES = ("redis", "rediss", "unix")
+# Those that name hosts; with the port that is meant where there is none.
+_PORTS = {"redis": 6379, "rediss": 6379, "sentinel": 26379, "cluster": 6379}
+
+
+class Host(NamedTuple):
+    """A name or an address, and a port."""
+
+    name: str
+    port: int
+
+    def __str__(self) -> str:
+        name = f"[{self.name}]" if ":" in self.name else self.name
+        return f"{name}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A checked URL. Its text form names the server without any password."""
+    """A checked URL. Its text form names the server without any password.
+
+    ``hosts``: the server; several for the sentinels, and for the first nodes to
+    ask in a Cluster. ``path``: a socket, or the embedded server's folder.
+    ``service``: the name by which sentinels know the server.
+    """
 
     url: str
     scheme: str
-    host: str
-    port: int
-    path: str
+    hosts: tuple[Host, ...] = ()
+    path: str = ""
+    service: str = ""
 
     def __str__(self) -> str:
         if self.scheme in ("unix", "embedded"):
             return f"{self.scheme}://{self.path}"
-        if self.scheme == "memory":
-            return "memory://"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        hosts = ",".join(map(str, self.hosts))
+        if self.scheme in ("redis", "rediss"):
+            return hosts
+        return f"{self.scheme}://{hosts}{'/' if self.service else ''}{self.service}"
 
     @classmethod
     def parse(cls, url: str) -> Address:
@@ -51,21 +69,45 @@ class Address:
         scheme = scheme.lower()
         if not separator or scheme not in SCHEMES:
             raise ValueError(_unknown_scheme(scheme if separator else ""))
-        if scheme not in WORKING_SCHEMES:
-            raise ValueError(
-                f"{scheme}:// is not supported yet. "
-                f"Use {', '.join(f'{name}://' for name in WORKING_SCHEMES)}."
-            )
-        path = unquote(rest.partition("?")[0])
+        if scheme == "memory":
+            return cls(url, scheme)
         if scheme == "embedded":
-            return cls(url, scheme, "", 0, path)
+            return cls(url, scheme, path=unquote(rest.partition("?")[0]))
         parts = urlsplit(url)
         if scheme == "unix":
             # In unix://run/a.sock the first folder would be taken for a host.
             path = "" if parts.hostname else unquote(parts.path)
-            return cls(url, scheme, "", 0, _socket_path(path))
-        _check_database(parts.path)
-        return cls(url, scheme, parts.hostname or "localhost", _port(parts), "")
+            return cls(url, scheme, path=_socket_path(path))
+        names = parts.netloc.rpartition("@")[2].split(",")
+        several = scheme in ("sentinel", "cluster")
+        if len(names) > 1 and not several:
+            raise ValueError(
+                f"it names {len(names)} hosts. Several are for sentinel:// and cluster://."
+            )
+        hosts = tuple(_host(name, _PORTS[scheme], needed=several) for name in names)
+        service, database = "", parts.path
+        if scheme == "sentinel":
+            service, database = _service(parts.path)
+        _check_database(database, alone=scheme == "cluster")
+        return cls(url, scheme, hosts, service=service)
+
+    @property
+    def server_url(self) -> str:
+        """A URL that redis-py reads: the credentials, the database and the options
+        of a server, whatever its host.
+        """
+        parts = urlsplit(self.url)
+        user, at, _ = parts.netloc.rpartition("@")
+        scheme = self.scheme if self.scheme in SERVER_SCHEMES else "redis"
+        path = parts.path
+        if self.scheme == "unix":
+            return self.url
+        if self.scheme == "sentinel":
+            path = path.strip("/").partition("/")[2]
+        query = f"?{parts.query}" if parts.query else ""
+        name, port = self.hosts[0]
+        host = f"[{name}]" if ":" in name else name
+        return f"{scheme}://{user}{at}{host}:{port}/{path.strip('/')}{query}"
 
 
 def _unknown_scheme(scheme: str) -> str:
@@ -83,9 +125,12 @@ def _socket_path(path: str) -> str:
     return path
 
 
-def _port(parts: SplitResult) -> int:
+def _host(text: str, default_port: int, *, needed: bool) -> Host:
+    if needed and not text:
+        raise ValueError("it names no host. Write host:port,host:port.")
+    parts = urlsplit(f"//{text}")
     try:
-        return parts.port or 6379
+        return Host(parts.hostname or "localhost", parts.port or default_port)
     except ValueError:
         # Python's own message shows what it took for the port: with an unquoted
         # '#' or '/' in the password, that is a part of the password.
@@ -95,13 +140,25 @@ def _port(parts: SplitResult) -> int:
         ) from None
 
 
-def _check_database(path: str) -> None:
+def _service(path: str) -> tuple[str, str]:
+    service, _, database = path.strip("/").partition("/")
+    if not service:
+        raise ValueError(
+            "it does not name the service that the sentinels watch. Write "
+            "sentinel://host:26379,host:26379/service/0."
+        )
+    return unquote(service), database
+
+
+def _check_database(path: str, *, alone: bool) -> None:
     number = path.strip("/")
     if number and not number.isdecimal():
         raise ValueError(
             "the part after the host has to be the number of a database, like /0. "
             "(In a password write %2F for /.)"
         )
+    if alone and number not in ("", "0"):
+        raise ValueError("a Cluster has database 0 only. Leave the number out.")
 
 
 def url_text(value: object) -> str:
@@ -117,7 +174,7 @@ def url_text(value: object) -> str:
         return cache_location(value)[0]
     geturl = getattr(value, "geturl", None)
     if callable(geturl):
-        return url_text(geturl())
+        return _repaired(url_text(geturl()))
     raise ValueError(
         f"a {type(value).__name__} {'without text ' if value == '' else ''}is no URL. "
         f"Give text like redis://localhost:6379/0, or leave URL out for the embedded "
@@ -125,10 +182,21 @@ def url_text(value: object) -> str:
     )
 
 
+def _repaired(url: str) -> str:
+    # A ParseResult writes an empty host as nothing at all: "embedded:", and
+    # "unix:/run/redis.sock".
+    scheme, colon, rest = url.partition(":")
+    if colon and not rest.startswith("//") and scheme.lower() in SCHEMES:
+        return f"{scheme}://{rest}"
+    return url
+
+
 def cache_location(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """URL and client options of an entry of CACHES.
 
-    Of several locations the first is the one that takes writes.
+    Of several locations the first is the one that takes writes. Options for the
+    connections are taken over from wherever Django's own backend, and django-redis,
+    have them; all others are about caching.
 
     Raises:
         ValueError: the entry is no cache on Redis.
@@ -137,11 +205,20 @@ def cache_location(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if not isinstance(location, str):
         location = next(iter(location or ()), "")
     url = location.replace(";", ",").split(",")[0].strip()
-    if url.partition("://")[0].lower() not in WORKING_SCHEMES:
+    if url.partition("://")[0].lower() not in SERVER_SCHEMES:
         raise ValueError(
             "the cache's LOCATION is not a Redis URL. Name a cache on Redis, or set URL."
         )
     given = entry.get("OPTIONS") or {}
-    named = {name.lower(): given[name] for name in given}
-    known = ("username", "password", "db")
-    return url, {name: named[name] for name in known if name in named}
+    named = {str(name).lower(): given[name] for name in given}
+    found = {name: named[name] for name in named if _is_about_connections(name)}
+    pool = named.get("connection_pool_kwargs") or {}
+    found |= {name: pool[name] for name in pool if _is_about_connections(name)}
+    return url, found
+
+
+def _is_about_connections(name: str) -> bool:
+    # Timeouts are left out: a cache's are a fraction of what a job queue wants.
+    return name in ("username", "password", "db", "client_name") or (
+        name.startswith("ssl_")
+    )

@@ -4,12 +4,16 @@ TypeError or ValueError with what is wrong and what to give instead.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from django_redisjobs.conf.addresses import Address, url_text
+from redis import connection
+
+from django_redisjobs.conf.addresses import Address, cache_location, url_text
 from django_redisjobs.core.records import JobStatus, Keep, KeepPolicy
 from django_redisjobs.durations import parse_duration
 
@@ -44,10 +48,14 @@ def is_queue_name(value: object) -> bool:
     return isinstance(value, str) and bool(_QUEUE_NAME.fullmatch(value))
 
 
-def url(value: object) -> str:
-    text = url_text(value)
+def place(value: object) -> tuple[str, dict[str, Any]]:
+    """The URL, and what else an entry of CACHES says of connections."""
+    if isinstance(value, Mapping):
+        text, found = cache_location(value)
+    else:
+        text, found = url_text(value), {}
     Address.parse(text)
-    return text
+    return text, found
 
 
 def options(value: object) -> Mapping[str, Any]:
@@ -56,7 +64,33 @@ def options(value: object) -> Mapping[str, Any]:
     reserved = sorted(_RESERVED_OPTIONS & value.keys())
     if reserved:
         raise ValueError(f"{', '.join(reserved)} cannot be chosen. Remove it.")
+    sentinel = value.get("sentinel_kwargs", {})
+    if not isinstance(sentinel, Mapping):
+        raise TypeError(f"'sentinel_kwargs' is {sentinel!r}, not a dict of options.")
     return value
+
+
+@cache
+def known_options(*, urls: bool = False) -> frozenset[str]:
+    """What redis-py's connections and pools may be told, by the one installed.
+
+    In ``urls`` also what decides whether jobs are safe: others may have written
+    them, and what they say of that is not heard.
+    """
+    classes = {
+        each
+        for name in ("Connection", "SSLConnection", "UnixDomainSocketConnection")
+        for each in getattr(connection, name).__mro__
+        if each is not object
+    }
+    names = {
+        parameter
+        for each in classes
+        for parameter in inspect.signature(each.__init__).parameters
+    }
+    places = {"self", "args", "kwargs", "host", "port", "path"}
+    more = {"connection_class", "max_connections", "ssl"}
+    return frozenset((names | more) - places - (set() if urls else _RESERVED_OPTIONS))
 
 
 def by_name(value: object) -> dict[Any, Any]:

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import parse_qsl
 
 from django_redisjobs.conf import readers
-from django_redisjobs.conf.addresses import cache_location
 from django_redisjobs.conf.values import QueueSettings, Settings
 from django_redisjobs.durations import parse_duration
 from django_redisjobs.retries import Retry
+
+# redis-py's connections know dozens, which nobody would read.
+MOST_NAMED = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +106,26 @@ class _Reading:
         self.problems.append(Problem(id_, message))
 
     def _place(self) -> tuple[str, dict[str, Any]]:
-        options = dict(self._get("OPTIONS", readers.options, {}))
+        """The URL, and the options of the client, those of a cache among them."""
+        options = self._options()
         alias = self.raw.get("CACHE")
         if alias is None:
-            return self._get("URL", readers.url, "embedded://"), options
+            url, found = self._get("URL", readers.place, ("embedded://", {}))
+        else:
+            url, found = self._cache(alias)
+        self._check_fit(url, options)
+        return url, found | options
+
+    def _options(self) -> dict[str, Any]:
+        options = dict(self._get("OPTIONS", readers.options, {}))
+        known = readers.known_options()
+        where = "REDISJOBS['OPTIONS']"
+        self._refuse_unknown(options, known | {"sentinel_kwargs"}, where)
+        sentinel = options.get("sentinel_kwargs", {})
+        self._refuse_unknown(sentinel, known, f"{where}['sentinel_kwargs']")
+        return options
+
+    def _cache(self, alias: object) -> tuple[str, dict[str, Any]]:
         if "URL" in self.raw:
             self._problem("E008", "REDISJOBS has both URL and CACHE. Remove one.")
         elif not isinstance(alias, str) or alias not in self.caches:
@@ -116,11 +135,29 @@ class _Reading:
             )
         else:
             try:
-                url, from_cache = cache_location(self.caches[alias])
-                return readers.url(url), from_cache | options
+                return readers.place(self.caches[alias])
             except (TypeError, ValueError) as error:
                 self._problem("E008", f"REDISJOBS['CACHE'] is {alias!r}: {error}")
-        return "embedded://", options
+        return "embedded://", {}
+
+    def _check_fit(self, url: str, options: Mapping[str, Any]) -> None:
+        """Options that this kind of server cannot have."""
+        scheme = url.partition("://")[0].lower()
+        if scheme not in ("embedded", "memory"):
+            in_url = dict(parse_qsl(url.partition("?")[2]))
+            self._refuse_unknown(in_url, readers.known_options(urls=True), "The URL")
+        of_tls = sorted(name for name in options if name.startswith("ssl"))
+        wrong = ""
+        if of_tls and scheme in ("unix", "embedded", "memory"):
+            wrong = f"{of_tls[0]} is about TLS, which {scheme}:// has not. Remove it"
+        elif of_tls and scheme == "redis" and not options.get("ssl"):
+            wrong = f"{of_tls[0]} is about TLS. Write rediss:// in URL"
+        elif options.get("db") and scheme == "cluster":
+            wrong = "a Cluster has database 0 only. Remove db"
+        elif "sentinel_kwargs" in options and scheme != "sentinel":
+            wrong = f"sentinel_kwargs is for sentinel://, not {scheme}://. Remove it"
+        if wrong:
+            self._problem("E010", f"REDISJOBS['OPTIONS']: {wrong}.")
 
     def _queues(self, outbox: bool) -> dict[str, QueueSettings]:
         defaults = {
@@ -158,9 +195,14 @@ class _Reading:
 
 
 def _nearest(key: object, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(key).upper(), known, n=1, cutoff=0.6)
+    # Settings are in capitals, the options of a client are not.
+    near = difflib.get_close_matches(
+        str(key).upper(), known, n=1, cutoff=0.6
+    ) or difflib.get_close_matches(str(key).lower(), known, n=1, cutoff=0.6)
     if near:
         return f"Did you mean {near[0]!r}?"
+    if len(tuple(known)) > MOST_NAMED:
+        return "Choose options of redis-py's connections, in lower case."
     return f"Known keys: {', '.join(sorted(known))}."
 
 

@@ -271,8 +271,8 @@ def test_get_connection_is_for_everybody(redisjobs: Any) -> None:
 
 def test_wrong_settings_are_told_before_anything_is_sent() -> None:
     with (
-        override_settings(REDISJOBS={"URL": "cluster://h"}),
-        pytest.raises(ConfigurationError, match="not supported yet"),
+        override_settings(REDISJOBS={"URL": "sentinel://h"}),
+        pytest.raises(ConfigurationError, match="does not name the service"),
     ):
         connections.client()
 

@@ -1,0 +1,50 @@
+"""A server within this process, for tests: it runs the same scripts, and is gone
+with the process. All clients, of threads and of event loops, share it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from typing import Any
+
+import redis
+import redis.asyncio
+
+from django_redisjobs.exceptions import ConfigurationError
+
+
+@cache
+def _fakeredis() -> Any:
+    # Not at the top: it comes with an extra, for tests.
+    try:
+        importlib.import_module("lupa")
+        return importlib.import_module("fakeredis")
+    except ImportError as error:
+        raise ConfigurationError(
+            "memory:// needs fakeredis with Lua. Install the extra: "
+            "pip install 'django-redisjobs[testing]'."
+        ) from error
+
+
+@cache
+def _server() -> Any:
+    return _fakeredis().FakeServer(version=7)
+
+
+def open_client() -> redis.Redis:
+    """Raises ConfigurationError where fakeredis is not installed."""
+    client: redis.Redis = _fakeredis().FakeRedis(server=_server(), protocol=2)
+    return client
+
+
+def open_async_client() -> redis.asyncio.Redis:
+    client: redis.asyncio.Redis = _fakeredis().FakeAsyncRedis(
+        server=_server(), protocol=2
+    )
+    return client
+
+
+def empty() -> None:
+    """Forget everything that was stored."""
+    _server.cache_clear()
