@@ -1,0 +1,87 @@
+"""The groups of queues that this project has, and which of them knows a job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django_redisjobs import conf
+from django_redisjobs.calls import ask
+from django_redisjobs.core import inspection
+from django_redisjobs.core.keys import GroupKeys
+from django_redisjobs.core.records import JobRecord, WorkerRecord
+from django_redisjobs.core.scripts import Conversation
+from django_redisjobs.exceptions import JobNotFound
+
+
+def group_keys() -> list[GroupKeys]:
+    """The keys of each group of the settings."""
+    return [conf.keys_for(queues[0]) for queues in conf.groups().values()]
+
+
+def groups_with_queues() -> list[tuple[GroupKeys, list[str]]]:
+    """The queues of each group: those of the settings, then others in Redis."""
+    found = []
+    for queues in conf.groups().values():
+        keys = conf.keys_for(queues[0])
+        stored = ask(inspection.queues(keys))
+        found.append((keys, list(dict.fromkeys([*queues, *stored]))))
+    return found
+
+
+def find_job(job_id: str) -> tuple[GroupKeys, JobRecord]:
+    """A job and its group. Raises JobNotFound."""
+    for keys in group_keys():
+        record = ask(inspection.job(keys, job_id))
+        if record is not None:
+            return keys, record
+    raise JobNotFound(
+        f"Redis knows no job {job_id!r}. It was deleted, or ended longer ago than "
+        "REDISJOBS['KEEP'] says, or its transaction has not committed."
+    )
+
+
+def sort_by_group(ids: Sequence[str]) -> dict[GroupKeys, list[str]]:
+    """Ids by the group that knows them; what nobody knows is in the first."""
+    keys, *others = group_keys()
+    found: dict[GroupKeys, list[str]] = {keys: list(ids)}
+    for other in others:
+        known = [
+            job_id
+            for job_id in ids
+            if ask(inspection.status(other, job_id)) is not None
+        ]
+        if known:
+            found[other] = known
+            found[keys] = [job_id for job_id in found[keys] if job_id not in known]
+    return found
+
+
+def server_ms() -> int:
+    """The server's time, which all stored times are in."""
+    return ask(_server_ms())
+
+
+def _server_ms() -> Conversation[int]:
+    (clock,) = yield [("TIME",)]
+    return int(clock[0]) * 1000 + int(clock[1]) // 1000
+
+
+def all_workers() -> list[WorkerRecord]:
+    """All registered workers. One that serves several groups is in it once."""
+    merged: dict[str, WorkerRecord] = {}
+    for keys in group_keys():
+        for record in ask(inspection.workers(keys)):
+            other = merged.get(record.id)
+            merged[record.id] = _joined(other, record) if other else record
+    return sorted(merged.values(), key=_by_name)
+
+
+def _joined(one: WorkerRecord, other: WorkerRecord) -> WorkerRecord:
+    lease_ends_ms = min(one.lease_ends_ms, other.lease_ends_ms)
+    return WorkerRecord(one.id, lease_ends_ms, one.info, one.held + other.held)
+
+
+def _by_name(record: WorkerRecord) -> tuple[Any, ...]:
+    pid = record.info.get("pid", "")
+    return record.info.get("name", ""), int(pid) if pid.isdigit() else 0, record.id

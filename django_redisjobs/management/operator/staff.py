@@ -1,0 +1,174 @@
+"""``workers`` and ``stop``: who works, and asking them to end."""
+
+from __future__ import annotations
+
+import difflib
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from django_redisjobs.calls import ask
+from django_redisjobs.core import inspection
+from django_redisjobs.core.presence import send_message
+from django_redisjobs.core.records import WorkerRecord
+from django_redisjobs.management.operator.action import Action, Options
+from django_redisjobs.management.operator.formats import NOTHING, age, ago, iso, number
+from django_redisjobs.management.operator.groups import (
+    all_workers,
+    group_keys,
+    server_ms,
+)
+from django_redisjobs.management.operator.terminal import Cell, Column, Terminal
+
+
+def _no_arguments(parser: ArgumentParser) -> None:
+    """It shows them all."""
+
+
+def _show(terminal: Terminal, options: Options) -> None:
+    now_ms, workers = server_ms(), all_workers()
+    if terminal.as_json:
+        terminal.document(
+            {"workers": [_worker_document(one, now_ms) for one in workers]}
+        )
+        return
+    if not workers:
+        terminal.line("No worker runs. Start one: manage.py runworker")
+        return
+    columns = [
+        Column("worker"),
+        Column("process id"),
+        Column("host"),
+        Column("pid", right=True),
+        Column("queues"),
+        Column("state"),
+        Column("holds", right=True),
+        Column("started"),
+    ]
+    terminal.table(columns, [_row(one, now_ms, terminal) for one in workers])
+
+
+def _row(record: WorkerRecord, now_ms: int, terminal: Terminal) -> list[Cell]:
+    info = record.info
+    state: Cell = ("alive", terminal.style.SUCCESS)
+    if record.lease_ends_ms <= now_ms:
+        silent = age((now_ms - record.lease_ends_ms) / 1000)
+        state = (f"dead, lease over for {silent}", terminal.style.ERROR)
+    return [
+        info.get("name") or NOTHING,
+        record.id,
+        info.get("host") or NOTHING,
+        info.get("pid") or NOTHING,
+        info.get("queues") or NOTHING,
+        state,
+        number(len(record.held)),
+        ago(_started_ms(record), now_ms),
+    ]
+
+
+def _worker_document(record: WorkerRecord, now_ms: int) -> dict[str, Any]:
+    info = record.info
+    pid = info.get("pid", "")
+    return {
+        "id": record.id,
+        "name": info.get("name") or None,
+        "host": info.get("host") or None,
+        "pid": int(pid) if pid.isdigit() else None,
+        "queues": info.get("queues", "").split(),
+        "alive": record.lease_ends_ms > now_ms,
+        "lease_ends_at": iso(record.lease_ends_ms),
+        "started_at": iso(_started_ms(record)),
+        "version": info.get("version") or None,
+        "holds": list(record.held),
+    }
+
+
+def _started_ms(record: WorkerRecord) -> int:
+    text = record.info.get("started_ms", "")
+    return int(text) if text.isdigit() else 0
+
+
+def _add_stop_arguments(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "worker",
+        nargs="?",
+        metavar="WORKER",
+        help="A worker's name, or the id of one of its processes.",
+    )
+    add("--all", action="store_true", help="All workers.")
+    add(
+        "--quiet",
+        action="store_true",
+        help="Let what runs end by itself, however long it takes.",
+    )
+
+
+def _stop(terminal: Terminal, options: Options) -> None:
+    named = options["worker"]
+    if bool(named) == options["all"]:
+        raise CommandError("Name a worker, or say --all. See: redisjobs workers")
+    crews = _crews(all_workers(), server_ms())
+    chosen = crews if options["all"] else {named: _find(named, crews)}
+    message = "quiet" if options["quiet"] else "stop"
+    for members in chosen.values():
+        # One process of a worker is told; its supervisor sees to all of them.
+        _tell(members[0], message)
+    if terminal.as_json:
+        terminal.document(
+            {
+                "message": message,
+                "workers": [
+                    {"name": name, "processes": [one.id for one in members]}
+                    for name, members in chosen.items()
+                ],
+            }
+        )
+        return
+    if not chosen:
+        terminal.line("No worker runs.")
+    for name, members in chosen.items():
+        held = sum(len(one.held) for one in members)
+        goes = f"It holds {number(held)} jobs." if held else "It holds no job."
+        terminal.line(f"{name} was asked to {_WORDS[message]}. {goes}")
+
+
+_WORDS = {"quiet": "end after its running jobs", "stop": "stop"}
+
+
+def _crews(
+    workers: Sequence[WorkerRecord], now_ms: int
+) -> dict[str, list[WorkerRecord]]:
+    """The living processes of each worker, by its name."""
+    crews: dict[str, list[WorkerRecord]] = {}
+    for record in workers:
+        if record.lease_ends_ms > now_ms:
+            name = record.info.get("name") or record.id
+            crews.setdefault(name, []).append(record)
+    return crews
+
+
+def _find(named: str, crews: dict[str, list[WorkerRecord]]) -> list[WorkerRecord]:
+    if named in crews:
+        return crews[named]
+    for members in crews.values():
+        if any(record.id == named for record in members):
+            return members
+    near = difflib.get_close_matches(named, crews, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    known = f" There are: {', '.join(crews)}." if crews else " No worker runs."
+    raise CommandError(f"There is no living worker {named!r}.{hint}{known}")
+
+
+def _tell(record: WorkerRecord, message: str) -> None:
+    for keys in group_keys():
+        here = {one.id for one in ask(inspection.workers(keys))}
+        if record.id in here:
+            ask(send_message(keys, record.id, message))
+            return
+
+
+WORKERS = Action("Show who works.", _no_arguments, _show)
+STOP = Action("Ask workers to end.", _add_stop_arguments, _stop)

@@ -1,0 +1,219 @@
+"""``stats``: how the queues are, once or live."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.core.management.base import CommandError
+
+from django_redisjobs import connections
+from django_redisjobs.calls import ask
+from django_redisjobs.core import inspection
+from django_redisjobs.core.records import JobStatus, QueueCounts, WorkerRecord
+from django_redisjobs.management.operator.action import Action, Options
+from django_redisjobs.management.operator.formats import (
+    NOTHING,
+    age,
+    clock,
+    iso,
+    number,
+    read_duration,
+)
+from django_redisjobs.management.operator.groups import (
+    all_workers,
+    groups_with_queues,
+    server_ms,
+)
+from django_redisjobs.management.operator.terminal import Cell, Column, Terminal
+from django_redisjobs.management.operator.watch import watch
+
+_DEFAULT_SECONDS: Final = 2.0
+_ALWAYS: Final = (
+    JobStatus.RUNNING,
+    JobStatus.SCHEDULED,
+    JobStatus.FAILED,
+    JobStatus.SUCCEEDED,
+)
+# Columns that are there only when there is something in them.
+_SOMETIMES: Final = (JobStatus.PARKED, JobStatus.CANCELLED, JobStatus.EXPIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """One queue. ``per_minute`` are the ends of the last sixty seconds, estimated
+    from this minute and the one before.
+    """
+
+    counts: QueueCounts
+    oldest_seconds: float
+    per_minute: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What ``stats`` shows, at one moment of the server."""
+
+    queues: tuple[QueueView, ...]
+    workers: tuple[WorkerRecord, ...]
+    now_ms: int
+
+
+def take() -> Snapshot:
+    """Ask Redis. Raises ServerUnavailable."""
+    now_ms = server_ms()
+    views = []
+    for keys, names in groups_with_queues():
+        speeds = _per_minute(ask(inspection.statistics(keys, 2)), now_ms)
+        for counts in ask(inspection.counts(keys, names)):
+            waits = ask(inspection.latency(keys, counts.queue))
+            views.append(QueueView(counts, waits, speeds[counts.queue]))
+    return Snapshot(tuple(views), tuple(all_workers()), now_ms)
+
+
+def _per_minute(
+    minutes: Sequence[tuple[int, dict[str, int]]], now_ms: int
+) -> Counter[str]:
+    speeds: Counter[str] = Counter()
+    for start_ms, fields in minutes:
+        passed = (now_ms - start_ms) / 60_000
+        # Of the last minute only what is left of the sixty seconds counts.
+        weight = 1.0 if passed <= 1 else max(0.0, 2 - passed)
+        for field, value in fields.items():
+            kind, _, rest = field.partition(":")
+            queue, _, word = rest.rpartition(":")
+            if kind == "q" and word in ("succeeded", "failed"):
+                speeds[queue] += value * weight  # type: ignore[assignment]
+    return speeds
+
+
+def lines(snapshot: Snapshot, terminal: Terminal) -> Iterator[str]:
+    """The table and what stands below it."""
+    extra = [
+        status
+        for status in _SOMETIMES
+        if any(getattr(view.counts, status.value) for view in snapshot.queues)
+    ]
+    statuses = (*_ALWAYS, *extra)
+    columns = [
+        Column("queue"),
+        Column("pending", right=True),
+        Column("oldest waits", right=True),
+        *(Column(status.value, right=True) for status in statuses),
+        Column("per minute", right=True),
+    ]
+    rows = [_row(view, statuses, terminal) for view in snapshot.queues]
+    yield from terminal.table_lines(columns, rows)
+    yield ""
+    for view in snapshot.queues:
+        if view.counts.paused is not None:
+            yield terminal.style.WARNING(_pause(view.counts))
+    yield _workers(snapshot, terminal)
+    yield f"Redis: {connections.describe()}"
+
+
+def _row(
+    view: QueueView, statuses: Sequence[JobStatus], terminal: Terminal
+) -> list[Cell]:
+    counts, style = view.counts, terminal.style
+    name: Cell = counts.queue
+    if counts.paused is not None:
+        name = (f"{counts.queue} (paused)", style.WARNING)
+    cells: list[Cell] = [name, number(counts.pending)]
+    cells.append(age(view.oldest_seconds) if view.oldest_seconds else NOTHING)
+    for status in statuses:
+        count = getattr(counts, status.value)
+        alarming = count and status in (JobStatus.FAILED, JobStatus.PARKED)
+        cells.append((number(count), style.ERROR) if alarming else number(count))
+    cells.append(f"{view.per_minute:,.0f}")
+    return cells
+
+
+def _pause(counts: QueueCounts) -> str:
+    paused = counts.paused
+    assert paused is not None
+    text = f"{counts.queue} is paused since {clock(paused.since_ms)}"
+    if paused.by:
+        text += f" by {paused.by}"
+    text += f" until {clock(paused.until_ms)}" if paused.until_ms else " until resumed"
+    return f"{text}: {paused.reason}" if paused.reason else f"{text}."
+
+
+def _workers(snapshot: Snapshot, terminal: Terminal) -> str:
+    alive = [one for one in snapshot.workers if one.lease_ends_ms > snapshot.now_ms]
+    silent = len(snapshot.workers) - len(alive)
+    names = {one.info.get("name") or one.id for one in alive}
+    if not alive:
+        text = terminal.style.ERROR("Workers: none.")
+    else:
+        text = f"Workers: {len(names)} ({len(alive)} processes)"
+    if silent:
+        text += terminal.style.WARNING(f" {silent} dead, to be rescued.")
+    return text
+
+
+def document(snapshot: Snapshot) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "time": iso(snapshot.now_ms),
+        "server": connections.describe(),
+        "queues": [_queue_document(view) for view in snapshot.queues],
+        "workers": {
+            "alive": sum(
+                one.lease_ends_ms > snapshot.now_ms for one in snapshot.workers
+            ),
+            "dead": sum(
+                one.lease_ends_ms <= snapshot.now_ms for one in snapshot.workers
+            ),
+        },
+    }
+
+
+def _queue_document(view: QueueView) -> dict[str, Any]:
+    counts, paused = view.counts, view.counts.paused
+    return {
+        "queue": counts.queue,
+        **{status.value: getattr(counts, status.value) for status in JobStatus},
+        "oldest_waits_seconds": round(view.oldest_seconds, 3),
+        "per_minute": round(view.per_minute, 1),
+        "paused": paused
+        and {
+            "reason": paused.reason,
+            "by": paused.by,
+            "since": iso(paused.since_ms),
+            "until": iso(paused.until_ms),
+        },
+    }
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--watch",
+        nargs="?",
+        type=read_duration,
+        const=_DEFAULT_SECONDS,
+        metavar="SECONDS",
+        help=f"Show it again and again, every so often (default: "
+        f"{_DEFAULT_SECONDS:g}), until Ctrl-C.",
+    )
+
+
+def _run(terminal: Terminal, options: Options) -> None:
+    seconds = options["watch"]
+    if seconds is None:
+        snapshot = take()
+        if terminal.as_json:
+            terminal.document(document(snapshot))
+        else:
+            for line in lines(snapshot, terminal):
+                terminal.line(line)
+        return
+    if terminal.as_json:
+        raise CommandError("--watch is for people, --json gives one document: choose.")
+    watch(terminal, lambda: list(lines(take(), terminal)), max(0.1, seconds))
+
+
+STATS = Action("Show the queues and workers, once or live.", _add_arguments, _run)
