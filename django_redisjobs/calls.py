@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import redis
+import redis.exceptions
 
 from django_redisjobs import connections
 from django_redisjobs.core.scripts import Conversation, aperform, perform

@@ -36,7 +36,7 @@ class QueueFilter(SimpleListFilter):
     ) -> Iterable[tuple[str, str]]:
         """The queues of the settings, and the one that is asked for."""
         names = list(conf.get_settings().queues)
-        asked = request.GET.get(self.parameter_name)
+        asked = request.GET.get("queue")
         if asked and asked not in names:
             names.append(asked)
         return [(name, name) for name in names]
@@ -145,7 +145,7 @@ class JobAdmin(LiveAdmin):
             )
         return when(job.enqueued_at)
 
-    @admin.display(description=_("started, took"), ordering="started_at")
+    @admin.display(description=_("started"), ordering="started_at")
     def ran(self, job: Job) -> SafeString | str:
         """When its last run began, and how long it took once it has ended."""
         if not job.finished_at:

@@ -70,9 +70,11 @@ class Source(Protocol):
 
     def read(self, wanted: Wanted) -> Found:
         """At least the wanted rows. Raises ServerUnavailable."""
+        ...
 
     def count(self, fixed: Mapping[str, Values]) -> int | None:
         """How many rows have these values, if that is quicker than reading them."""
+        ...
 
 
 def together(conversations: Sequence[Conversation[T]]) -> Conversation[list[T]]:

@@ -43,6 +43,7 @@ class AsyncClient(Protocol):
     def pipeline(self, transaction: bool = ...) -> Any: ...
 
 
+_PACKAGE = __name__.rpartition(".")[0]
 _DECLARATION = re.compile(r"^-- (KEYS|ARGV)\[(\d+)(\.\.\.)?\] (\w+) ", re.MULTILINE)
 _INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
 _WORD = re.compile(r'"(\w+)"')
@@ -75,7 +76,7 @@ class Script:
 
 
 def _load(name: str) -> Script:
-    folder = resources.files(__package__) / "lua"
+    folder = resources.files(_PACKAGE) / "lua"
     text = (folder / f"{name}.lua").read_text(encoding="utf-8")
 
     def include(match: re.Match[str]) -> str:
@@ -106,7 +107,7 @@ def _load(name: str) -> Script:
 
 
 def _load_all() -> dict[str, Script]:
-    folder = resources.files(__package__) / "lua"
+    folder = resources.files(_PACKAGE) / "lua"
     names = sorted(
         entry.name.removesuffix(".lua")
         for entry in folder.iterdir()

@@ -38,10 +38,12 @@ class Owner(Protocol):
     @property
     def is_in_batch(self) -> bool:
         """The main thread works off the inbox."""
+        ...
 
     @property
     def is_waiting(self) -> bool:
         """The main thread sleeps and settles nothing."""
+        ...
 
     def quiet(self) -> None:
         """Claim nothing more, finish what runs, and end."""
