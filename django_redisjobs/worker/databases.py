@@ -28,7 +28,7 @@ def watch() -> None:
 def begin_executor() -> None:
     """The calling thread runs jobs, and tidies up after itself."""
     _executors.add(get_ident())
-    if connections.all(initialized_only=True):
+    if any(each.connection for each in connections.all(initialized_only=True)):
         _opened.add(get_ident())
 
 
@@ -38,12 +38,6 @@ def end_executor() -> None:
     if get_ident() in _opened:
         _opened.discard(get_ident())
         connections.close_all()
-
-
-def forget() -> None:
-    """In a forked child: threads of the parent are gone."""
-    _opened.clear()
-    _executors.clear()
 
 
 def refresh() -> None:

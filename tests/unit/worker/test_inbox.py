@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from django_redisjobs.worker.inbox import Inbox, drain, open_pipe
+
+
+@pytest.fixture
+def pipe():
+    ends = open_pipe()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def test_first_in_first_out(pipe):
+    inbox = Inbox(pipe)
+
+    inbox.put([(code, f"job {code}", "station") for code in (5, 7, 6)])
+
+    assert len(inbox) == 3
+    assert [entry[0] for entry in inbox.take_all()] == [5, 7, 6]
+    assert (inbox.take(), len(inbox)) == (None, 0)
+
+
+def test_what_somebody_else_took_is_gone(pipe):
+    inbox = Inbox(pipe)
+    inbox.put([(code, "job", "station") for code in range(1, 4)])
+
+    assert drain(pipe[0]) == [1, 2, 3]
+
+    assert inbox.take() is None
+    inbox.forget([1, 2, 3])
+    assert len(inbox) == 0
+
+
+def test_what_is_not_held_any_more_is_skipped(pipe):
+    inbox = Inbox(pipe)
+    inbox.put([(code, "job", "station") for code in (1, 2)])
+
+    inbox.forget([1])
+
+    assert inbox.take() == (2, "job", "station")
+
+
+def test_many_records_fit(pipe):
+    inbox = Inbox(pipe)
+
+    inbox.put([(code, "job", "station") for code in range(1, 1001)])
+
+    assert len(inbox.take_all()) == 1000

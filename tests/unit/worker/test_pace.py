@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from django_redisjobs.worker.pace import LARGEST_BATCH, Pace
+
+
+def test_it_starts_with_one():
+    assert Pace().batch == 1
+
+
+def test_it_learns_that_jobs_are_quick():
+    pace = Pace()
+
+    for _ in range(10):
+        pace.learn(pace.batch * 10e-6, pace.batch)
+
+    assert pace.batch == LARGEST_BATCH
+
+
+def test_a_slow_job_takes_it_back_to_one_at_once():
+    pace = Pace()
+    for _ in range(10):
+        pace.learn(10e-6, 1)
+
+    pace.slow()
+
+    assert pace.batch == 1
+
+
+def test_a_batch_is_about_ten_milliseconds():
+    pace = Pace()
+    for _ in range(30):
+        pace.learn(0.001, 1)
+
+    assert 9 <= pace.batch <= 10
+
+
+def test_nothing_run_teaches_nothing():
+    pace = Pace()
+    pace.learn(5.0, 0)
+
+    assert pace.batch == 1
