@@ -30,7 +30,7 @@ class WorkerAdmin(LiveAdmin):
     @admin.display(description=_("queues"), ordering="queues")
     def serves(self, worker: Worker) -> str:
         """The queues it claims from, the most urgent first."""
-        return ", ".join(worker.queues.split(","))
+        return ", ".join(worker.queues.replace(",", " ").split())
 
     @admin.display(description=_("started"), ordering="started_at")
     def started(self, worker: Worker) -> SafeString | str:
