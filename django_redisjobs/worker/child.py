@@ -129,7 +129,7 @@ class Child:
 
     def lease_lost(self) -> None:
         self._holdings.give_up()
-        self._keeper.interrupt_all()
+        self._keeper.interrupt_void()
         self._bell.ring()
 
     def dump(self) -> None:

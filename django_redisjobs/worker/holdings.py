@@ -139,7 +139,12 @@ class Holdings:
             station.outcomes.append(unstarted(job))
 
     def give_up(self) -> None:
-        """The lease is lost: others may run by now what is held here."""
+        """The lease is lost: others may run by now what is held here.
+
+        Nothing happens if it was begun anew since: two threads may hear of one loss.
+        """
+        if not self.is_lost:
+            return
         for station in self._stations:
             station.abandon()
         self._inbox.take_all()

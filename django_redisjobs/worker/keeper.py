@@ -202,6 +202,13 @@ class Keeper(threading.Thread):
         for slot in list(self._crew.running()):
             slot.strike(slot.code, SHUTDOWN)
 
+    def interrupt_void(self) -> None:
+        """Have those jobs stop whose lease is lost: others may run them by now."""
+        for slot in list(self._crew.running()):
+            code, station = slot.code, slot.station
+            if station is not None and not station.alive:
+                slot.strike(code, SHUTDOWN)
+
     def cancel(self, token: str) -> None:
         """Interrupt that attempt, or have it end when it would start."""
         # First the note, then the look: whoever starts it does it the other way round.

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from django.conf import settings
 from django.db import connections as database_connections
 
 import django_redisjobs
@@ -109,6 +110,11 @@ class Worker:
             if options.processes == 0
             else (f"{options.processes} process{'es' if options.processes > 1 else ''}")
         )
+        if conf.get_settings().url.startswith("embedded:") and not settings.DEBUG:
+            logger.warning(
+                "embedded:// serves this machine only: workers and sites elsewhere do "
+                "not see its jobs."
+            )
         logger.info(
             "Worker %s: %s, %d thread%s each, queues %s, Redis at %s.",
             options.name,
@@ -134,6 +140,13 @@ class Worker:
 
 
 def _processes(given: int | None) -> int:
+    if connections.is_within_process():
+        if given:
+            raise ValueError(
+                f"REDISJOBS['URL'] {connections.describe()} is within one process; "
+                "choose processes=0."
+            )
+        return 0
     if not hasattr(os, "fork"):
         if given:
             raise ValueError("This system cannot fork; choose processes=0.")

@@ -311,3 +311,18 @@ async def write_async(name: str) -> int:
 @job
 async def connection_is_open_async() -> bool:
     return await sync_to_async(lambda: connection.connection is not None)()
+
+
+@job
+def take(row: Any) -> str:
+    return str(row)
+
+
+@job
+async def take_async(row: Any) -> str:
+    return str(row)
+
+
+@job(on_missing="discard")
+def take_or_leave(row: Any) -> str:
+    return str(row)

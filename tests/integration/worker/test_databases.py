@@ -6,8 +6,10 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 
 from django_redisjobs import JobStatus
+from django_redisjobs.exceptions import JobFailed
 from tests.integration.worker import jobs
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
@@ -55,3 +57,33 @@ def test_connections_of_coroutine_jobs_are_closed_in_their_thread(start, databas
 
     assert jobs.connection_is_open_async.delay().result(timeout=20) is False
     assert names(database) == ["x"]
+
+
+def enqueue_with_missing_row(function, database):
+    with closing(sqlite3.connect(database)) as opened:
+        opened.execute(
+            "CREATE TABLE django_content_type (id INTEGER, app_label TEXT, model TEXT)"
+        )
+        opened.commit()
+    row = ContentType(pk=1, app_label="shop", model="order")
+    row._state.adding, row._state.db = False, "default"
+    return function.delay(row)
+
+
+@pytest.mark.parametrize("function", [jobs.take, jobs.take_async])
+def test_a_missing_row_fails_the_job_once(start, database, function):
+    start(environment={"WORKER_TEST_DATABASE": database})
+
+    handle = enqueue_with_missing_row(function, database)
+
+    with pytest.raises(JobFailed, match="ContentType with primary key 1"):
+        handle.result(timeout=20)
+    assert len(handle.info().attempts) == 1
+
+
+def test_a_missing_row_may_discard_the_job(start, database):
+    start(environment={"WORKER_TEST_DATABASE": database})
+
+    handle = enqueue_with_missing_row(jobs.take_or_leave, database)
+
+    assert handle.wait(timeout=20) is JobStatus.CANCELLED

@@ -1,0 +1,71 @@
+"""A worker that serves queues of several groups."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+from django.test import override_settings
+
+from tests.integration.worker import jobs
+
+QUEUES = {"high": {"GROUP": "a"}, "default": {}, "low": {"GROUP": "a"}}
+
+
+@pytest.fixture(autouse=True)
+def in_groups(redisjobs):
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": QUEUES}):
+        yield
+
+
+@pytest.fixture
+def begin(start):
+    return lambda *queues, **options: start(
+        *queues, settings={"QUEUES": QUEUES}, **options
+    )
+
+
+def test_jobs_of_all_groups_run(begin, left_in_redis):
+    handles = [
+        jobs.add.using(queue=queue).delay(number, 1)
+        for number in range(20)
+        for queue in QUEUES
+    ]
+
+    worker = begin(burst=True, processes=2)
+
+    assert worker.wait() == 0
+    found = [handle.result(timeout=0) for handle in handles]
+    assert found == [number + 1 for number in range(20) for _ in QUEUES]
+    assert not left_in_redis()
+
+
+def test_an_idle_worker_hears_of_work_in_each_group(begin):
+    begin("high", "default", "low")
+
+    for queue in [*QUEUES, *reversed(QUEUES)]:
+        assert jobs.add.using(queue=queue).delay(1, 1).result(timeout=4) == 2
+
+
+def test_a_killed_childs_jobs_come_back_in_each_group(begin, events):
+    begin(threads=2)
+    handles = [
+        jobs.sleep.using(queue=queue).delay(1.5, queue) for queue in ("high", "default")
+    ]
+    (_, _, pid), _ = events.wait(), events.wait()
+
+    psutil.Process(int(pid)).kill()
+
+    for handle, queue in zip(handles, ("high", "default"), strict=True):
+        assert handle.result(timeout=20) == queue
+        assert handle.info().crashes == 1
+
+
+def test_cancelling_reaches_each_group(begin, events):
+    begin()
+    for queue in ("high", "default"):
+        handle = jobs.sleep.using(queue=queue).delay(30, queue)
+        events.wait()
+
+        handle.cancel()
+
+        assert handle.wait(timeout=10).value == "cancelled"
