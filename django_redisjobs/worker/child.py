@@ -77,6 +77,7 @@ class Child:
             board,
             overrun=options.overrun,
             max_payload=settings.max_payload,
+            settle_now=self._settle_now,
         )
         self._crew = Crew(
             options, board, self._inbox, execution, completed=self._completed
@@ -140,6 +141,15 @@ class Child:
             self._bell.ring()
         elif self._state is State.WAITING_FOR_WORK:
             self._keeper.ring()
+
+    def _settle_now(self) -> None:
+        try:
+            self._holdings.settle()
+        except LeaseLost:
+            self.lease_lost()
+        except TROUBLE as error:
+            # The next step tries again, and waits if it has to.
+            self._trouble.met(error)
 
     def _admitted(self, jobs: int) -> None:
         self._crew.offer(jobs)

@@ -48,7 +48,11 @@ _SIGNALS: dict[str, Signal] = {
 
 
 class Execution:
-    """How this process runs jobs. Shared by all its executors."""
+    """How this process runs jobs. Shared by all its executors.
+
+    ``settle_now`` is called when a job has ended whose function wants no other one
+    to begin before that is written.
+    """
 
     def __init__(
         self,
@@ -58,12 +62,14 @@ class Execution:
         *,
         overrun: float,
         max_payload: int,
+        settle_now: Callable[[], None],
     ) -> None:
         self._plans = plans
         self._log = log
         self._cells = board.cells
         self._overrun = overrun
         self._max_payload = max_payload
+        self._settle_now = settle_now
         self._rng = Random()
 
     def run(self, slot: Slot, entry: Entry, now: float) -> tuple[Plan, Body] | None:
@@ -85,8 +91,10 @@ class Execution:
         except BaseException as error:  # noqa: BLE001 - a job may raise anything
             slot.quiet()
             self.fail(slot, plan, body, error)
-            return None
-        self.succeed(slot, plan, value)
+        else:
+            self.succeed(slot, plan, value)
+        if plan is not None and plan.settle_each:
+            self._settle_now()
         return None
 
     def _call(self, slot: Slot, job: Claimed, plan: Plan, body: Body) -> Any:

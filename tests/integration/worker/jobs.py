@@ -326,3 +326,15 @@ async def take_async(row: Any) -> str:
 @job(on_missing="discard")
 def take_or_leave(row: Any) -> str:
     return str(row)
+
+
+@job
+def lone(moment: float) -> list[float]:
+    return [time.time() - moment]
+
+
+@job(settle_each=True, retry=0)
+def one_by_one(number: int, seconds: float) -> int:
+    if seconds:
+        hold_the_interpreter(seconds)
+    return number

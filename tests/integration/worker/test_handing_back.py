@@ -47,3 +47,15 @@ def test_finished_work_is_settled_while_a_slow_job_runs(start, events):
 
 def warm_up(number: int) -> None:
     assert jobs.add.delay_many([(1, 1)] * number)[-1].result(timeout=20) == 2
+
+
+def test_a_job_function_may_have_each_end_written_at_once(start, client, prefix):
+    start()
+    warm_up(500)
+
+    handles = jobs.one_by_one.delay_many([(number, 0.0) for number in range(20)])
+    handles += jobs.one_by_one.delay_many([(20, 5.0)])
+
+    before = time.monotonic()
+    assert [handle.result(timeout=20) for handle in handles[:20]] == list(range(20))
+    assert time.monotonic() - before < 1

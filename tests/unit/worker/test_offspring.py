@@ -1,0 +1,132 @@
+"""What a supervisor concludes from a child's board."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from django_redisjobs.worker.inbox import Inbox
+from django_redisjobs.worker.memory import (
+    GENERATION,
+    REGISTERED,
+    Phase,
+    SharedMemory,
+    code_of,
+    worker_id,
+)
+from django_redisjobs.worker.offspring import Offspring
+from django_redisjobs.worker.outcome import CANCEL, TIMEOUT
+from django_redisjobs.worker.slots import TaskSlot
+
+
+@pytest.fixture
+def child():
+    offspring = Offspring(0, SharedMemory(1, 2).board(0))
+    os.close(offspring.prepare())
+    register(offspring, 1)
+    yield offspring
+    offspring.close()
+
+
+def register(child, generation):
+    child.board.cells[GENERATION] = generation
+    child.board.cells[REGISTERED] = generation
+
+
+def occupy(child, place, code, *, started=0.0, hard=100.0, generation=1):
+    slot = TaskSlot(child.board, place)
+    slot.take(
+        code,
+        SimpleNamespace(id=f"job{code}"),
+        SimpleNamespace(generation=generation),
+        started,
+    )
+    slot.limit(hard, hard)
+    return slot
+
+
+def test_a_job_past_its_hard_limit_has_overrun(child):
+    occupy(child, 0, 5, hard=1000.0)
+    occupy(child, 1, 6, started=40.0, hard=100.0)
+
+    assert child.find_overrun(99.9) is None
+    found = child.find_overrun(100.0)
+
+    assert (found.code, found.job_id, found.reason) == (6, "job6", TIMEOUT)
+    assert found.seconds == 60.0
+
+
+def test_a_cancelled_job_has_less_time(child):
+    worker = child.board.worker
+    code = code_of(f"{worker}:3:2", 0)
+    slot = occupy(child, 0, code, hard=1000.0)
+
+    child.cancel(f"{worker}:3:2", kill_at=50.0)
+
+    assert child.find_overrun(49.0) is None
+    assert child.find_overrun(50.0).reason == CANCEL
+    slot.free()
+    assert child.find_overrun(51.0) is None
+    occupy(child, 0, code + 1, hard=1000.0)
+    assert child.find_overrun(52.0) is None
+
+
+def test_what_ran_under_a_lost_lease_is_not_ours_to_settle(child):
+    occupy(child, 0, 5, generation=1)
+    register(child, 2)
+    occupy(child, 1, 6, generation=2)
+
+    assert [one.code for one in child.running()] == [6]
+
+
+def test_ids_that_the_child_has_left_are_told_once(child):
+    base = child.base
+    assert list(child.left_behind()) == []
+    register(child, 4)
+
+    assert child.has_new_id
+    assert list(child.left_behind()) == [worker_id(base, each) for each in (1, 2, 3)]
+    assert list(child.left_behind()) == []
+    assert not child.has_new_id
+
+
+def test_it_hangs_when_a_phase_is_over_its_time(child):
+    child.board.enter(Phase.LOOP, 60.0)
+
+    assert not child.hangs(59.0)
+    assert child.hangs(60.0)
+
+
+def test_its_inbox_can_be_taken_from_it(child):
+    inbox = Inbox(child.inbox)
+    inbox.put([(code, "job", "station") for code in (3, 1, 2)])
+
+    assert child.steal() == [3, 1, 2]
+    assert inbox.take() is None
+
+
+def test_a_new_incarnation_has_another_name(child):
+    before = child.board.worker
+    occupy(child, 0, 5)
+
+    os.close(child.prepare())
+    register(child, 1)
+
+    assert child.board.worker != before
+    assert child.running() == []
+
+
+def test_it_is_killed_for_one_reason(child):
+    pid = os.fork()
+    if not pid:
+        signal.pause()
+    child.began(pid, 0.0)
+
+    child.kill("first")
+    child.kill("second")
+
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    assert child.killed_for == "first"
