@@ -29,6 +29,8 @@ from .opening import (
     open_client,
     open_whole_cluster,
 )
+from .routing import is_moved
+from .sentinels import PrimaryPool
 from .uses import (
     BLOCKING,
     BLOCKING_TIMEOUT,
@@ -46,6 +48,7 @@ __all__ = [
     "CONNECT_TIMEOUT",
     "LONGEST_BLOCK",
     "ClusterClient",
+    "PrimaryPool",
     "async_blocking_client",
     "async_client",
     "blocking_client",
@@ -53,6 +56,7 @@ __all__ = [
     "describe",
     "forget",
     "get_connection",
+    "is_moved",
     "is_within_process",
     "worker_client",
 ]

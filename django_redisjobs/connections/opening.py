@@ -17,6 +17,7 @@ from django_redisjobs.conf.addresses import Address, Host
 from . import memory
 from .cluster import AsyncClusterClient, ClusterClient
 from .pools import ASYNC, SYNC, arguments, scout_arguments
+from .sentinels import AsyncPrimaryPool, PrimaryPool
 from .uses import Use
 
 # What a connection to a Cluster's node needs to be let in, beside its host.
@@ -35,7 +36,7 @@ def open_client(use: Use) -> redis.Redis:
         sentinel = redis.sentinel.Sentinel(  # type: ignore[no-untyped-call]
             address.hosts, sentinel_kwargs=_for_sentinels(SYNC)
         )
-        pool = redis.sentinel.SentinelConnectionPool(  # type: ignore[no-untyped-call]
+        pool = PrimaryPool(  # type: ignore[no-untyped-call]
             address.service, sentinel, **_managed(pool_arguments, redis.sentinel)
         )
         return redis.Redis.from_pool(pool)
@@ -54,7 +55,7 @@ def open_async_client(use: Use) -> redis.asyncio.Redis:
         sentinel = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
             address.hosts, sentinel_kwargs=_for_sentinels(ASYNC)
         )
-        pool = redis.asyncio.sentinel.SentinelConnectionPool(  # type: ignore[no-untyped-call]
+        pool = AsyncPrimaryPool(  # type: ignore[no-untyped-call]
             address.service,
             sentinel,
             **_managed(pool_arguments, redis.asyncio.sentinel),
@@ -66,7 +67,8 @@ def open_async_client(use: Use) -> redis.asyncio.Redis:
 def close(client: redis.Redis) -> None:
     """Close a client, and those of the sentinels that it asked."""
     client.close()
-    manager = getattr(client.connection_pool, "sentinel_manager", None)
+    pool = getattr(client, "connection_pool", None)
+    manager = getattr(pool, "sentinel_manager", None)
     for sentinel in manager.sentinels if manager is not None else ():
         sentinel.close()
 
@@ -155,6 +157,7 @@ def _for_sentinels(dialect: Any) -> dict[str, Any]:
     # These are arguments of a client here, which takes TLS by another name.
     if chosen.pop("connection_class", None) is dialect.tls_class:
         chosen["ssl"] = True
+    del chosen["retry_on_timeout"]
     return chosen
 
 

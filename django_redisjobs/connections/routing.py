@@ -17,7 +17,7 @@ from redis.exceptions import (
 
 from django_redisjobs.conf.addresses import Host
 
-__all__ = ["Host", "Route", "Slots", "raise_first", "slot_of", "slots_of"]
+__all__ = ["Host", "Route", "Slots", "is_moved", "raise_first", "slot_of", "slots_of"]
 
 # Seconds between tries while a slot is being moved or nobody serves it: 1.6 in all.
 # What takes longer is for the caller, who knows whether it has to be done at all.
@@ -169,15 +169,17 @@ class Route:
         Raises the error where it does not prove that the command did not run, or
         where that has been tried for long enough.
         """
-        self._elsewhere = None
+        was_asking, self._elsewhere = self.asking, None
         word, rest = _parsed(error)
         if word in ("MOVED", "ASK"):
             target = _redirected(rest, host)
             if word == "ASK":
                 self._elsewhere = target
-            elif self._slot is not None:
-                self._slots.move(self._slot, target)
-            self._redirections += 1
+                self._redirections += was_asking
+            else:
+                self._redirections += 1
+                if self._slot is not None:
+                    self._slots.move(self._slot, target)
             if self._redirections <= QUICK_REDIRECTIONS:
                 return 0.0
             return self._pause(error)
@@ -202,6 +204,11 @@ class Route:
         for index, reply in enumerate(replies):
             if isinstance(reply, redis.ResponseError) and _parsed(reply)[0]:
                 yield index
+
+
+def is_moved(error: BaseException) -> bool:
+    """Whether a node said that another one serves the slot now."""
+    return isinstance(error, redis.ResponseError) and _parsed(error)[0] == "MOVED"
 
 
 def _parsed(error: redis.RedisError) -> tuple[str, str]:

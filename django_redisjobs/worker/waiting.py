@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import redis
+
+from django_redisjobs import connections
+from django_redisjobs.connections import ClusterClient, PrimaryPool, is_moved
 
 from .bells import poll
 
@@ -45,9 +49,11 @@ def make_waiter(client: redis.Redis, blocking_client: redis.Redis) -> Waiter:
 
     ``client``: for short calls, while the other one blocks.
     """
-    if hasattr(blocking_client.connection_pool.connection_class, "send_command"):
-        return SocketWaiter(client, blocking_client)
-    return PatientWaiter(blocking_client)
+    if isinstance(client, ClusterClient) and isinstance(blocking_client, ClusterClient):
+        return ClusterWaiter(client, blocking_client)
+    if connections.is_within_process():
+        return PatientWaiter(blocking_client)
+    return SocketWaiter(client, blocking_client)
 
 
 class SocketWaiter:
@@ -62,20 +68,22 @@ class SocketWaiter:
     def wait(
         self, keys: Sequence[str], seconds: float, bells: Sequence[int]
     ) -> tuple[str, str] | None:
-        seconds = min(seconds, LONGEST_SECONDS)
-        whole = max(1, math.ceil(seconds))
+        whole, patience = _patience(seconds)
         try:
-            descriptor = self._begin(keys, whole)
-            patience = whole + _SERVER_LATE_SECONDS if whole == seconds else seconds
+            descriptor = self.begin(keys, whole)
             if descriptor not in poll([descriptor, *bells], patience):
-                self._unblock(descriptor)
-            return _pair(self._connection.read_response())
+                self.unblock(descriptor)
+            return self.finish()
         except BaseException:
             # What was asked may still be answered: that must reach nobody.
             self.close()
             raise
 
-    def _unblock(self, descriptor: int) -> None:
+    def finish(self) -> tuple[str, str] | None:
+        """Read the answer to what ``begin`` asked."""
+        return _pair(self._connection.read_response())
+
+    def unblock(self, descriptor: int) -> None:
         """Have the server answer now.
 
         Two connections race: it may read this before it reads the BLPOP, and then
@@ -87,7 +95,17 @@ class SocketWaiter:
                 return
             if poll([descriptor], _AGAIN_SECONDS):
                 return
+            if not self._is_current():
+                break
         raise redis.ConnectionError("The server does not know the blocked connection.")
+
+    def _is_current(self) -> bool:
+        """Whether this is the server that others talk to: sentinels may name a new
+        one while the old one still answers.
+        """
+        if isinstance(self._pool, PrimaryPool):
+            return self._pool.is_current(self._connection)
+        return True
 
     def close(self) -> None:
         if self._connection is not None:
@@ -95,7 +113,10 @@ class SocketWaiter:
                 self._connection.disconnect()
             self._connection = None
 
-    def _begin(self, keys: Sequence[str], whole: int) -> int:
+    def begin(self, keys: Sequence[str], whole: int) -> int:
+        """Ask for the first entry of these lists; gives what to watch for it."""
+        if self._connection is not None and not self._is_current():
+            self.close()
         if self._connection is None:
             self._connection = self._pool.make_connection()
             self._connection.connect()
@@ -104,6 +125,77 @@ class SocketWaiter:
         self._connection.send_command("BLPOP", *keys, whole)
         descriptor: int = self._connection._sock.fileno()  # noqa: SLF001 - no public way
         return descriptor
+
+
+class ClusterWaiter:
+    """Waits on several nodes at once: a worker may serve groups of many slots.
+
+    Has a connection to the node of each slot; what two of them bring at a time is
+    handed out one by one.
+    """
+
+    def __init__(self, client: ClusterClient, blocking_client: ClusterClient) -> None:
+        self._client = client
+        self._blocking_client = blocking_client
+        self._lanes: dict[str, SocketWaiter] = {}
+        self._heard: deque[tuple[str, str]] = deque()
+
+    def wait(
+        self, keys: Sequence[str], seconds: float, bells: Sequence[int]
+    ) -> tuple[str, str] | None:
+        try:
+            if not self._heard:
+                self._listen(keys, seconds, bells)
+        except BaseException as error:
+            self.close()
+            # Another node may serve the slot by now; the next call finds out.
+            self._client.forget_slots()
+            self._blocking_client.forget_slots()
+            if not is_moved(error):
+                raise
+        return self._heard.popleft() if self._heard else None
+
+    def close(self) -> None:
+        for lane in self._lanes.values():
+            lane.close()
+        self._lanes.clear()
+
+    def _listen(
+        self, keys: Sequence[str], seconds: float, bells: Sequence[int]
+    ) -> None:
+        whole, patience = _patience(seconds)
+        begun = {
+            self._lane(tag, members[0]).begin(members, whole): self._lanes[tag]
+            for tag, members in _by_tag(keys).items()
+        }
+        ready = poll([*begun, *bells], patience)
+        for descriptor, lane in begun.items():
+            if descriptor not in ready:
+                lane.unblock(descriptor)
+            if (pair := lane.finish()) is not None:
+                self._heard.append(pair)
+
+    def _lane(self, tag: str, key: str) -> SocketWaiter:
+        if tag not in self._lanes:
+            self._lanes[tag] = SocketWaiter(
+                self._client.node_of(key), self._blocking_client.node_of(key)
+            )
+        return self._lanes[tag]
+
+
+def _by_tag(keys: Sequence[str]) -> dict[str, list[str]]:
+    """The keys by group: those of one group are in one slot."""
+    found: dict[str, list[str]] = {}
+    for key in keys:
+        found.setdefault(key.partition("}")[0], []).append(key)
+    return found
+
+
+def _patience(seconds: float) -> tuple[int, float]:
+    """For how long the server is to block, and when to end that."""
+    seconds = min(seconds, LONGEST_SECONDS)
+    whole = max(1, math.ceil(seconds))
+    return whole, whole + _SERVER_LATE_SECONDS if whole == seconds else seconds
 
 
 class PatientWaiter:

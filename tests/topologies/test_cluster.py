@@ -1,0 +1,245 @@
+"""The main job on a Cluster of three, also while slots move and nodes change."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from django_redisjobs import conf, connections, get_queue
+from django_redisjobs.connections import routing
+from django_redisjobs.core import inspection, operations
+from django_redisjobs.core.consumer import Consumer, Settlement
+from django_redisjobs.core.producer import enqueue
+from django_redisjobs.core.records import DEFAULT_KEEP, JobStatus, NewJob, new_id
+from django_redisjobs.core.scripts import aperform, perform
+from django_redisjobs.worker.bells import Bell
+from django_redisjobs.worker.waiting import ClusterWaiter, make_waiter
+
+from .jobs import add, double, kill_once
+from .servers import Cluster, until
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    started = Cluster()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def redisjobs(cluster: Cluster, use: Callable[..., Any]) -> dict[str, Any]:
+    return use(cluster.url)
+
+
+def consumer(queue: str) -> Consumer:
+    made = Consumer(
+        connections.worker_client(),
+        conf.keys_for(queue),
+        new_id(),
+        [queue],
+        lease_ms=30_000,
+        keep=DEFAULT_KEEP,
+        max_crashes=3,
+    )
+    made.register({"name": "test"})
+    return made
+
+
+def put(queue: str) -> str:
+    job_id = new_id()
+    job = NewJob(job_id, queue, '["tests.topologies.jobs.add",[1,2],{}]')
+    assert perform(connections.client(), enqueue(conf.keys_for(queue), [job])) == [
+        "new"
+    ]
+    return job_id
+
+
+def status(queue: str, job_id: str) -> JobStatus | None:
+    return perform(
+        connections.client(), inspection.status(conf.keys_for(queue), job_id)
+    )
+
+
+def test_groups_are_on_different_nodes(cluster: Cluster, redisjobs: Any) -> None:
+    owners = {cluster.owner(conf.keys_for(name).base) for name in redisjobs["QUEUES"]}
+
+    assert len(owners) == 3
+
+
+def test_the_main_job(redisjobs: Any, start: Callable[..., Any]) -> None:
+    sums = [add.delay(number, 1) for number in range(20)]
+    doubled = double.delay_many([(number,) for number in range(20)])
+    urgent = add.using(queue="high").delay(20, 22)
+    killer = kill_once.delay()
+    worker = start(redisjobs, "--processes", "2")
+
+    assert urgent.result(timeout=30) == 42
+    assert [each.result(timeout=20) for each in sums] == list(range(1, 21))
+    assert [each.result(timeout=20) for each in doubled] == list(range(0, 40, 2))
+    assert killer.result(timeout=20) == 2
+    assert killer.info().crashes == 1
+    # It sleeps on three nodes by now; a job on any of them wakes it.
+    for queue in ("low", "default", "high"):
+        assert add.using(queue=queue).delay(1, 2).result(timeout=5) == 3
+    assert [get_queue(name).counts().succeeded for name in ("high", "low")] == [2, 21]
+    assert asyncio.run(_by_asyncio()) == (5, 23)
+    assert worker.stop() == 0
+
+
+async def _by_asyncio() -> tuple[int, int]:
+    handle = await add.adelay(2, 3)
+    result = await handle.aresult(timeout=10)
+    counts = await get_queue("default").acounts()
+    return result, counts.succeeded
+
+
+def test_a_moved_slot_is_followed(cluster: Cluster, redisjobs: Any) -> None:
+    working = consumer("default")
+    put("default")
+    base = conf.keys_for("default").base
+    before = cluster.owner(base)
+    target = next(node for node in cluster.nodes if node is not before)
+
+    cluster.begin_move(base, target).finish()
+    put("default")
+    first, second = working.exchange([], want=2).jobs
+    settled = [Settlement("succeeded", each, "add") for each in (first, second)]
+    working.exchange(settled, want=0)
+
+    assert status("default", first.id) is JobStatus.SUCCEEDED
+    assert cluster.owner(base) is target
+    cluster.begin_move(base, before).finish()
+    assert status("default", second.id) is JobStatus.SUCCEEDED
+
+
+def test_while_a_slot_moves_nothing_runs_on_half_the_data(
+    cluster: Cluster, redisjobs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routing, "PAUSES", (0.01,))
+    working = consumer("default")
+    jobs = [put("default") for _ in range(3)]
+    base = conf.keys_for("default").base
+    before = cluster.owner(base)
+    target = next(node for node in cluster.nodes if node is not before)
+    move = cluster.begin_move(base, target)
+    move.move_keys(3)
+
+    for refused in (
+        lambda: working.exchange([], want=3),
+        lambda: put("default"),
+        lambda: perform(
+            connections.client(),
+            operations.cancel_many(conf.keys_for("default"), jobs, keep=DEFAULT_KEEP),
+        ),
+    ):
+        with pytest.raises(redis.ResponseError, match=r"(?i)multiple keys|TRYAGAIN"):
+            refused()
+    # Reads of single keys go where each key is.
+    found = perform(
+        connections.client(), inspection.jobs(conf.keys_for("default"), jobs)
+    )
+    assert [each.id for each in found] == jobs
+    move.finish()
+    claimed = working.exchange([], want=9).jobs
+    assert [each.id for each in claimed] == jobs
+
+    working.exchange([Settlement("released", each) for each in claimed], want=0)
+    cluster.begin_move(base, before).finish()
+
+
+def test_what_a_move_delays_is_done_when_it_is_over(
+    cluster: Cluster, redisjobs: Any
+) -> None:
+    """A call waits a moment for the end of a move."""
+    base = conf.keys_for("default").base
+    before = cluster.owner(base)
+    target = next(node for node in cluster.nodes if node is not before)
+    put("default")
+    move = cluster.begin_move(base, target)
+    timer = threading.Timer(0.3, move.finish)
+    timer.start()
+
+    assert status("default", put("default")) is JobStatus.PENDING
+    assert asyncio.run(_aput("default")) == ["new"]
+    timer.join()
+    cluster.begin_move(base, before).finish()
+
+
+async def _aput(queue: str) -> list[str]:
+    job = NewJob(new_id(), queue, '["tests.topologies.jobs.add",[1,2],{}]')
+    return await aperform(
+        connections.async_client(), enqueue(conf.keys_for(queue), [job])
+    )
+
+
+def test_scripts_are_sent_again_to_a_node_that_lost_them(
+    cluster: Cluster, redisjobs: Any
+) -> None:
+    for node in cluster.nodes:
+        node.client.script_flush()
+
+    assert status("low", put("low")) is JobStatus.PENDING
+
+
+def test_a_node_that_is_down_is_told_and_found_again(
+    cluster: Cluster, redisjobs: Any
+) -> None:
+    put("high")
+    node = cluster.owner(conf.keys_for("high").base)
+    node.kill()
+    try:
+        with pytest.raises(redis.RedisError):
+            put("high")
+        put("low")
+    finally:
+        node.start()
+    # It takes no writes for its first two seconds.
+    until(lambda: cluster.is_ok(node), "the node is back")
+
+    put("high")
+    assert asyncio.run(_aput("high")) == ["new"]
+
+
+def test_a_waiter_hears_any_node_and_follows_moves(
+    cluster: Cluster, redisjobs: Any
+) -> None:
+    waiter = make_waiter(connections.worker_client(), connections.blocking_client())
+    assert isinstance(waiter, ClusterWaiter)
+    keys = [conf.keys_for(name).wake(name) for name in redisjobs["QUEUES"]]
+    put("low")
+    put("high")
+
+    heard = {waiter.wait(keys, 5, []), waiter.wait(keys, 5, [])}
+    assert heard == {(keys[0], "1"), (keys[2], "1")}
+
+    bell = Bell()
+    bell.ring()
+    assert waiter.wait(keys, 5, [bell.fileno()]) is None
+
+    base = conf.keys_for("low").base
+    before = cluster.owner(base)
+    target = next(node for node in cluster.nodes if node is not before)
+    cluster.begin_move(base, target).finish()
+    assert waiter.wait(keys, 1, []) is None
+    put("low")
+    assert waiter.wait(keys, 5, []) == (keys[2], "1")
+    cluster.begin_move(base, before).finish()
+    waiter.close()
+
+
+def test_users_get_the_whole_cluster(cluster: Cluster, redisjobs: Any) -> None:
+    queues = ("high", "low")
+    for name in queues:
+        put(name)
+    whole: Any = connections.get_connection()
+
+    assert isinstance(whole, redis.RedisCluster)
+    assert whole is connections.get_connection("low")
+    found = set(whole.scan_iter(match=f"{redisjobs['PREFIX']}:*pending:*"))
+    assert found == {conf.keys_for(name).pending(name).encode() for name in queues}
+    assert connections.describe() == cluster.url
