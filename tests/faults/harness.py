@@ -254,7 +254,8 @@ def run_kills(
                 site.start_worker("--processes", "2")
         if not site.wait_ended(jobs, limit):
             complaints.append(f"only {site.count(JobStatus.SUCCEEDED)} of {jobs} ended")
-        site.wait_settled(4, limit=2 * site.lease + 5)
+        else:
+            site.wait_settled(4, limit=2 * site.lease + 5)
     finally:
         codes = site.stop()
     history = site.history()

@@ -38,8 +38,8 @@ def test_the_checker_catches_a_worker_without_rescue(
         tmp_path,
         own_server,
         seed=1,
-        jobs=600,
-        kills=6,
+        jobs=400,
+        kills=4,
         broken="no-rescue",
         limit=4.0,
     )

@@ -70,7 +70,8 @@ def test_children_die_with_their_supervisor_and_the_next_worker_rescues(start, e
 
 def test_another_worker_of_the_machine_rescues_without_a_restart(start, events):
     first = start()
-    handle = jobs.sleep.delay(2.0, "rescued")
+    # Long enough for two workers to start meanwhile, on a busy machine too.
+    handle = jobs.sleep.delay(8.0, "rescued")
     _, _, pid = events.wait()
     second = start("low")
     until(lambda: "queues low" in second.output)
