@@ -11,6 +11,8 @@ import pytest
 from tests.faults.harness import run_kills
 from tests.servers import Server
 
+pytestmark = pytest.mark.slow
+
 SEEDS = [int(seed) for seed in os.environ.get("FAULTS_SEEDS", "1").split(",")]
 
 
