@@ -10,6 +10,7 @@ import redis
 import redis.exceptions
 
 from django_redisjobs import connections
+from django_redisjobs.connections.deadlines import AsyncDeadlineClient, DeadlineClient
 from django_redisjobs.core.scripts import Conversation, aperform, perform
 from django_redisjobs.exceptions import ServerUnavailable
 
@@ -41,10 +42,13 @@ def ask(conversation: Conversation[T]) -> T:
         return perform(connections.client(), conversation)
 
 
-def ask_blocking(conversation: Conversation[T]) -> T:
-    """``ask`` for what waits in Redis."""
+def ask_blocking(conversation: Conversation[T], deadline: float | None) -> T:
+    """``ask`` for what waits in Redis, until ``deadline`` (monotonic) or for ever."""
     with _told():
-        return perform(connections.blocking_client(), conversation)
+        client = connections.blocking_client()
+        if deadline is None:
+            return perform(client, conversation)
+        return perform(DeadlineClient(client, deadline), conversation)
 
 
 async def aask(conversation: Conversation[T]) -> T:
@@ -53,10 +57,13 @@ async def aask(conversation: Conversation[T]) -> T:
         return await aperform(connections.async_client(), conversation)
 
 
-async def aask_blocking(conversation: Conversation[T]) -> T:
+async def aask_blocking(conversation: Conversation[T], deadline: float | None) -> T:
     """``ask_blocking`` on the running event loop."""
     with _told():
-        return await aperform(connections.async_blocking_client(), conversation)
+        client = connections.async_blocking_client()
+        if deadline is None:
+            return await aperform(client, conversation)
+        return await aperform(AsyncDeadlineClient(client, deadline), conversation)
 
 
 def explain(error: redis.RedisError) -> str:

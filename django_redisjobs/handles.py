@@ -77,15 +77,18 @@ class JobHandle(Generic[R]):
     def wait(self, timeout: Duration | None = None) -> JobStatus:
         """The status with which the job ended; blocks on Redis until it did.
 
-        ``timeout`` None waits without limit, 0 looks once.
+        ``timeout`` None waits without limit, 0 looks once; any other is kept to some
+        hundredths of a second.
 
         Raises:
             ResultTimeout: it has not ended by then. It goes on.
         """
-        return ask_blocking(self._wait(_seconds(timeout)))
+        seconds = _seconds(timeout)
+        return ask_blocking(self._wait(seconds), _deadline(seconds))
 
     async def await_(self, timeout: Duration | None = None) -> JobStatus:  # noqa: ASYNC109
-        return await aask_blocking(self._wait(_seconds(timeout)))
+        seconds = _seconds(timeout)
+        return await aask_blocking(self._wait(seconds), _deadline(seconds))
 
     def result(self, timeout: Duration | None = None) -> R:
         """What the function returned; waits as ``wait`` does.
@@ -98,12 +101,15 @@ class JobHandle(Generic[R]):
             JobExpired: nobody started it in time.
             ResultTimeout: it has not ended in time. It goes on.
         """
-        text = _result_of(ask_blocking(self._ended(_seconds(timeout))))
+        seconds = _seconds(timeout)
+        text = _result_of(ask_blocking(self._ended(seconds), _deadline(seconds)))
         result: R = codec.loads(text)
         return result
 
     async def aresult(self, timeout: Duration | None = None) -> R:  # noqa: ASYNC109
-        text = _result_of(await aask_blocking(self._ended(_seconds(timeout))))
+        seconds = _seconds(timeout)
+        ended = await aask_blocking(self._ended(seconds), _deadline(seconds))
+        text = _result_of(ended)
         # A model instance is fetched, which Django refuses on an event loop.
         loads = sync_to_async(codec.loads) if is_fetching(text) else None
         result: R = await loads(text) if loads else codec.loads(text)
@@ -213,6 +219,10 @@ def _cancel(keys: GroupKeys, job_id: str) -> Conversation[str]:
 
 def _seconds(timeout: Duration | None) -> float | None:
     return None if timeout is None else parse_duration(timeout)
+
+
+def _deadline(timeout_seconds: float | None) -> float | None:
+    return None if timeout_seconds is None else time.monotonic() + timeout_seconds
 
 
 def _result_of(record: JobRecord) -> str:

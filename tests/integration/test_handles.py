@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError
@@ -201,6 +202,35 @@ def test_waiting_ends_at_its_limit(site: Site) -> None:
 
     with pytest.raises(exceptions.ResultTimeout, match="cancel"):
         handle.result(timeout=0.2)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.2, 1.1])
+def test_a_limit_is_kept_to_the_hundredth(site: Site, seconds: float) -> None:
+    handle = add.delay(1)
+
+    async def wait() -> float:
+        before = time.monotonic()
+        with pytest.raises(exceptions.ResultTimeout):
+            await handle.await_(timeout=seconds)
+        return time.monotonic() - before
+
+    before = time.monotonic()
+    with pytest.raises(exceptions.ResultTimeout):
+        handle.result(timeout=seconds)
+    took = time.monotonic() - before
+
+    assert seconds <= took < seconds + 0.05
+    assert seconds <= asyncio.run(wait()) < seconds + 0.05
+
+
+def test_a_short_wait_ends_with_the_job(site: Site) -> None:
+    handle = add.delay(1)
+    before = time.monotonic()
+
+    with meanwhile(site.end):
+        assert handle.result(timeout=0.9) == 3
+
+    assert time.monotonic() - before < 0.5
 
 
 def test_a_job_that_is_deleted_meanwhile_is_not_found(site: Site) -> None:

@@ -1,0 +1,87 @@
+"""Blocking that ends at a moment of this process's clock, to the millisecond.
+
+Redis 5 blocks for whole seconds, and later servers end a block up to a tenth of a
+second late. So the wait itself happens here; a connection whose answer nobody
+waits for any more is closed, and with it the server's part of the wait ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Any
+
+import redis
+import redis.asyncio
+
+from . import is_within_process
+from .cluster import ClusterClient
+
+
+class DeadlineClient:
+    """A client whose ``BLPOP`` of one list gives None at ``deadline`` (monotonic), if
+    not before. All else goes to ``client`` as it is.
+    """
+
+    def __init__(self, client: redis.Redis, deadline: float) -> None:
+        self._client = client
+        self._deadline = deadline
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        if args[0] != "BLPOP":
+            client: Any = self._client
+            return client.execute_command(*args, **options)
+        left = self._deadline - monotonic()
+        if left <= 0:
+            return None
+        if is_within_process():
+            # It has no sockets, and is exact by itself.
+            call: Any = self._client.execute_command
+            return call(*args[:-1], min(args[-1], left), **options)
+        return self._pop(args, left)
+
+    def pipeline(self, transaction: bool = True) -> Any:
+        return self._client.pipeline(transaction)
+
+    def _pop(self, args: tuple[Any, ...], left: float) -> Any:
+        client: Any = self._client
+        if isinstance(client, ClusterClient):
+            client = client.node_of(args[1])
+        with client.client() as single:
+            connection = single.connection
+            try:
+                connection.send_command(*args)
+                if connection.can_read(timeout=left):
+                    return connection.read_response()
+            except BaseException:
+                connection.disconnect()
+                raise
+            connection.disconnect()
+        return None
+
+
+class AsyncDeadlineClient:
+    """``DeadlineClient`` for the tasks of one event loop."""
+
+    def __init__(self, client: redis.asyncio.Redis, deadline: float) -> None:
+        self._client = client
+        self._deadline = deadline
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        client: Any = self._client
+        call = client.execute_command
+        if args[0] != "BLPOP":
+            return await call(*args, **options)
+        left = self._deadline - monotonic()
+        if left <= 0:
+            return None
+        try:
+            # redis-py closes the connection of a call that is cancelled.
+            return await asyncio.wait_for(call(*args, **options), left)
+        except TimeoutError as error:
+            if isinstance(error, redis.TimeoutError):
+                raise
+            return None
+
+    def pipeline(self, transaction: bool = True) -> Any:
+        return self._client.pipeline(transaction)
