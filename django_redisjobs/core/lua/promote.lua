@@ -25,7 +25,8 @@ local function promote(id)
   if not safely('ZSCORE', base .. 'scheduled:' .. queue, id) then return 'unchanged' end
   if tonumber(due_ms) > now_ms then
     -- It waits from now on.
-    local body = string.sub(envelope, string.find(envelope, '\n', 1, true))
+    local header_end = string.find(envelope, '\n', 1, true)
+    local body = string.sub(envelope, header_end)
     local header = {'1', queue, priority, enqueued_ms, NOW, expires_ms, flags}
     redis.call('SET', base .. 'job:' .. id, table.concat(header, ' ') .. body)
   end
