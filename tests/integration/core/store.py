@@ -177,6 +177,12 @@ class Store:
     def unpark(self, *ids: str) -> list[str]:
         return self.do(operations.unpark_many(self.keys, ids))
 
+    def promote(self, *ids: str) -> list[str]:
+        return self.do(operations.promote_many(self.keys, ids))
+
+    def move(self, *ids: str, queue: str) -> list[str]:
+        return self.do(operations.move_many(self.keys, ids, queue))
+
     def pause(self, queue: str = "q", **more: Any) -> int:
         return self.do(operations.pause(self.keys, queue, **more))
 

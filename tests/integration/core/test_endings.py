@@ -221,12 +221,12 @@ def test_run_again_it_calls_back_again(store: Store, look: Look):
     look()
 
 
-def test_a_settlement_lost_by_a_failover_calls_back_once(store: Store):
+def test_a_settlement_lost_by_a_failover_calls_back_once(store: Store, look: Look):
     added, worker, claimed = start(store)
     worker.settle(claimed)
     # The end was forgotten, the callback was not.
     store.client.rpush(store.keys.claimed(worker.name), claimed.entry)
-    store.enqueue()
+    store.client.zrem(store.keys.ended("succeeded", "q"), added)
     record = store.client.get(store.keys.job(added)) or b""
     store.client.set(store.keys.job(added), b"\n".join(record.split(b"\n")[:2]))
     store.client.hset(store.keys.state(added), "status", "running")
@@ -236,6 +236,7 @@ def test_a_settlement_lost_by_a_failover_calls_back_once(store: Store):
 
     assert store.status(added) is JobStatus.SUCCEEDED
     assert callbacks(store) == [("shop.jobs.paid", [added])]
+    look()
 
 
 # -- waiting -------------------------------------------------------------------------

@@ -329,6 +329,21 @@ def test_a_rescue_of_nobody_changes_nothing(store: Store, look: Look):
     assert look() == before
 
 
+def test_an_entry_of_an_older_claim_proves_nothing(store: Store, look: Look):
+    (added,) = store.add()
+    old, new = store.worker(), store.worker()
+    (first,) = old.claim()
+    old.settle(first, kind="released")
+    (second,) = new.claim()
+    # As if the first one's entry had stayed.
+    store.client.rpush(store.keys.claimed(old.name), first.entry)
+
+    rescued = store.rescue(old, None)
+
+    assert rescued.returned == ()
+    assert look().claims == {added: (new.name, second.token)}
+
+
 def test_settled_in_its_name_before_the_rescue_a_job_is_not_charged(
     store: Store, look: Look
 ):
@@ -350,13 +365,14 @@ def test_settled_in_its_name_before_the_rescue_a_job_is_not_charged(
     assert (record.attempts_made, record.crashes) == (1, 0)
 
 
-def test_a_rescue_wakes_somebody(store: Store):
+@pytest.mark.parametrize("ran", [0, 3])
+def test_a_rescue_wakes_somebody(store: Store, ran: int):
     store.add(number=3)
     worker = store.worker()
-    worker.claim(3)
+    jobs = worker.claim(3)
     store.client.delete(store.keys.wake("q"))
 
-    store.rescue(worker)
+    store.rescue(worker, jobs[:ran])
 
     assert store.tokens() == 3
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -275,7 +275,9 @@ def test_purge_deletes_what_waits(
         assert after == before
 
 
-@pytest.mark.parametrize("operation", ["cancel", "retry", "delete", "unpark"])
+@pytest.mark.parametrize(
+    "operation", ["cancel", "retry", "delete", "unpark", "promote"]
+)
 def test_an_unknown_id_is_missing(
     store: Store, look: Callable[[], Places], operation: str
 ):
@@ -299,6 +301,56 @@ def test_what_is_retried_runs_with_the_same_body_and_keeps_its_attempts(
     assert claimed.run == before.run + 1
     assert (claimed.attempts, claimed.crashes) == (0, 0)
     assert store.record(set_up.id).attempts == before.attempts
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_waits_is_moved_to_another_queue_as_it_is(
+    store: Store, look: Callable[[], Places], variant: str
+):
+    set_up = scene(store, variant)
+    before, record = look(), store.record(set_up.id)
+    status = VARIANTS[variant]
+
+    (reply,) = store.move(set_up.id, queue="other")
+
+    after = look()
+    if status in {S.PENDING, S.SCHEDULED, S.PARKED}:
+        assert reply == "moved"
+        place = before.place[set_up.id].replace(":q", ":other")
+        assert after.place == {set_up.id: place}
+        assert store.record(set_up.id) == replace(record, queue="other")
+        assert store.worker().claim(5, fresh=True) == []
+        look()
+        assert store.move(set_up.id, queue="other") == ["same"]
+        assert store.move(set_up.id, queue="q") == ["moved"]
+        assert look().place == before.place
+        assert store.record(set_up.id) == record
+    else:
+        assert reply == ("running" if status is S.RUNNING else "ended")
+        assert after == before
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_is_scheduled_is_made_ready_before_its_time(
+    store: Store, look: Callable[[], Places], variant: str
+):
+    set_up = scene(store, variant)
+    before, record = look(), store.record(set_up.id)
+
+    (reply,) = store.promote(set_up.id)
+
+    after = look()
+    if VARIANTS[variant] is S.SCHEDULED:
+        assert reply == "pending"
+        assert after.status[set_up.id] is S.PENDING
+        (claimed,) = store.worker().claim(5)
+        assert claimed.id == set_up.id
+        assert claimed.body == record.body != ""
+        assert claimed.attempts == record.attempts_made
+        look()
+    else:
+        assert reply == "unchanged"
+        assert after == before
 
 
 def test_an_id_given_twice_is_done_once(store: Store, look: Callable[[], Places]):

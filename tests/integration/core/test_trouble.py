@@ -23,7 +23,7 @@ Look = Callable[[], Places]
 
 
 # Up to Redis 6.2 an error inside a script is a general one with this text in it.
-READ_ONLY = "(?i)read.?only"
+READ_ONLY = r"(?i)read.?only"
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_a_full_redis_takes_no_job_and_nothing_of_one(own: Store, fields: dict):
     fill(own)
     before = contents(own)
 
-    with pytest.raises(redis.ResponseError, match="maxmemory|OOM"):
+    with pytest.raises(redis.ResponseError, match=r"maxmemory|OOM"):
         own.enqueue(job(), job(**fields), job("another"))
 
     assert contents(own) == before
@@ -74,7 +74,7 @@ def test_an_enqueue_of_what_a_full_redis_has_already_is_a_duplicate(own: Store):
     own.enqueue(one)
     fill(own)
 
-    with pytest.raises(redis.ResponseError, match="maxmemory|OOM"):
+    with pytest.raises(redis.ResponseError, match=r"maxmemory|OOM"):
         own.enqueue(one)
     own.client.config_set("maxmemory", 0)
 
@@ -150,7 +150,7 @@ def test_a_retry_by_hand_in_a_full_redis_changes_nothing(own: Store):
     fill(own)
     before = contents(own)
 
-    with pytest.raises(redis.ResponseError, match="maxmemory|OOM"):
+    with pytest.raises(redis.ResponseError, match=r"maxmemory|OOM"):
         own.retry(added)
 
     assert contents(own) == before
