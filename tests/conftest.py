@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -10,13 +11,16 @@ import pytest
 import redis
 from django.test import override_settings
 
-from tests.servers import Server
+from tests.servers import IN_PROCESS, MemoryServer, Server
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A server for the whole run. Who breaks it starts one of their own."""
-    started = Server()
+    if os.environ.get("REDISJOBS_TEST_SERVER") == IN_PROCESS:
+        started: Any = MemoryServer()
+    else:
+        started = Server()
     yield started
     started.stop()
 

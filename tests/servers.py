@@ -2,7 +2,8 @@
 
 The binary is ``REDISJOBS_TEST_SERVER`` (a path), else redis-server or
 valkey-server on PATH, else the one that the extra ``embedded`` brings.
-A missing server is an error, never a skip.
+A missing server is an error, never a skip. ``REDISJOBS_TEST_SERVER=memory`` has the
+tests that share a server use the one within the process.
 """
 
 from __future__ import annotations
@@ -16,11 +17,16 @@ from pathlib import Path
 
 import redis
 
+from django_redisjobs.connections import memory
+
+
+IN_PROCESS = "memory"
+
 
 def find_server() -> str:
     """The path of a server binary; raises RuntimeError when there is none."""
     chosen = os.environ.get("REDISJOBS_TEST_SERVER")
-    if chosen:
+    if chosen and chosen != IN_PROCESS:
         return chosen
     for name in ("redis-server", "valkey-server"):
         if path := shutil.which(name):
@@ -100,3 +106,15 @@ class Server:
     def stop(self) -> None:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class MemoryServer:
+    """The server of ``memory://``, for the tests that only need its url and clients."""
+
+    url = "memory://"
+
+    def client(self, **options: object) -> redis.Redis:
+        return memory.open_client()
+
+    def stop(self) -> None:
+        memory.empty()

@@ -42,9 +42,11 @@ function safely(command, key, ...)
   local reply = redis.pcall(command, key, ...)
   if type(reply) ~= 'table' or not reply.err then return reply end
   local reason = nil
-  if string.find(reply.err, 'WRONGTYPE', 1, true) then
+  -- fakeredis gives an object, not a string.
+  local message = tostring(reply.err)
+  if string.find(message, 'WRONGTYPE', 1, true) then
     reason = 'wrong-type'
-  elseif string.find(reply.err, 'not an integer', 1, true) or string.find(reply.err, 'overflow', 1, true) then
+  elseif string.find(message, 'not an integer', 1, true) or string.find(message, 'overflow', 1, true) then
     reason = 'not-a-number'
   end
   if reason then
