@@ -19,7 +19,6 @@ import redis
 
 from django_redisjobs.connections import memory
 
-
 IN_PROCESS = "memory"
 
 

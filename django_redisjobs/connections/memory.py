@@ -5,6 +5,7 @@ with the process. All clients, of threads and of event loops, share it.
 from __future__ import annotations
 
 import importlib
+import os
 from functools import cache
 from typing import Any
 
@@ -48,3 +49,8 @@ def open_async_client() -> redis.asyncio.Redis:
 def empty() -> None:
     """Forget everything that was stored."""
     _server.cache_clear()
+
+
+# What forks keeps its own; and another thread may have been in the midst of it.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=empty)
