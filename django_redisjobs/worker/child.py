@@ -11,6 +11,8 @@ from math import inf
 from time import monotonic
 from typing import Final
 
+from django.dispatch import Signal
+
 from django_redisjobs import conf, connections, signals
 from django_redisjobs.core.exceptions import LeaseLost
 
@@ -165,17 +167,21 @@ class Child:
         self._board.enter(Phase.BOOT, monotonic() + STEP_SECONDS)
         self._crew.start()
         self._keeper.start()
-        signals.worker_started.send_robust(sender=self._options.name)
+        self._tell(signals.worker_started)
         while self._ending is None:
             self._cycle()
         ending = self._ending
         self._drain()
-        signals.worker_stopped.send_robust(sender=self._options.name)
+        self._tell(signals.worker_stopped)
         self._keeper.stop()
         self._crew.stop()
         if self._waiter is not None:
             self._waiter.close()
         return ending
+
+    def _tell(self, signal: Signal) -> None:
+        options = self._options
+        signal.send_robust(None, worker=options.name, queues=options.queues)
 
     def _cycle(self) -> None:
         self._begin_step()

@@ -29,9 +29,9 @@ from . import databases
 from .attempts import settlement
 from .memory import FAILED, RETRIED, SUCCEEDED, Board
 from .outcome import ArgumentsRefused, Description, Verdict, describe, judge
+from .receivers import tell
 
 if TYPE_CHECKING:
-    from .inbox import Entry
     from .logs import JobLog
     from .plans import Plan, Plans
     from .slots import Slot
@@ -129,7 +129,7 @@ class Execution:
         else:
             slot.limit(now + plan.timeout, now + plan.timeout + self._overrun)
         if signals.job_started.receivers:
-            self._send(signals.job_started, slot, plan.name)
+            _send(signals.job_started, slot, plan)
 
     def succeed(self, slot: Slot, plan: Plan, value: object) -> None:
         """The function returned."""
@@ -158,7 +158,7 @@ class Execution:
             slot.progress,
         )
         if signals.job_succeeded.receivers:
-            self._send(signals.job_succeeded, slot, plan.name, result=value)
+            _send(signals.job_succeeded, slot, plan, result=value)
         if self._log.tells_success:
             self._log.succeeded(job, plan.name, finished - slot.started)
         self._settle(slot, ended)
@@ -208,7 +208,7 @@ class Execution:
         assert slot.job is not None
         signal = _SIGNALS.get(verdict.kind)
         if signal is not None and signal.receivers:
-            self._send(signal, slot, name, exception=error)
+            _send(signal, slot, plan, exception=error)
         most = plan.retry.max if plan else 0
         self._log.ended(slot.job, name, verdict, what, most)
 
@@ -251,17 +251,19 @@ class Execution:
         check_size(text, self._max_payload, f"The result of {plan.name}")
         return text
 
-    def _send(self, signal: Signal, slot: Slot, name: str, **more: Any) -> None:
-        job = slot.job
-        assert job is not None
-        signal.send_robust(
-            sender=name,
-            job_id=job.id,
-            queue=job.queue,
-            attempt=job.attempts + 1,
-            run=job.run,
-            **more,
-        )
+
+def _send(signal: Signal, slot: Slot, plan: Plan | None, **more: Any) -> None:
+    job = slot.job
+    assert job is not None
+    tell(
+        signal,
+        plan.definition if plan else None,
+        job_id=job.id,
+        queue=job.queue,
+        attempt=job.attempts + 1,
+        run=job.run,
+        **more,
+    )
 
 
 def _armed(slot: Slot, function: Callable[..., Any], body: Body) -> Any:

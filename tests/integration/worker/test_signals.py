@@ -1,0 +1,207 @@
+"""Who wants to know is told what became of a job, and cannot harm it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from django_redisjobs import JobStatus, Worker, exceptions, signals
+from tests.integration.worker import jobs
+from tests.integration.worker.conftest import until
+
+pytestmark = pytest.mark.usefixtures("redisjobs")
+
+ALL = (
+    signals.job_started,
+    signals.job_succeeded,
+    signals.job_failed,
+    signals.job_retried,
+    signals.job_cancelled,
+    signals.worker_started,
+    signals.worker_stopped,
+)
+NAMES = {
+    id(signal): name
+    for name, signal in vars(signals).items()
+    if any(signal is each for each in ALL)
+}
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., None]]:
+    """Connect a receiver for the time of the test."""
+    connected = []
+
+    def begin(signal: Any, receiver: Callable[..., Any], sender: Any = None) -> None:
+        signal.connect(receiver, sender=sender, weak=False)
+        connected.append((signal, receiver, sender))
+
+    yield begin
+    for signal, receiver, sender in connected:
+        assert signal.disconnect(receiver, sender=sender)
+
+
+def burst() -> None:
+    Worker(processes=0, burst=True, name="w").run()
+
+
+@pytest.fixture
+def told(connect: Callable[..., None]) -> list[tuple[str, Any, dict[str, Any]]]:
+    """What everybody was told: signal, sender, the rest."""
+    heard: list[tuple[str, Any, dict[str, Any]]] = []
+
+    def receive(sender: Any, signal: Any, **news: Any) -> None:
+        heard.append((NAMES[id(signal)], sender, news))
+
+    for signal in ALL:
+        connect(signal, receive)
+    return heard
+
+
+def test_a_job_that_succeeds(told: Any) -> None:
+    handle = jobs.add.using(queue="low").delay(1, 2)
+
+    burst()
+
+    news = {"job_id": handle.id, "queue": "low", "attempt": 1, "run": 1}
+    assert told[1:-1] == [
+        ("job_started", jobs.add, news),
+        ("job_succeeded", jobs.add, {**news, "result": 3}),
+    ]
+
+
+def test_a_worker_says_when_it_begins_and_ends(told: Any) -> None:
+    burst()
+
+    queues = ("high", "default", "low")
+    assert told == [
+        ("worker_started", None, {"worker": "w", "queues": queues}),
+        ("worker_stopped", None, {"worker": "w", "queues": queues}),
+    ]
+
+
+def test_a_job_that_fails_for_good(told: Any) -> None:
+    jobs.fail.delay("no")
+
+    burst()
+
+    name, sender, news = told[2]
+    assert (name, sender) == ("job_failed", jobs.fail)
+    assert isinstance(news["exception"], ValueError)
+
+
+def test_a_job_that_is_retried(told: Any) -> None:
+    handle = jobs.flaky.delay(1)
+
+    while handle.status() is not JobStatus.SUCCEEDED:
+        burst()
+
+    heard = [(name, news.get("attempt")) for name, sender, news in told if sender]
+    assert heard == [
+        ("job_started", 1),
+        ("job_retried", 1),
+        ("job_started", 2),
+        ("job_succeeded", 2),
+    ]
+
+
+def test_a_job_that_is_cancelled_while_it_runs(told: Any) -> None:
+    worker = Worker(processes=0)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    handle = jobs.spin.delay(20)
+    until(lambda: handle.status() is JobStatus.RUNNING)
+
+    handle.cancel()
+    handle.wait(timeout=10)
+    worker.stop()
+    thread.join(20)
+
+    (cancelled,) = [each for each in told if each[0] == "job_cancelled"]
+    assert cancelled[1] is jobs.spin
+    assert isinstance(cancelled[2]["exception"], exceptions.JobInterrupted)
+
+
+def test_a_job_whose_function_is_unknown_has_no_sender(
+    told: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is parked: nobody is told of that, and nothing breaks."""
+    monkeypatch.setattr(jobs.add, "path", "tests.nowhere.gone")
+    handle = jobs.add.delay(1, 2)
+
+    burst()
+
+    assert handle.status() is JobStatus.PARKED
+    assert [name for name, *_ in told] == ["worker_started", "worker_stopped"]
+
+
+def test_receivers_may_choose_a_job_function(connect: Callable[..., None]) -> None:
+    heard: list[Any] = []
+    connect(
+        signals.job_succeeded,
+        lambda sender, result, **_: heard.append((sender, result)),
+        sender=jobs.add,
+    )
+    jobs.add.using(priority=3).delay(1, 2)
+    jobs.language.delay()
+    jobs.add.delay_many([(3, 4)])
+
+    burst()
+
+    assert heard == [(jobs.add, 3), (jobs.add, 7)]
+
+
+@pytest.mark.parametrize("signal", ALL, ids=lambda signal: NAMES[id(signal)])
+def test_a_receiver_that_fails_hurts_nobody(
+    connect: Callable[..., None], signal: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(**_: Any) -> None:
+        raise RuntimeError("a receiver's own trouble")
+
+    connect(signal, fail)
+    good, bad, slow = jobs.add.delay(1, 2), jobs.fail.delay("x"), jobs.flaky.delay(1)
+
+    with caplog.at_level(logging.ERROR, "django.dispatch"):
+        while slow.status() is not JobStatus.SUCCEEDED:
+            burst()
+
+    assert good.result(timeout=0) == 3
+    assert bad.info().error == "ValueError: x"
+    if signal is not signals.job_cancelled:
+        assert "a receiver's own trouble" in caplog.text
+
+
+def test_receivers_of_coroutine_jobs_may_be_of_any_kind(
+    connect: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[tuple[str, bool]] = []
+
+    def plain(**_: Any) -> None:
+        heard.append(("plain", is_in_loop()))
+
+    async def coroutine(**_: Any) -> None:
+        heard.append(("coroutine", await sync_to_async(is_in_loop)()))
+
+    connect(signals.job_started, plain)
+    connect(signals.job_succeeded, coroutine)
+    handle = jobs.sleep_async.delay(0.001, "slept")
+
+    burst()
+
+    assert handle.result(timeout=0) == "slept"
+    assert heard == [("plain", False), ("coroutine", False)]
+    assert "Error calling" not in caplog.text
+
+
+def is_in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
