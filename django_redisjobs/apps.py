@@ -19,7 +19,9 @@ class RedisJobsConfig(AppConfig):
 
     def ready(self) -> None:
         # Here, not at the top: checks read settings, apps load before they are.
-        from django_redisjobs.checks import check_place, check_settings
+        from django_redisjobs import checks
 
-        register(check_settings)
-        register(check_place, deploy=True)
+        register(checks.check_settings)
+        register(checks.check_job_functions)
+        register(checks.check_all_job_functions, deploy=True)
+        register(checks.check_place, deploy=True)

@@ -80,6 +80,9 @@ class Worker:
         """
         set_up(self._options.verbosity)
         registry.autodiscover()
+        for function, reason in registry.misconfigured():
+            # Who enqueues them will hear of it; their colleagues run as ever.
+            logger.error("%s cannot be enqueued. %s", function.path, reason)
         if self._options.processes == 0:
             self._inline = InlineWorker(self._options, self._posts, self._info())
             self._inline.run(self._say_hello)

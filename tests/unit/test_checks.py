@@ -1,10 +1,22 @@
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.checks import run_checks
 from django.test import override_settings
+
+from django_redisjobs import registry
+
+
+@pytest.fixture(autouse=True)
+def functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No job functions of other tests, which these settings would not fit."""
+    monkeypatch.setattr(registry, "_functions", {})
 
 
 def ids_and_texts(redisjobs: Any) -> list[tuple[str, str]]:
@@ -142,3 +154,56 @@ def test_a_deployment_on_the_embedded_server_is_warned_of() -> None:
     assert deploy_ids({}) == ["redisjobs.W001"]
     assert deploy_ids({"URL": "redis://h"}) == []
     assert deploy_ids({"URL": ""}) == ["redisjobs.E003"]
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of an installed app's job functions."""
+    package = tmp_path / "checked_shop"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "checked_shop", raising=False)
+    monkeypatch.delitem(sys.modules, "checked_shop.jobs", raising=False)
+    return package / "jobs.py"
+
+
+def job_errors(*, deploy: bool) -> list[str]:
+    apps = [*settings.INSTALLED_APPS, "checked_shop"]
+    with override_settings(INSTALLED_APPS=apps, REDISJOBS={"URL": "redis://h"}):
+        found = run_checks(include_deployment_checks=deploy)
+    return [f"{each.id} {each.msg}" for each in found if "E01" in str(each.id)]
+
+
+def test_job_functions_that_are_imported_are_checked(app: Path) -> None:
+    app.write_text(
+        "from django_redisjobs import job\n"
+        "@job('hihg')\ndef pay(): ...\n"
+        "@job(on_failure='nowhere.gone')\ndef charge(): ...\n"
+        "@job\ndef fine(): ...\n"
+    )
+    assert job_errors(deploy=False) == []
+    import_module("checked_shop.jobs")
+
+    for deploy in (False, True):
+        unknown, gone = job_errors(deploy=deploy)
+        assert unknown.startswith("redisjobs.E011 checked_shop.jobs.pay cannot be enq")
+        assert "no queue 'hihg'" in unknown
+        assert "'nowhere.gone' cannot be imported" in gone
+
+
+def test_for_a_deployment_all_of_them_are_imported(app: Path) -> None:
+    app.write_text("from django_redisjobs import job\n@job('hihg')\ndef pay(): ...\n")
+
+    (unknown,) = job_errors(deploy=True)
+
+    assert "checked_shop.jobs.pay" in unknown
+
+
+def test_a_module_that_cannot_be_imported_is_told(app: Path) -> None:
+    app.write_text("import nothing_of_that_name\n")
+
+    (broken,) = job_errors(deploy=True)
+
+    assert broken.startswith("redisjobs.E012 A module of job functions cannot be imp")
+    assert "nothing_of_that_name" in broken
