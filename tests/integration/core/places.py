@@ -56,9 +56,14 @@ def places(client: redis.Redis, keys: GroupKeys) -> Places:
 
     waiting, claims = _entries(client, keys, kinds)
     found = Places()
-    for job_id in kinds["job"]:
+    with client.pipeline(transaction=False) as pipeline:
+        for job_id in kinds["job"]:
+            pipeline.get(keys.job(job_id))
+            pipeline.hgetall(keys.state(job_id))
+        stored = pipeline.execute()
+    for job_id, raw, state in zip(kinds["job"], stored[::2], stored[1::2], strict=True):
         held = claims.pop(job_id, [])
-        _locate(client, keys, job_id, waiting[job_id], held, found)
+        _locate(job_id, raw, state, waiting[job_id], held, found)
     assert not claims, f"held, and without a record: {dict(claims)}"
     _check_tombstones(client, keys, waiting)
     _check_owners(client, keys, kinds, found)
@@ -84,18 +89,15 @@ def _entries(
 
 
 def _locate(
-    client: redis.Redis,
-    keys: GroupKeys,
     job_id: str,
+    raw: bytes,
+    state: dict[bytes, bytes],
     where: Counter[str],
     held: list[tuple[str, str]],
     found: Places,
 ) -> None:
     """Find the one place of a job and take it out of ``where``."""
-    raw = client.get(keys.job(job_id))
-    assert raw is not None
     envelope = parse_record(raw)
-    state = client.hgetall(keys.state(job_id))
     if envelope.ended:
         status = envelope.ended.status
         assert not state, f"{job_id} has ended, and has a state: {state}"

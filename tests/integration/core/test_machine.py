@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -56,6 +57,12 @@ class Machine(RuleBasedStateMachine):
         self.acknowledged: set[str] = set()
         self.found = Places()
 
+    @initialize()
+    def begin(self) -> None:
+        for queue in QUEUES:
+            self.acknowledged |= set(self.store.add(queue, 3, body=BODY, callbacks=3))
+            self.start(QUEUES)
+
     # -- people ----------------------------------------------------------------
 
     @rule(
@@ -92,21 +99,21 @@ class Machine(RuleBasedStateMachine):
             assert self.store.enqueue(*jobs) == ["duplicate"] * number
         self.acknowledged |= {one.id for one in jobs}
 
+    @rule(
+        number=numbers,
+        operation=st.sampled_from(
+            ["cancel", "cancel", "retry", "retry", "unpark", "promote", "move", "move"]
+        ),
+        queue=st.sampled_from(QUEUES),
+    )
+    def people_do(self, number: int, operation: str, queue: str) -> None:
+        more = {"queue": queue} if operation == "move" else {}
+        (reply,) = getattr(self.store, operation)(self.any_job(number), **more)
+        assert reply != "missing" or operation == "unpark"
+
     def any_job(self, number: int) -> str:
         assume(self.found.status)
         return sorted(self.found.status)[number % len(self.found.status)]
-
-    @rule(number=numbers)
-    def cancel(self, number: int) -> None:
-        self.store.cancel(self.any_job(number))
-
-    @rule(number=numbers)
-    def retry(self, number: int) -> None:
-        self.store.retry(self.any_job(number))
-
-    @rule(number=numbers)
-    def unpark(self, number: int) -> None:
-        self.store.unpark(self.any_job(number))
 
     @rule(number=numbers)
     def delete(self, number: int) -> None:
@@ -164,7 +171,9 @@ class Machine(RuleBasedStateMachine):
         self, number: int, want: int, kinds: list[str], breaks: list[str | None]
     ) -> None:
         process = self.any_alive(number)
+        sure = process.holds.keys() - process.handed_back
         ending = dict(zip(list(process.holds), kinds, strict=False))
+        first_time = not process.unanswered
         for token, kind in ending.items():
             held = process.holds[token]
             more = {"delay_ms": 600_000} if kind == "retry" else {}
@@ -185,6 +194,7 @@ class Machine(RuleBasedStateMachine):
             self.dead.append(process)
             return
         process.unanswered.clear()
+        assert not exchange.dropped & sure or not first_time
         for token in exchange.dropped:
             process.holds.pop(token, None)
         process.handed_back -= exchange.dropped
@@ -201,6 +211,45 @@ class Machine(RuleBasedStateMachine):
                 assert not process.holds
             process.holds[claimed.token] = claimed
             process.has_run = True
+        self.check_held(process)
+
+    def check_held(self, process: Process) -> None:
+        """What Redis counts as held is what the process knows of."""
+        key = self.store.keys.claimed(process.worker.name)
+        entries = [raw.decode() for raw in self.store.client.lrange(key, 0, -1)]
+        known = [held.entry for held in process.holds.values()]
+        assert sorted(entries) == sorted(known)
+        assert process.worker.held == len(known)
+
+    @rule(
+        number=numbers,
+        kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4),
+        want=st.integers(1, 4),
+    )
+    def a_stopped_process_goes_on_too_late(
+        self, number: int, kinds: list[str], want: int
+    ) -> None:
+        """Its lease ends, others take its work, then it calls with what it did."""
+        ghost = self.any_alive(number)
+        assume(ghost.holds)
+        self.alive.remove(ghost)
+        self.dead.append(ghost)
+        self.lapse(ghost)
+        if not self.alive:
+            self.start(QUEUES)
+        self.step(number, want, [], [])
+        before = places(self.store.client, self.store.keys)
+        late = [
+            settlement(held, kind)
+            for held, kind in zip(ghost.holds.values(), kinds, strict=False)
+        ]
+        ghost.holds.clear()
+        try:
+            ghost.worker.exchange(late, want=want)
+        except LeaseLost:
+            assert places(self.store.client, self.store.keys) == before
+        else:
+            raise AssertionError("a ghost was served")
 
     @rule(number=numbers, tokens=st.lists(numbers, max_size=3))
     def supervisor_hands_back(self, number: int, tokens: list[int]) -> None:
