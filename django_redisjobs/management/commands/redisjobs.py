@@ -16,6 +16,7 @@ from django.core.management.base import (
 
 from django_redisjobs.exceptions import RedisJobsError
 from django_redisjobs.management.operator.bulk import CANCEL, DELETE, MOVE, RETRY
+from django_redisjobs.management.operator.doctor import DOCTOR
 from django_redisjobs.management.operator.enqueueing import ENQUEUE
 from django_redisjobs.management.operator.listing import LS
 from django_redisjobs.management.operator.pausing import PAUSE, PURGE, RESUME
@@ -43,6 +44,7 @@ ACTIONS: Mapping[str, Action] = {
     "purge": PURGE,
     "workers": WORKERS,
     "stop": STOP,
+    "doctor": DOCTOR,
 }
 
 

@@ -19,15 +19,15 @@ class Operator:
     """Types ``manage.py redisjobs …`` and reads what it prints."""
 
     def __init__(self) -> None:
-        self.notices = ""
+        self.printed = self.notices = ""
 
     def __call__(self, *words: Any) -> str:
         out, err = io.StringIO(), io.StringIO()
         try:
             call_command("redisjobs", *map(str, words), stdout=out, stderr=err)
         finally:
-            self.notices = err.getvalue()
-        return out.getvalue()
+            self.printed, self.notices = out.getvalue(), err.getvalue()
+        return self.printed
 
     def json(self, *words: Any) -> Any:
         return json.loads(self(*words, "--json"))

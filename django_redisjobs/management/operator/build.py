@@ -1,0 +1,121 @@
+"""``doctor --code``: whether this build of the code could run all that is queued."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from django.core.management.base import CommandError
+
+from django_redisjobs import registry
+from django_redisjobs.core.payload import parse_body
+from django_redisjobs.core.records import JobRecord, JobStatus
+from django_redisjobs.exceptions import RedisJobsError
+from django_redisjobs.management.operator.formats import harmless, number
+from django_redisjobs.management.operator.selection import Selection
+from django_redisjobs.management.operator.showing import function_of
+from django_redisjobs.management.operator.terminal import Column, Terminal
+
+_QUEUED: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.PARKED)
+_EXAMPLES: Final = 5
+
+
+@dataclass(slots=True)
+class Obstacle:
+    """Why jobs of one function cannot run."""
+
+    function: str
+    reason: str
+    count: int = 0
+    queues: set[str] = field(default_factory=set)
+    ids: list[str] = field(default_factory=list)
+
+    def add(self, record: JobRecord) -> None:
+        self.count += 1
+        self.queues.add(record.queue)
+        if len(self.ids) < _EXAMPLES:
+            self.ids.append(record.id)
+
+
+def obstacles(records: Iterable[JobRecord]) -> tuple[int, list[Obstacle]]:
+    """How many jobs there are, and what keeps some of them from running."""
+    found: dict[tuple[str, str], Obstacle] = {}
+    total = 0
+    for record in records:
+        total += 1
+        reason = _obstacle(record)
+        if reason:
+            key = function_of(record), reason
+            found.setdefault(key, Obstacle(*key)).add(record)
+    return total, sorted(found.values(), key=lambda one: -one.count)
+
+
+def _obstacle(record: JobRecord) -> str:
+    """Why a worker would park this job; empty when it would run it."""
+    try:
+        body = parse_body(record.body)
+        function = registry.resolve(body.function)
+        function.check_arguments(body.args, body.kwargs)
+        function.policy(record.queue, body.options)
+    except (RedisJobsError, TypeError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+def check_code(terminal: Terminal) -> None:
+    """Print what could not run. Raises CommandError if there is any."""
+    registry.autodiscover()
+    total, found = obstacles(
+        record
+        for scope in Selection(_QUEUED).scopes()
+        for _, page in scope.pages()
+        for record in page
+    )
+    stuck = sum(one.count for one in found)
+    if terminal.as_json:
+        terminal.document(
+            {
+                "ok": not found,
+                "jobs": total,
+                "unrunnable": [
+                    {
+                        "function": one.function or None,
+                        "reason": one.reason,
+                        "count": one.count,
+                        "queues": sorted(one.queues),
+                        "ids": one.ids,
+                    }
+                    for one in found
+                ],
+            }
+        )
+    elif found:
+        columns = [
+            Column("jobs", right=True),
+            Column("function"),
+            Column("queues"),
+            Column("why"),
+        ]
+        terminal.table(
+            columns,
+            [
+                (
+                    number(one.count),
+                    one.function or "(unreadable)",
+                    ", ".join(sorted(one.queues)),
+                    harmless(one.reason),
+                )
+                for one in found
+            ],
+        )
+    else:
+        terminal.line(
+            f"All {number(total)} queued jobs can run with this build.",
+            terminal.style.SUCCESS,
+        )
+    if found:
+        raise CommandError(
+            f"{number(stuck)} of {number(total)} queued jobs cannot run with this build: "
+            "a worker would park them until one comes that knows them."
+        )
