@@ -82,7 +82,12 @@ class Child:
             settle_now=self._settle_now,
         )
         self._crew = Crew(
-            options, board, self._inbox, execution, completed=self._completed
+            options,
+            board,
+            self._inbox,
+            execution,
+            begun=self._rouse_keeper,
+            completed=self._completed,
         )
         self._holdings = Holdings(
             posts,
@@ -112,7 +117,7 @@ class Child:
 
     @property
     def is_in_batch(self) -> bool:
-        return self._state is State.IN_BATCH and len(self._inbox) > 0
+        return self._state is State.IN_BATCH
 
     @property
     def is_waiting(self) -> bool:
@@ -137,6 +142,11 @@ class Child:
 
     def dump(self) -> None:
         faulthandler.dump_traceback(sys.stderr, all_threads=True)
+
+    def _rouse_keeper(self) -> None:
+        # After what it is to see: it lays its flag down before it looks.
+        if not self._keeper.alert:
+            self._keeper.ring()
 
     def _completed(self) -> None:
         if self._state is State.WAITING_FOR_ROOM:
@@ -204,6 +214,7 @@ class Child:
             self._idle(claim)
 
     def _begin_step(self) -> None:
+        self._crew.check()
         self._state = State.STEPPING
         self._board.enter(Phase.LOOP, monotonic() + STEP_SECONDS)
 
@@ -213,8 +224,7 @@ class Child:
             return False
         self._board.enter(Phase.LOOP, inf)
         self._state = State.IN_BATCH
-        if not self._keeper.alert:
-            self._keeper.ring()
+        self._rouse_keeper()
         return self._crew.work_off() > 0
 
     @property

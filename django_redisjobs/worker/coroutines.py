@@ -48,6 +48,7 @@ class Coroutines:
         self._handed: deque[Handover] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = threading.Lock()
+        self.failure: BaseException | None = None
 
     @property
     def started(self) -> bool:
@@ -114,16 +115,22 @@ class Coroutines:
 
     async def _run(self, slot: TaskSlot, plan: Plan, body: Body) -> None:
         try:
+            await self._attempt(slot, plan, body)
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is heard
+            self.failure = error
+        finally:
+            slot.task = None
+            self._free.append(slot)
+            self._completed()
+
+    async def _attempt(self, slot: TaskSlot, plan: Plan, body: Body) -> None:
+        try:
             value = await self._call(slot, plan, body)
         except BaseException as error:  # noqa: BLE001 - a job may raise anything
             slot.quiet()
             self._execution.fail(slot, plan, body, error)
         else:
             self._execution.succeed(slot, plan, value)
-        finally:
-            slot.task = None
-            self._free.append(slot)
-            self._completed()
 
     async def _call(self, slot: TaskSlot, plan: Plan, body: Body) -> Any:
         await databases.arefresh()

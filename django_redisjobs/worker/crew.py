@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 class Crew:
-    """``completed`` is called in other threads when a job of theirs has ended."""
+    """``begun`` and ``completed`` are called in other threads than the main one, when
+    a job has taken a slot and when it has ended.
+    """
 
     def __init__(
         self,
@@ -30,11 +32,13 @@ class Crew:
         inbox: Inbox,
         execution: Execution,
         *,
+        begun: Callable[[], None],
         completed: Callable[[], None],
     ) -> None:
         self._cells = board.cells
         self._inbox = inbox
         self._execution = execution
+        self._begun = begun
         self._completed = completed
         self.cancelled: set[str] = set()
         self.pace = Pace()
@@ -46,6 +50,17 @@ class Crew:
         )
         self._ready = threading.Semaphore(0)
         self._leaving = False
+        self._failure: BaseException | None = None
+
+    def check(self) -> None:
+        """Raise what broke one of the other threads, if anything did.
+
+        Not what a job raises, but what went wrong with telling of it: the process
+        has to end then, so that its supervisor brings back what it holds.
+        """
+        failure = self._failure or self.coroutines.failure
+        if failure is not None:
+            raise failure
 
     def start(self) -> None:
         """Begin to take jobs; in the thread that will call ``work_off``."""
@@ -133,12 +148,15 @@ class Crew:
                 self.pace.learn(self._run(slot, entry, before) - before, 1)
                 self.coroutines.flush()
                 self._completed()
+        except BaseException as error:  # noqa: BLE001 - it is raised in the main thread
+            self._failure = error
+            self._completed()
         finally:
             databases.end_executor()
 
     def _run(self, slot: Slot, entry: Entry, now: float) -> float:
         """Run one job; gives the time when it was over."""
-        _, job, station = entry
+        code, job, station = entry
         if not station.alive:
             return now
         if now > self._cells[LEASE] or (self.cancelled and job.token in self.cancelled):
@@ -147,7 +165,10 @@ class Crew:
             station.outcomes.append(unstarted(job))
             return now
         self.started += 1
-        handover = self._execution.run(slot, entry, now)
+        slot.take(code, job, station, now)
+        if not self.inline:
+            self._begun()
+        handover = self._execution.run(slot, job)
         if handover is not None:
             place = self.coroutines.place()
             if place is None:

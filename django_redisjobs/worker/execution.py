@@ -72,14 +72,12 @@ class Execution:
         self._settle_now = settle_now
         self._rng = Random()
 
-    def run(self, slot: Slot, entry: Entry, now: float) -> tuple[Plan, Body] | None:
-        """Run a job in the calling thread; what comes of it waits at its station.
+    def run(self, slot: Slot, job: Claimed) -> tuple[Plan, Body] | None:
+        """Run the job that took the slot; what comes of it waits at its station.
 
         A coroutine function's job is not run: gives what its runner needs, and
         leaves the job in the slot.
         """
-        code, job, station = entry
-        slot.take(code, job, station, now)
         plan: Plan | None = None
         body: Body | None = None
         try:
@@ -98,7 +96,7 @@ class Execution:
         return None
 
     def _call(self, slot: Slot, job: Claimed, plan: Plan, body: Body) -> Any:
-        databases.refresh()
+        self.refresh()
         context = self.context(job, plan)
         token = enter(context)
         try:
@@ -109,7 +107,11 @@ class Execution:
             return _surrounded(slot, plan, body)
         finally:
             leave(token)
-            databases.refresh()
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Before and after each job: the connections to databases."""
+        databases.refresh()
 
     def context(self, job: Claimed, plan: Plan) -> JobContext:
         return JobContext(

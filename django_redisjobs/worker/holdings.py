@@ -77,6 +77,10 @@ class Holdings:
         return any(station.outcomes for station in self._stations)
 
     @property
+    def has_unstarted(self) -> bool:
+        return len(self._inbox) > 0
+
+    @property
     def held(self) -> int:
         return sum(station.held for station in self._stations)
 

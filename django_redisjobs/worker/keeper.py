@@ -107,16 +107,23 @@ class Keeper(threading.Thread):
 
     def _patience(self, now: float) -> float | None:
         """Seconds until something may have to be done; None: for ever."""
-        if self._owner.is_in_batch or self._holdings.has_outcomes:
-            return max(BATCH_SECONDS, self._try_at - now)
-        soonest, busy = inf, False
+        tick = now + BATCH_SECONDS
+        look_at = None
         for slot in self._crew.running():
-            busy = True
-            if self._struck.get(slot.number) != slot.code:
-                soonest = min(soonest, slot.soft)
-        if not busy:
-            return None
-        return max(0.0, min(NOTE_SECONDS, soonest - now))
+            look_at = min(self._look_at(slot, tick), look_at or inf)
+        if look_at is None and self._owner.is_in_batch:
+            # Between two jobs.
+            look_at = tick
+        if self._holdings.has_outcomes or self._holdings.has_unstarted:
+            look_at = min(max(tick, self._try_at), look_at or inf)
+        return None if look_at is None else max(0.0, min(NOTE_SECONDS, look_at - now))
+
+    def _look_at(self, slot: Slot, tick: float) -> float:
+        """When the job in that slot may have to be interrupted."""
+        if slot.context is None:
+            # Its function is not called yet: how long it may run is not known.
+            return tick
+        return inf if self._struck.get(slot.number) == slot.code else slot.soft
 
     def _look(self, now: float) -> None:
         running = list(self._crew.running())

@@ -13,11 +13,13 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import connection
+from django.dispatch import receiver
 from django.utils.translation import get_language
 
 from django_redisjobs import Retry, current_job, get_connection, job
 from django_redisjobs.conf import get_settings
 from django_redisjobs.exceptions import JobInterrupted, JobTimeout
+from django_redisjobs.signals import job_failed
 
 SOON = Retry(max=3, base=0.02, jitter=False)
 
@@ -170,6 +172,11 @@ def raise_one_of_these(name: str) -> None:
         "MemoryError": MemoryError(),
         "JobInterrupted": JobInterrupted("shutdown"),
     }[name]
+
+
+@job(retry=0)
+async def fail_async(message: str) -> None:
+    raise ValueError(message)
 
 
 @job(retry=0)
@@ -338,3 +345,9 @@ def one_by_one(number: int, seconds: float) -> int:
     if seconds:
         hold_the_interpreter(seconds)
     return number
+
+
+@receiver(job_failed)
+def break_the_teller(exception: BaseException, **_: Any) -> None:
+    if "break the teller" in str(exception):
+        raise SystemExit(4)

@@ -148,3 +148,20 @@ def test_a_stopped_child_is_killed_and_its_work_brought_back(start, events):
     psutil.Process(int(pid)).suspend()
 
     assert handle.result(timeout=20) == "x"
+
+
+@pytest.mark.parametrize(
+    ("function", "threads"),
+    [(jobs.fail, 1), (jobs.fail, 3), (jobs.fail_async, 1)],
+    ids=["main thread", "thread", "loop"],
+)
+def test_a_process_whose_telling_breaks_is_replaced(start, function, threads):
+    """A receiver of a signal that raises SystemExit: no job may hang in between."""
+    worker = start(threads=threads)
+
+    handle = function.delay("break the teller")
+
+    assert handle.wait(timeout=20) is JobStatus.FAILED
+    assert handle.info().crashes == 3
+    assert jobs.add.delay(1, 1).result(timeout=20) == 2
+    assert worker.stop() == 0
