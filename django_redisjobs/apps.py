@@ -25,3 +25,4 @@ class RedisJobsConfig(AppConfig):
         register(checks.check_job_functions)
         register(checks.check_all_job_functions, deploy=True)
         register(checks.check_place, deploy=True)
+        register(checks.check_server, deploy=True)

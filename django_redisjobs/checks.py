@@ -1,8 +1,9 @@
-"""System checks of REDISJOBS: every mistake, with its id. No I/O.
+"""System checks of REDISJOBS: every mistake, with its id.
 
 E001 not a dict · E002 unknown key · E003 URL · E004 QUEUES · E005 a queue's name ·
 E006 a duration · E008 CACHE · E009 KEEP · E010 any other value · E011 a job function.
-With ``--deploy``: W001 the embedded server · E012 a module of job functions.
+With ``--deploy``: E012 a module of job functions, and what ``surroundings`` finds,
+for which it asks the server: the only I/O.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
-from django.core.checks import Warning as CheckWarning
 
-from django_redisjobs import conf, registry
+from django_redisjobs import conf, registry, surroundings
 from django_redisjobs.definitions import JobFunction
 
 
@@ -60,17 +60,13 @@ def check_all_job_functions(**_: Any) -> list[CheckMessage]:
 
 
 def check_place(**_: Any) -> list[CheckMessage]:
-    """Whether the server fits a deployment; for ``check --deploy``."""
-    if conf.problems() or not conf.get_settings().url.startswith("embedded:"):
-        return []
-    return [
-        CheckWarning(
-            "REDISJOBS uses the embedded server, which serves one machine only.",
-            hint='Set REDISJOBS["URL"] to a Redis or Valkey that all machines reach, '
-            "or silence this if the site runs on one.",
-            id="redisjobs.W001",
-        )
-    ]
+    """Whether the server that the settings name fits a deployment; no I/O."""
+    return [] if conf.problems() else surroundings.place_problems()
+
+
+def check_server(**_: Any) -> list[CheckMessage]:
+    """Ask the server itself; for ``check --deploy``."""
+    return [] if conf.problems() else surroundings.server_problems()
 
 
 def _misconfigured(function: JobFunction[..., Any], reason: str) -> CheckMessage:

@@ -12,7 +12,7 @@ from django.test import override_settings
 import django_redisjobs
 from django_redisjobs import conf
 from django_redisjobs.core.records import TRANSITIONS, JobStatus
-from tests.contract.places import DOCS, ROOT, first_column, page
+from tests.contract.places import DOCS, PACKAGE, ROOT, first_column, page
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
@@ -54,6 +54,14 @@ def test_settings_page_has_every_key_and_no_other():
 
     assert sorted(first_column(general)) == sorted(whole)
     assert sorted(first_column(own.partition("\n## ")[0])) == sorted(of_queue)
+
+
+def test_checks_page_has_every_id_and_no_other():
+    source = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    used = set(re.findall(r'"(?:redisjobs\.)?([EW]0\d\d)"', source))
+    documented = first_column(page("reference/checks.md"))
+
+    assert sorted(documented) == sorted(f"redisjobs.{each}" for each in used)
 
 
 def test_api_page_has_every_public_name():

@@ -5,10 +5,13 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
+from django.core.checks import ERROR
 from django.core.management.base import BaseCommand, CommandError
 
 from django_redisjobs.durations import parse_duration
 from django_redisjobs.exceptions import ConfigurationError
+from django_redisjobs.surroundings import place_problems, server_problems
 from django_redisjobs.worker.options import parse_size
 from django_redisjobs.worker.worker import Worker
 
@@ -98,7 +101,21 @@ class Command(BaseCommand):
             )
         except (ConfigurationError, ValueError) as error:
             raise CommandError(str(error)) from error
+        self._look_around()
         worker.run()
+
+    def _look_around(self) -> None:
+        """Say what puts jobs at risk; refuse only a server that cannot run them."""
+        found = server_problems()
+        if not settings.DEBUG:
+            found = [*place_problems(), *found]
+        for problem in found:
+            if problem.is_silenced():
+                continue
+            text = f"{problem.id}: {problem.msg} {problem.hint}"
+            if problem.level >= ERROR:
+                raise CommandError(text)
+            self.stderr.write(self.style.WARNING(text))
 
 
 def _size(text: str) -> int:

@@ -1,0 +1,195 @@
+"""What about the server and the way to it puts jobs at risk, though they are well
+configured: for ``check --deploy``, and for workers as they start.
+
+E020 a server that is too old · W001 the embedded server · W002 a server that evicts
+keys · W003 one that keeps nothing on disk · W004 one that keeps snapshots only ·
+W005 an unencrypted way to another host · W006 a server that does not answer · W007
+``memory://`` · W008 a Cluster of which one node is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import redis
+from django.core.checks import CheckMessage, Error
+from django.core.checks import Warning as CheckWarning
+
+from django_redisjobs import conf, connections
+from django_redisjobs.conf.addresses import Address
+
+OLDEST: Final = (5, 0)
+_LOOPBACK: Final = ("localhost", "ip6-localhost", "::1")
+
+
+def place_problems() -> list[CheckMessage]:
+    """What the settings alone tell. No I/O.
+
+    Raises:
+        ConfigurationError: REDISJOBS is wrong.
+    """
+    settings = conf.get_settings()
+    address = Address.parse(settings.url)
+    if address.scheme == "embedded":
+        return [
+            _warning(
+                "W001",
+                "REDISJOBS uses the embedded server, which serves one machine only.",
+                'Set REDISJOBS["URL"] to a Redis or Valkey that all machines reach, '
+                "or silence this if the site runs on one.",
+            )
+        ]
+    if address.scheme == "memory":
+        return [
+            _warning(
+                "W007",
+                "REDISJOBS uses memory://: each process has jobs of its own, which "
+                "are gone with it.",
+                'Set REDISJOBS["URL"] to a Redis or Valkey.',
+            )
+        ]
+    secure = address.scheme in ("unix", "rediss") or settings.options.get("ssl")
+    if not secure and not all(_is_here(host.name) for host in address.hosts):
+        return [
+            _warning(
+                "W005",
+                f"The way to Redis at {address} is not encrypted: whoever listens "
+                "reads its password and the arguments of jobs, and can add jobs.",
+                'Use rediss:// (OPTIONS {"ssl": True} for sentinel:// and cluster://), '
+                "or silence this where nobody else is on that network.",
+            )
+        ]
+    return []
+
+
+def server_problems() -> list[CheckMessage]:
+    """What the servers tell of themselves. Errors are what jobs cannot run on; the
+    rest are warnings, also that a server does not answer.
+
+    Raises:
+        ConfigurationError: REDISJOBS is wrong.
+    """
+    if connections.is_within_process():
+        return []
+    found: dict[str, CheckMessage] = {}
+    for where, client in _servers():
+        for problem in _problems(where, client):
+            found.setdefault(problem.msg, problem)
+    return [*found.values(), *_spread()]
+
+
+def _servers() -> Iterator[tuple[str, redis.Redis]]:
+    """Those that hold the jobs, each once."""
+    client = connections.client()
+    if not isinstance(client, connections.ClusterClient):
+        yield connections.describe(), client
+        return
+    seen = set()
+    for queues in conf.groups().values():
+        try:
+            node = client.node_of(conf.keys_for(queues[0]).base)
+        except redis.RedisError:
+            node = client
+        arguments = node.connection_pool.connection_kwargs
+        where = f"{arguments.get('host')}:{arguments.get('port')}"
+        if where not in seen:
+            seen.add(where)
+            yield where, node
+
+
+def _problems(where: str, client: redis.Redis) -> Iterator[CheckMessage]:
+    try:
+        server: Any = client.info("server")
+        memory: Any = client.info("memory")
+        persistence: Any = client.info("persistence")
+    except (redis.RedisError, OSError) as error:
+        yield _warning(
+            "W006",
+            f"Redis at {where} does not say how it is: {_words(error)}.",
+            "Is it running, and may this user call INFO?",
+        )
+        return
+    yield from _age(where, server)
+    yield from _eviction(where, memory)
+    yield from _persistence(where, client, persistence)
+
+
+def _age(where: str, server: Any) -> Iterator[CheckMessage]:
+    version = str(server.get("redis_version", ""))
+    numbers = version.split(".")[:2]
+    if all(each.isdecimal() for each in numbers) and tuple(map(int, numbers)) < OLDEST:
+        yield Error(
+            f"Redis at {where} is {version}, which is too old.",
+            hint="Use Redis 5.0 or newer, or Valkey.",
+            id="redisjobs.E020",
+        )
+
+
+def _eviction(where: str, memory: Any) -> Iterator[CheckMessage]:
+    policy = memory.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        yield _warning(
+            "W002",
+            f"Redis at {where} has the maxmemory-policy {policy}: when its memory is "
+            "full it deletes keys, jobs too.",
+            "Set maxmemory-policy noeviction. A cache wants a server of its own.",
+        )
+
+
+def _persistence(
+    where: str, client: redis.Redis, persistence: Any
+) -> Iterator[CheckMessage]:
+    if int(persistence.get("aof_enabled", 1)):
+        return
+    hint = "Set appendonly yes, and appendfsync everysec."
+    if _takes_snapshots(client):
+        yield _warning(
+            "W004",
+            f"Redis at {where} keeps snapshots only: a crash of the server loses the "
+            "jobs that were enqueued after the last one.",
+            hint,
+        )
+    else:
+        yield _warning(
+            "W003",
+            f"Redis at {where} keeps nothing on disk: a restart loses all jobs.",
+            hint,
+        )
+
+
+def _takes_snapshots(client: redis.Redis) -> bool:
+    """Where the server does not tell: yes, which is its default."""
+    try:
+        found: Any = client.config_get("save")
+    except redis.RedisError:
+        return True
+    return bool(found.get("save", "unknown"))
+
+
+def _spread() -> list[CheckMessage]:
+    groups = conf.groups()
+    in_cluster = isinstance(connections.client(), connections.ClusterClient)
+    if not in_cluster or len(groups) > 1:
+        return []
+    return [
+        _warning(
+            "W008",
+            "All queues are in one group, so that one node of the Cluster has all "
+            "their jobs.",
+            'Spread them: REDISJOBS["QUEUES"] = {"mail": {"GROUP": "mail"}, …}. Or '
+            "silence this if one node is enough.",
+        )
+    ]
+
+
+def _is_here(name: str) -> bool:
+    return name in _LOOPBACK or name.startswith("127.")
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(". ")
+
+
+def _warning(number: str, message: str, hint: str) -> CheckMessage:
+    return CheckWarning(message, hint=hint, id=f"redisjobs.{number}")
