@@ -78,9 +78,7 @@ def test_who_is_not_known_is_refused(
         connections.client().ping()
 
 
-def test_a_plain_client_is_refused(
-    server: TLSServer, use: Callable[..., Any]
-) -> None:
+def test_a_plain_client_is_refused(server: TLSServer, use: Callable[..., Any]) -> None:
     use(server.url.replace("rediss://", "redis://"), OPTIONS={"socket_timeout": 5})
 
     with pytest.raises(redis.RedisError):
