@@ -26,6 +26,7 @@ Kind = Literal[
 _STEP = SCRIPTS["step"]
 _REGISTER = SCRIPTS["register"]
 _HAND_BACK = SCRIPTS["hand_back"]
+_TAKE = SCRIPTS["take"]
 
 REMEMBERED: Final = 2_000
 """Settlements kept to settle again what a failover brought back, at most."""
@@ -332,6 +333,19 @@ def hand_back(keys: GroupKeys, worker: str, tokens: Sequence[str]) -> Conversati
     """
     (reply,) = yield [_HAND_BACK.bind(keys, *tokens, worker=worker)]
     return int(reply[1])
+
+
+def take(
+    keys: GroupKeys, worker: str, job_id: str, token: str
+) -> Conversation[tuple[str, str]]:
+    """Claim one named job that waits, for a registered worker; paused or not.
+
+    Gives ``taken``, or why not: ``running`` and by whom, ``ended`` and as what,
+    ``missing``, ``lost`` (the worker is). The worker learns of it in its next step,
+    as of any claim whose answer was lost.
+    """
+    (reply,) = yield [_TAKE.bind(keys, worker=worker, id=job_id, token=token)]
+    return word(reply[0]), word(reply[1]) if len(reply) > 1 else ""
 
 
 def _one(command: Command) -> Conversation[Any]:

@@ -20,6 +20,7 @@ from django_redisjobs.management.operator.doctor import DOCTOR
 from django_redisjobs.management.operator.enqueueing import ENQUEUE
 from django_redisjobs.management.operator.listing import LS
 from django_redisjobs.management.operator.pausing import PAUSE, PURGE, RESUME
+from django_redisjobs.management.operator.running import RUN
 from django_redisjobs.management.operator.showing import SHOW
 from django_redisjobs.management.operator.staff import STOP, WORKERS
 from django_redisjobs.management.operator.stats import STATS
@@ -35,6 +36,7 @@ ACTIONS: Mapping[str, Action] = {
     "ls": LS,
     "show": SHOW,
     "enqueue": ENQUEUE,
+    "run": RUN,
     "retry": RETRY,
     "cancel": CANCEL,
     "delete": DELETE,

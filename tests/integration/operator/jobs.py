@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from django_redisjobs import Retry, job
+import asyncio
+from collections.abc import Callable
+
+from django_redisjobs import Retry, current_job, job
 
 
 @job
@@ -17,3 +20,34 @@ def fail(message: str) -> None:
 
 @job(queue="low")
 def later() -> None: ...
+
+
+@job
+async def wait_a_turn(a: int) -> int:
+    await asyncio.sleep(0)
+    return a + 1
+
+
+@job(queue="high", retry=0)
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@job(queue="high")
+def tell() -> dict[str, object]:
+    context = current_job()
+    assert context is not None
+    context.meta["seen"] = True
+    print("said by the job")  # noqa: T201
+    return {"run": context.run, "attempt": context.attempt, "queue": context.queue}
+
+
+meddle: list[Callable[[], object]] = []
+
+
+@job(queue="high")
+def be_meddled_with() -> str:
+    """Runs what a test has put there."""
+    for each in meddle:
+        each()
+    return "done"

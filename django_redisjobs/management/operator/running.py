@@ -1,0 +1,157 @@
+"""``run``: one job, here and now, before the eyes of a person."""
+
+from __future__ import annotations
+
+import pdb  # noqa: T100  the person asks for it
+import sys
+from argparse import ArgumentParser
+from contextlib import nullcontext, redirect_stdout
+from typing import TYPE_CHECKING
+
+import redis
+from django.core.management.base import CommandError
+
+from django_redisjobs import registry
+from django_redisjobs.calls import ask, explain
+from django_redisjobs.core import inspection, operations
+from django_redisjobs.core.keys import GroupKeys
+from django_redisjobs.core.payload import parse_body
+from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
+from django_redisjobs.exceptions import RedisJobsError
+from django_redisjobs.management.operator.action import Action, Options
+from django_redisjobs.management.operator.formats import age, clock, harmless
+from django_redisjobs.management.operator.groups import find_job
+from django_redisjobs.management.operator.showing import document, function_of
+from django_redisjobs.management.operator.terminal import Terminal
+from django_redisjobs.worker.outcome import describe
+
+if TYPE_CHECKING:
+    from django_redisjobs.worker.foreground import Ran, Refusal
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="The job's id.")
+    parser.add_argument(
+        "--pdb",
+        action="store_true",
+        help="Enter the debugger where the job raises; nobody else runs it meanwhile.",
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help="Do not ask before repeating a success."
+    )
+
+
+def _run(terminal: Terminal, options: Options) -> None:
+    # No other action of the command needs what runs jobs.
+    from django_redisjobs.worker.foreground import Refusal, run_here
+
+    if options["pdb"] and terminal.as_json:
+        raise CommandError("--pdb is for people, --json for programs: choose.")
+    keys, record = find_job(options["id"])
+    _check_runnable(record)
+    _make_wait(terminal, keys, record, yes=options["yes"])
+    if not terminal.as_json:
+        _announce(terminal, keys, record)
+    # What the job prints must not get into the document.
+    printing = redirect_stdout(sys.stderr) if terminal.as_json else nullcontext()
+    examine = _debug if options["pdb"] else None
+    try:
+        with printing:
+            ran = run_here(keys, record.id, examine=examine)
+    except redis.RedisError as error:
+        raise CommandError(explain(error)) from error
+    if isinstance(ran, Refusal):
+        raise CommandError(_refused(record.id, ran))
+    after = ask(inspection.job(keys, record.id))
+    _tell(terminal, ran, after or record)
+
+
+def _check_runnable(record: JobRecord) -> None:
+    """Raise CommandError for what a worker would only park."""
+    registry.autodiscover()
+    try:
+        body = parse_body(record.body)
+        registry.resolve(body.function).check_arguments(body.args, body.kwargs)
+    except (RedisJobsError, TypeError) as error:
+        raise CommandError(f"{error} The job is as it was.") from error
+
+
+def _make_wait(
+    terminal: Terminal, keys: GroupKeys, record: JobRecord, *, yes: bool
+) -> None:
+    """Have a job that has ended wait again, as ``retry`` does."""
+    if record.status not in ENDED:
+        return
+    if record.status is JobStatus.SUCCEEDED:
+        terminal.confirm(
+            f"{function_of(record)} {record.id} has succeeded. Run it once more?",
+            yes=yes,
+        )
+    ask(operations.retry(keys, record.id))
+
+
+def _announce(terminal: Terminal, keys: GroupKeys, record: JobRecord) -> None:
+    (counts,) = ask(inspection.counts(keys, [record.queue]))
+    if counts.paused is not None:
+        terminal.notice(f"Queue {record.queue} is paused. This job runs all the same.")
+    terminal.line(
+        f"{function_of(record)} {record.id} runs in this process, without a timeout. "
+        "Ctrl-C puts it back."
+    )
+
+
+def _debug(error: BaseException) -> None:
+    sys.stderr.write(describe(error).traceback)
+    pdb.post_mortem(error.__traceback__)
+
+
+def _refused(job_id: str, refusal: Refusal) -> str:
+    if refusal.word == "running":
+        return f"Job {job_id} runs already, in worker {refusal.detail}."
+    if refusal.word == "missing":
+        return f"Job {job_id} was deleted a moment ago."
+    if refusal.word == "ended":
+        return f"Job {job_id} has {refusal.detail} a moment ago."
+    return "Redis does not know this process any more. The job is as it was."
+
+
+def _tell(terminal: Terminal, ran: Ran, record: JobRecord) -> None:
+    what = describe(ran.error) if ran.error is not None else None
+    if terminal.as_json:
+        terminal.document(
+            {
+                **document(record),
+                "outcome": "late" if ran.late else ran.outcome.kind,
+                "seconds": round(ran.seconds, 3),
+                "traceback": what.traceback if what else None,
+            }
+        )
+    elif what is not None:
+        for line in what.traceback.rstrip().splitlines():
+            terminal.line(harmless(line))
+    took = age(ran.seconds)
+    if ran.late:
+        raise CommandError(
+            f"It ended after {took}, but its lease was lost meanwhile: others run it "
+            "again, and this outcome counts for nothing."
+        )
+    if ran.outcome.kind == "released":
+        raise CommandError("It was interrupted and is back in its queue, uncounted.")
+    if ran.outcome.kind != "succeeded":
+        raise CommandError(f"{_end(ran)} after {took}.")
+    if not terminal.as_json:
+        result = f": {record.result}" if record.result not in (None, "null") else "."
+        terminal.line(
+            f"It succeeded after {took}{harmless(result)}", terminal.style.SUCCESS
+        )
+
+
+def _end(ran: Ran) -> str:
+    if ran.outcome.kind == "retry":
+        due_ms = ran.outcome.finished_ms + ran.outcome.delay_ms
+        return f"It failed, and is retried at {clock(due_ms)}. It ended"
+    words = {"failed": "It failed for good", "cancelled": "It was cancelled"}
+    return words.get(ran.outcome.kind, f"It was {ran.outcome.kind}")
+
+
+RUN = Action("Run one job in this process.", _add_arguments, _run)
