@@ -13,7 +13,7 @@ from django_redisjobs.core import inspection, operations
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.producer import enqueue
 from django_redisjobs.core.records import JobStatus, Keep
-from django_redisjobs.core.scripts import SCRIPTS, aperform
+from django_redisjobs.core.scripts import aperform
 from tests.servers import Server
 
 from .places import Places, places
@@ -244,22 +244,6 @@ def test_the_asynchronous_client_does_the_same(store: Store, server: Server):
             await client.aclose()
 
     assert asyncio.run(talk()) == ["deleted", "deleted"]
-
-
-@pytest.mark.parametrize("name", sorted(SCRIPTS))
-def test_a_call_names_what_the_header_declares(name: str):
-    script = SCRIPTS[name]
-    named = dict.fromkeys(script.arguments, "1")
-
-    assert script.bind(GroupKeys(), **named)[0] == "EVALSHA"
-    with pytest.raises(TypeError, match=f"{name}.lua takes .*unknown"):
-        script.bind(GroupKeys(), **named, unknown=1)
-    if named:
-        with pytest.raises(TypeError, match=f"{name}.lua takes"):
-            script.bind(GroupKeys(), **dict(list(named.items())[1:]))
-    if script.rest is None:
-        with pytest.raises(TypeError, match="1 more"):
-            script.bind(GroupKeys(), "more", **named)
 
 
 # -- large calls -------------------------------------------------------------------------
