@@ -86,6 +86,7 @@ class Command(BaseCommand):
         )
         try:
             ACTIONS[options["action"]].run(terminal, options)
+            self.stdout.flush()
         except RedisJobsError as error:
             raise CommandError(str(error)) from error
         except BrokenPipeError:

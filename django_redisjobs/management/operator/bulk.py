@@ -18,7 +18,7 @@ from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import ENDED, JobStatus
 from django_redisjobs.core.scripts import Conversation
 from django_redisjobs.management.operator.action import Action, Options
-from django_redisjobs.management.operator.formats import number
+from django_redisjobs.management.operator.formats import counted, number, read_status
 from django_redisjobs.management.operator.groups import sort_by_group
 from django_redisjobs.management.operator.selection import (
     add_filters,
@@ -102,7 +102,7 @@ def _add_arguments(parser: ArgumentParser, bulk: Bulk) -> None:
     parser.add_argument(
         "--status",
         action="append",
-        type=JobStatus,
+        type=read_status,
         default=[],
         metavar="STATUS",
         help=f"All jobs of this status (default with other filters: {default}). May "
@@ -177,7 +177,7 @@ def _run(
     total = sum(map(len, chosen.values()))
     destroys = bulk.destroys_named if named else bulk.destroys_many
     if destroys and total:
-        jobs = "this job" if total == 1 and named else f"{number(total)} jobs"
+        jobs = "this job" if total == 1 and named else counted(total, "job")
         terminal.confirm(f"{bulk.verb.title()} {jobs}?", yes=options["yes"])
     outcomes: list[tuple[str, str]] = []
     with terminal.progress(total, "jobs") as show:
@@ -224,13 +224,13 @@ def _check_groups(
 def _tell(
     terminal: Terminal, bulk: Bulk, outcomes: Sequence[tuple[str, str]], *, named: bool
 ) -> None:
-    counted = Counter(word for _, word in outcomes)
+    tally = Counter(word for _, word in outcomes)
     if terminal.as_json:
         terminal.document(
             {
                 "action": bulk.verb,
-                "done": sum(counted[word] for word in bulk.done),
-                "outcomes": dict(counted),
+                "done": sum(tally[word] for word in bulk.done),
+                "outcomes": dict(tally),
                 "jobs": [{"id": job_id, "outcome": word} for job_id, word in outcomes],
             }
         )
@@ -242,9 +242,9 @@ def _tell(
         terminal.line("No jobs match.")
     else:
         for word, text in bulk.outcomes.items():
-            if counted[word]:
-                terminal.line(f"{number(counted[word])} {text}")
-    undone = sum(count for word, count in counted.items() if word not in bulk.done)
+            if tally[word]:
+                terminal.line(f"{number(tally[word])} {text}")
+    undone = sum(count for word, count in tally.items() if word not in bulk.done)
     if named and undone:
         raise CommandError(f"{undone} of {len(outcomes)} jobs are as they were.")
 

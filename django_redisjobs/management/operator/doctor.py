@@ -16,7 +16,7 @@ from django_redisjobs.core.audit import Finding, audit, mend
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.build import check_code
-from django_redisjobs.management.operator.formats import harmless, number
+from django_redisjobs.management.operator.formats import counted, harmless
 from django_redisjobs.management.operator.strangers import strangers
 from django_redisjobs.management.operator.terminal import Terminal
 from django_redisjobs.surroundings import server_problems
@@ -62,8 +62,8 @@ def _run(terminal: Terminal, options: Options) -> None:
         for line in _lines(found, terminal):
             terminal.line(line)
     if found.broken:
-        count = len(found.broken)
-        text = f"{number(count)} {'thing is' if count == 1 else 'things are'} broken."
+        verb = "is" if len(found.broken) == 1 else "are"
+        text = f"{counted(len(found.broken), 'thing')} {verb} broken."
         if not options["repair"]:
             text += " To mend what can be mended: manage.py redisjobs doctor --repair"
         raise CommandError(text)
@@ -128,7 +128,7 @@ def _lines(found: Diagnosis, terminal: Terminal) -> Iterator[str]:
                 yield paint(f"{what}: … {len(members) - _SHOWN:,} more ({code})")
     for warning in found.warnings:
         yield style.WARNING(f"warning: {harmless(warning)}")
-    verdict = f"{number(found.jobs)} jobs at {connections.describe()}"
+    verdict = f"{counted(found.jobs, 'job')} at {connections.describe()}"
     if not found.broken:
         yield style.SUCCESS(f"{verdict}: everything is in its place.")
     else:

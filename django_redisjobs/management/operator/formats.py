@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from argparse import ArgumentTypeError
@@ -11,6 +12,7 @@ from typing import Any, Final
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from django_redisjobs.core.records import JobStatus
 from django_redisjobs.durations import parse_duration
 
 NOTHING: Final = "-"
@@ -22,6 +24,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def number(value: int) -> str:
     """A count with its thousands apart."""
     return f"{value:,}"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 job``, ``2,000 jobs``, ``2 processes``."""
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number(count)} {noun}{ending}"
 
 
 def age(seconds: float) -> str:
@@ -74,6 +82,18 @@ def shortened(text: str, width: int) -> str:
     """One line of at most ``width`` characters."""
     line = harmless(" ".join(text.split()))
     return line if len(line) <= width else f"{line[: max(0, width - 1)]}…"
+
+
+def read_status(text: str) -> JobStatus:
+    """A status of a command's argument. Raises ArgumentTypeError."""
+    try:
+        return JobStatus(text.lower())
+    except ValueError:
+        near = difflib.get_close_matches(text, list(JobStatus), n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ArgumentTypeError(
+            f"{text!r} is no status.{hint} Choose from {', '.join(JobStatus)}."
+        ) from None
 
 
 def read_duration(text: str) -> float:

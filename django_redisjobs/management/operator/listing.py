@@ -8,7 +8,7 @@ from typing import Final
 
 from django_redisjobs.core.records import JobRecord, JobStatus
 from django_redisjobs.management.operator.action import Action, Options
-from django_redisjobs.management.operator.formats import clock, shortened
+from django_redisjobs.management.operator.formats import clock, read_status, shortened
 from django_redisjobs.management.operator.selection import (
     add_filters,
     moment_of,
@@ -32,7 +32,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "statuses",
         nargs="*",
-        type=JobStatus,
+        type=read_status,
         metavar="STATUS",
         help=f"Only of this status (default: any): {', '.join(JobStatus)}.",
     )

@@ -10,6 +10,7 @@ from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import (
     age,
     clock,
+    counted,
     iso,
     number,
     read_duration,
@@ -113,7 +114,7 @@ def _purge(terminal: Terminal, options: Options) -> None:
         terminal.document({"queue": queue.name, "deleted": purged})
     else:
         terminal.line(
-            f"{number(purged)} jobs of {queue.name} were deleted.",
+            f"{counted(purged, 'job')} of {queue.name} deleted.",
             terminal.style.SUCCESS,
         )
 

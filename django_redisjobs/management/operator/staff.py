@@ -14,7 +14,14 @@ from django_redisjobs.core import inspection
 from django_redisjobs.core.presence import send_message
 from django_redisjobs.core.records import WorkerRecord
 from django_redisjobs.management.operator.action import Action, Options
-from django_redisjobs.management.operator.formats import NOTHING, age, ago, iso, number
+from django_redisjobs.management.operator.formats import (
+    NOTHING,
+    age,
+    ago,
+    counted,
+    iso,
+    number,
+)
 from django_redisjobs.management.operator.groups import (
     all_workers,
     group_keys,
@@ -131,7 +138,7 @@ def _stop(terminal: Terminal, options: Options) -> None:
         terminal.line("No worker runs.")
     for name, members in chosen.items():
         held = sum(len(one.held) for one in members)
-        goes = f"It holds {number(held)} jobs." if held else "It holds no job."
+        goes = f"It holds {counted(held, 'job')}." if held else "It holds no job."
         terminal.line(f"{name} was asked to {_WORDS[message]}. {goes}")
 
 

@@ -19,6 +19,7 @@ from django_redisjobs.management.operator.formats import (
     NOTHING,
     age,
     clock,
+    counted,
     iso,
     number,
     read_duration,
@@ -101,9 +102,9 @@ def lines(snapshot: Snapshot, terminal: Terminal) -> Iterator[str]:
     columns = [
         Column("queue"),
         Column("pending", right=True),
-        Column("oldest waits", right=True),
+        Column("oldest", right=True),
         *(Column(status.value, right=True) for status in statuses),
-        Column("per minute", right=True),
+        Column("a minute", right=True),
     ]
     rows = [_row(view, statuses, terminal) for view in snapshot.queues]
     yield from terminal.table_lines(columns, rows)
@@ -149,7 +150,7 @@ def _workers(snapshot: Snapshot, terminal: Terminal) -> str:
     if not alive:
         text = terminal.style.ERROR("Workers: none.")
     else:
-        text = f"Workers: {len(names)} ({len(alive)} processes)"
+        text = f"Workers: {len(names)} ({counted(len(alive), 'process')})"
     if silent:
         text += terminal.style.WARNING(f" {silent} dead, to be rescued.")
     return text

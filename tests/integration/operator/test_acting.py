@@ -307,7 +307,7 @@ def test_purge_wants_a_yes(operator: Operator, answers: Answers):
     text = operator("purge", "low")
 
     assert asked == ["Delete 1 pending and 1 scheduled jobs of low for ever? [y/N] "]
-    assert text == "2 jobs of low were deleted.\n"
+    assert text == "2 jobs of low deleted.\n"
     assert kept.status() is JobStatus.PENDING
     assert operator.json("purge", "low") == {"queue": "low", "deleted": 0}
 

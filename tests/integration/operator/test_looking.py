@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -64,11 +68,11 @@ def test_stats_for_people(operator: Operator, every_status: dict[str, str]):
 
     text = operator("stats")
 
-    assert re.search(r"^queue +pending +oldest waits +running", text)
+    assert re.search(r"^queue +pending +oldest +running", text)
     assert re.search(r"^high +1 ", text, re.MULTILINE)
     assert "low (paused)" in text
     assert re.search(r"low is paused since .* by anna until .*: bank is down", text)
-    assert "Workers: 1 (1 processes)" in text
+    assert "Workers: 1 (1 process)" in text
     # Columns of what is nowhere are left out.
     assert "expired" in text
 
@@ -246,8 +250,8 @@ def test_ls_of_a_queue_that_is_nowhere(operator: Operator):
 
 
 def test_ls_refuses_a_status_that_is_none(operator: Operator):
-    with pytest.raises(CommandError, match="done"):
-        operator("ls", "done")
+    with pytest.raises(CommandError, match="Did you mean failed"):
+        operator("ls", "fialed")
 
 
 # -- show ------------------------------------------------------------------------------------
@@ -357,3 +361,65 @@ def test_redis_away_is_one_clear_error(redisjobs: dict[str, Any]):
 def test_json_is_one_document(operator: Operator, every_status: dict[str, str]):
     for words in (("stats",), ("ls",), ("workers",), ("show", every_status["failed"])):
         json.loads(operator(*words, "--json"))
+
+
+# -- in a process of its own ---------------------------------------------------------------------
+
+
+CODE = """
+import sys
+from tests import settings
+settings.REDISJOBS = {redisjobs!r}
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", "redisjobs", *sys.argv[1:]])
+"""
+
+
+def start(
+    redisjobs: dict[str, Any], *words: str, stdout: Any
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CODE.format(redisjobs=redisjobs), *words],
+        env={"DJANGO_SETTINGS_MODULE": "tests.settings", "TERM": "xterm"},
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_a_live_view_on_a_terminal_ends_cleanly_at_ctrl_c(redisjobs: dict[str, Any]):
+    ours, theirs = os.openpty()
+    command = start(redisjobs, "stats", "--watch", "0.1", stdout=theirs)
+    os.close(theirs)
+    shown = b""
+    # Two views: the second is drawn over the first.
+    while shown.count(b"Redis:") < 2:
+        shown += os.read(ours, 10_000)
+    command.send_signal(signal.SIGINT)
+    _, errors = command.communicate(timeout=20)
+    os.close(ours)
+
+    assert (command.returncode, errors) == (0, b"")
+    assert b"\x1b[7F" in shown
+
+
+def test_a_reader_who_leaves_is_no_error(redisjobs: dict[str, Any], store: Store):
+    store.add("high", 300)
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = start(redisjobs, "ls", "--limit", "300", stdout=theirs)
+    os.close(theirs)
+    _, errors = command.communicate(timeout=20)
+
+    assert (command.returncode, errors) == (0, b"")
+
+
+def test_exit_statuses_are_djangos_own(redisjobs: dict[str, Any]):
+    for words, status, text in (
+        (("show", "nope"), 1, b"CommandError: Redis knows no job"),
+        (("ls", "nope"), 2, b"is no status"),
+        ((), 2, b"ACTION"),
+    ):
+        command = start(redisjobs, *words, stdout=subprocess.DEVNULL)
+        _, errors = command.communicate(timeout=20)
+        assert command.returncode == status
+        assert text in errors
