@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis
 import redis.exceptions
@@ -32,38 +32,55 @@ _ADVICE = {
 }
 
 
+class _Later:
+    """A client, made when it is used: some conversations have nothing to say."""
+
+    def __init__(self, open_: Callable[[], Any]) -> None:
+        self._open = open_
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        return self._open().execute_command(*args, **options)
+
+    def pipeline(self, transaction: bool = True) -> Any:
+        return self._open().pipeline(transaction)
+
+
 def ask(conversation: Conversation[T]) -> T:
     """Hold a short conversation.
 
     Raises:
         ServerUnavailable: Redis cannot be reached or does not serve now.
     """
-    with _told():
-        return perform(connections.client(), conversation)
+    with explained():
+        return perform(_Later(connections.client), conversation)
 
 
 def ask_blocking(conversation: Conversation[T], deadline: float | None) -> T:
     """``ask`` for what waits in Redis, until ``deadline`` (monotonic) or for ever."""
-    with _told():
+
+    def open_() -> Any:
         client = connections.blocking_client()
-        if deadline is None:
-            return perform(client, conversation)
-        return perform(DeadlineClient(client, deadline), conversation)
+        return client if deadline is None else DeadlineClient(client, deadline)
+
+    with explained():
+        return perform(_Later(open_), conversation)
 
 
 async def aask(conversation: Conversation[T]) -> T:
     """``ask`` on the running event loop."""
-    with _told():
-        return await aperform(connections.async_client(), conversation)
+    with explained():
+        return await aperform(_Later(connections.async_client), conversation)
 
 
 async def aask_blocking(conversation: Conversation[T], deadline: float | None) -> T:
     """``ask_blocking`` on the running event loop."""
-    with _told():
+
+    def open_() -> Any:
         client = connections.async_blocking_client()
-        if deadline is None:
-            return await aperform(client, conversation)
-        return await aperform(AsyncDeadlineClient(client, deadline), conversation)
+        return client if deadline is None else AsyncDeadlineClient(client, deadline)
+
+    with explained():
+        return await aperform(_Later(open_), conversation)
 
 
 def explain(error: redis.RedisError) -> str:
@@ -86,7 +103,8 @@ def explain(error: redis.RedisError) -> str:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def explained() -> Iterator[None]:
+    """Errors of redis-py as ServerUnavailable."""
     try:
         yield
     except redis.RedisError as error:

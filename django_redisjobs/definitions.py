@@ -166,6 +166,10 @@ class JobFunction(Generic[P, R]):
         except TypeError as error:
             raise TypeError(f"{self.path}{binder.signature}: {error}") from None
 
+    @property
+    def signature(self) -> inspect.Signature:
+        return self._signature().signature
+
     def check_configuration(self) -> None:
         """Raise what ``delay`` would raise under the present settings. No I/O."""
         self._current_plan()

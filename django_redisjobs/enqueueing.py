@@ -3,21 +3,27 @@
 Inside a transaction each ``delay`` leaves a hook with Django, which forgets the
 hooks of savepoints that are rolled back. The first hook that runs sends the jobs
 of all that are left, in the order of their calls, in one round trip.
+
+A *sink* takes jobs in place of Redis: a test's, or the one that EAGER asks for.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary, ref
 
 import redis
+from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS
 from django.db import connections as databases
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.module_loading import import_string
 
-from django_redisjobs import connections
+from django_redisjobs import conf, connections
 from django_redisjobs.calls import explain
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.producer import enqueue
@@ -42,6 +48,43 @@ class Outgoing(NamedTuple):
     sender: Any
 
 
+class Sink(Protocol):
+    """Takes jobs in place of Redis."""
+
+    def hold(self, batch: Sequence[Outgoing], hook: DivertedHook) -> None:
+        """They wait for a commit; ``hook`` is with Django as long as it may come."""
+
+    def take(self, batch: Sequence[Outgoing]) -> None:
+        """They would have been sent now."""
+
+
+_sinks: list[Sink] = []
+
+
+@contextmanager
+def diverted(sink: Sink) -> Iterator[None]:
+    """Have ``sink`` take all jobs of this process, also those of other threads."""
+    _sinks.append(sink)
+    try:
+        yield
+    finally:
+        _sinks.remove(sink)
+
+
+def current_sink() -> Sink | None:
+    """Who takes jobs now; None: Redis does."""
+    if _sinks:
+        return _sinks[-1]
+    return _eager() if conf.get_settings().eager else None
+
+
+@cache
+def _eager() -> Sink:
+    # By name: running jobs is above this module, and only EAGER needs it here.
+    sink: Sink = import_string("django_redisjobs.eager.sink")
+    return sink
+
+
 def hand_over(
     batch: Sequence[Outgoing], *, on_commit: bool, using_db: str | None
 ) -> None:
@@ -54,7 +97,10 @@ def hand_over(
             transaction it belongs to.
     """
     database = open_transaction(using_db) if on_commit else None
-    if database is None:
+    sink = current_sink()
+    if sink is not None:
+        _divert(sink, database, batch)
+    elif database is None:
         send(batch)
     else:
         _defer(database, batch)
@@ -62,6 +108,11 @@ def hand_over(
 
 async def ahand_over(batch: Sequence[Outgoing]) -> None:
     """Send ``batch`` at once on the running event loop."""
+    sink = current_sink()
+    if sink is not None:
+        # It may run jobs, which may use the database.
+        await sync_to_async(sink.take)(batch)
+        return
     for keys, chunk in _chunks(batch):
         await _adeliver(keys, [each.job for each in chunk], chunk)
         if job_enqueued.receivers:
@@ -81,11 +132,16 @@ def send(batch: Sequence[Outgoing]) -> None:
         except EnqueueError as error:
             failure = failure or error
             continue
-        if job_enqueued.receivers:
-            for each in chunk:
-                job_enqueued.send_robust(each.sender, **_news(each.job))
+        announce(chunk)
     if failure is not None:
         raise failure
+
+
+def announce(batch: Sequence[Outgoing]) -> None:
+    """Tell receivers that these were enqueued."""
+    if job_enqueued.receivers:
+        for each in batch:
+            job_enqueued.send_robust(each.sender, **_news(each.job))
 
 
 def _news(job: NewJob) -> dict[str, Any]:
@@ -168,6 +224,43 @@ def _defer(database: BaseDatabaseWrapper, batch: Sequence[Outgoing]) -> None:
     hook = _Hook(batch, peers)
     peers.append(ref(hook))
     database.on_commit(hook)
+
+
+class DivertedHook:
+    """One ``delay`` in a transaction whose jobs a sink takes."""
+
+    __slots__ = ("batch", "database", "sent", "sink")
+
+    def __init__(
+        self, sink: Sink, database: BaseDatabaseWrapper, batch: Sequence[Outgoing]
+    ) -> None:
+        self.sink = sink
+        self.database = database
+        self.batch = batch
+        self.sent = False
+
+    def __call__(self) -> None:
+        if not self.sent:
+            self.sent = True
+            self.sink.take(self.batch)
+
+
+def _divert(
+    sink: Sink, database: BaseDatabaseWrapper | None, batch: Sequence[Outgoing]
+) -> None:
+    if database is None:
+        sink.take(batch)
+        return
+    hook = DivertedHook(sink, database, batch)
+    database.on_commit(hook)
+    sink.hold(batch, hook)
+
+
+def send_waiting(database: BaseDatabaseWrapper) -> None:
+    """Send what waits for a commit of ``database``: for tests, where none comes."""
+    for entry in list(database.run_on_commit):
+        if isinstance(entry[1], _Hook | DivertedHook):
+            entry[1]()
 
 
 def _chunks(

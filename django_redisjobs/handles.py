@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from asgiref.sync import sync_to_async
 
-from django_redisjobs import conf
+from django_redisjobs import conf, offline
 from django_redisjobs.calls import aask, aask_blocking, ask, ask_blocking
 from django_redisjobs.core import inspection, operations
 from django_redisjobs.core.keys import GroupKeys
@@ -26,6 +26,7 @@ from django_redisjobs.exceptions import (
     PayloadMalformed,
     ResultTimeout,
 )
+from django_redisjobs.offline import OfflineJob
 from django_redisjobs.serialization import codec, is_fetching
 from django_redisjobs.snapshots import AttemptInfo, JobInfo
 
@@ -120,30 +121,35 @@ class JobHandle(Generic[R]):
 
         False when it had ended.
         """
-        return ask(self._operate(_cancel)) != "ended"
+        return ask(self._operate(_cancel, OfflineJob.cancel)) != "ended"
 
     async def acancel(self) -> bool:
-        return await aask(self._operate(_cancel)) != "ended"
+        return await aask(self._operate(_cancel, OfflineJob.cancel)) != "ended"
 
     def retry(self) -> bool:
         """Run it again: same id, fresh budget of retries, old attempts kept.
 
         False when there is nothing to do: it waits or runs.
         """
-        return ask(self._operate(operations.retry)) == "pending"
+        return ask(self._operate(operations.retry, OfflineJob.retry)) == "pending"
 
     async def aretry(self) -> bool:
-        return await aask(self._operate(operations.retry)) == "pending"
+        operation = self._operate(operations.retry, OfflineJob.retry)
+        return await aask(operation) == "pending"
 
     def delete(self) -> bool:
         """Forget it altogether. False when it runs: cancel it first."""
-        return ask(self._operate(operations.delete)) == "deleted"
+        return ask(self._operate(operations.delete, OfflineJob.delete)) == "deleted"
 
     async def adelete(self) -> bool:
-        return await aask(self._operate(operations.delete)) == "deleted"
+        operation = self._operate(operations.delete, OfflineJob.delete)
+        return await aask(operation) == "deleted"
 
     def _places(self) -> list[GroupKeys]:
         """Where it may be: an id alone does not tell its group of queues."""
+        if conf.get_settings().eager:
+            # Nothing is in Redis, which may not even be there.
+            return []
         if self.queue is not None:
             return [conf.keys_for(self.queue)]
         return [conf.keys_for(queues[0]) for queues in conf.groups().values()]
@@ -161,16 +167,25 @@ class JobHandle(Generic[R]):
         )
 
     def _status(self) -> Conversation[JobStatus]:
+        if own := offline.recall(self.id):
+            return own.status
         _, status = yield from self._found(inspection.status)
         return status
 
     def _record(self) -> Conversation[JobRecord]:
+        if own := offline.recall(self.id):
+            return own.record()
         _, record = yield from self._found(inspection.job)
         return record
 
     def _operate(
-        self, operation: Callable[[GroupKeys, str], Conversation[str]]
+        self,
+        operation: Callable[[GroupKeys, str], Conversation[str]],
+        offline_operation: Callable[[OfflineJob], str],
     ) -> Conversation[str]:
+        if own := offline.recall(self.id):
+            return offline_operation(own)
+
         def look(keys: GroupKeys, job_id: str) -> Conversation[str | None]:
             word = yield from operation(keys, job_id)
             return None if word == "missing" else word
@@ -179,6 +194,8 @@ class JobHandle(Generic[R]):
         return word
 
     def _wait(self, timeout_seconds: float | None) -> Conversation[JobStatus]:
+        if own := offline.recall(self.id):
+            return own.end()
         deadline = None
         if timeout_seconds is not None:
             deadline = time.monotonic() + timeout_seconds

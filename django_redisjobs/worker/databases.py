@@ -33,11 +33,16 @@ def begin_executor() -> None:
 
 
 def end_executor() -> None:
-    """The calling thread runs no more jobs: close what it opened."""
+    """The calling thread runs no more jobs: close what it opened.
+
+    But for a transaction around the whole worker: that is a caller's, in a test.
+    """
     _executors.discard(get_ident())
     if get_ident() in _opened:
         _opened.discard(get_ident())
-        connections.close_all()
+        for each in connections.all(initialized_only=True):
+            if not each.in_atomic_block:
+                each.close()
 
 
 def refresh() -> None:

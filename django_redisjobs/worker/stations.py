@@ -47,10 +47,19 @@ def posts(queues: Sequence[str]) -> list[Post]:
 
 
 class Station:
-    """Claims from one group, and carries back what came of it."""
+    """Claims from one group, and carries back what came of it.
+
+    ``lease_ms``: by default as the settings say.
+    """
 
     def __init__(
-        self, post: Post, client: Client, worker: str, generation: int
+        self,
+        post: Post,
+        client: Client,
+        worker: str,
+        generation: int,
+        *,
+        lease_ms: int | None = None,
     ) -> None:
         settings = conf.get_settings()
         self.post = post
@@ -65,7 +74,7 @@ class Station:
             post.keys,
             worker,
             post.queues,
-            lease_ms=settings.lease_ms,
+            lease_ms=lease_ms or settings.lease_ms,
             keep=settings.keep,
             max_crashes=settings.max_crashes,
         )

@@ -1,0 +1,350 @@
+"""Collecting jobs instead of sending them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, overload
+
+from asgiref.sync import sync_to_async
+
+from django_redisjobs import eager, offline, registry
+from django_redisjobs.core.payload import Body, decode_body, parse_body
+from django_redisjobs.core.records import JobStatus
+from django_redisjobs.definitions import JobFunction
+from django_redisjobs.enqueueing import (
+    DivertedHook,
+    Outgoing,
+    announce,
+    current_sink,
+    diverted,
+)
+from django_redisjobs.handles import JobHandle
+from django_redisjobs.offline import OfflineJob, now_ms
+from django_redisjobs.policies import CARRIED
+from django_redisjobs.retries import Retry
+from django_redisjobs.serialization import codec, snapshot_codec
+from django_redisjobs.snapshots import aware
+from django_redisjobs.worker.direct import DirectExecution, SilentLog
+
+from .commits import committing
+from .limits import LIMIT, Scheduled, horizon_ms, too_many
+from .outcomes import Outcome, raise_first
+
+
+class CapturedJob:
+    """A job that would have been enqueued.
+
+    ``function`` is the job function (without what ``using`` changed), ``queue`` the
+    queue's name, ``options`` what else this call chose, by the names that ``using``
+    has: ``priority`` ``run_after`` ``expires`` ``timeout`` ``retry`` ``result_ttl``,
+    durations in seconds.
+    """
+
+    __slots__ = ("_job",)
+
+    def __init__(self, job: OfflineJob) -> None:
+        self._job = job
+
+    @property
+    def id(self) -> str:
+        return self._job.id
+
+    @property
+    def handle(self) -> JobHandle[Any]:
+        """Answers from this process: pending until the job is run."""
+        return JobHandle(self.id, self.queue)
+
+    @property
+    def function(self) -> JobFunction[..., Any]:
+        return registry.resolve(self.path)
+
+    @property
+    def path(self) -> str:
+        """The function's dotted path."""
+        return self._stored.function
+
+    @property
+    def queue(self) -> str:
+        return self._job.new.queue
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The positional arguments, as the job would receive them: encoded and
+        decoded, model instances fetched from the database.
+        """
+        return tuple(decode_body(self._job.new.body, codec).args)
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        return decode_body(self._job.new.body, codec).kwargs
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        new, carried = self._job.new, self._stored.options
+        chosen: dict[str, Any] = {
+            name: value for name, value in carried.items() if name in CARRIED
+        }
+        if "retry" in chosen:
+            chosen["retry"] = Retry.from_json(chosen["retry"])
+        if new.priority:
+            chosen["priority"] = new.priority
+        if new.delay_ms is not None:
+            chosen["run_after"] = new.delay_ms / 1000
+        if new.due_ms is not None:
+            chosen["run_after"] = aware(new.due_ms)
+        if new.ttl_ms is not None:
+            chosen["expires"] = new.ttl_ms / 1000
+        return chosen
+
+    def __repr__(self) -> str:
+        body = self._stored.decoded(snapshot_codec)
+        given = [repr(each) for each in body.args]
+        given += [f"{name}={value!r}" for name, value in body.kwargs.items()]
+        return f"{body.function}({', '.join(given)}) in {self.queue}"
+
+    @property
+    def _stored(self) -> Body:
+        return parse_body(self._job.new.body)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """``outgoing``: None once receivers know of it; ``hook``: once it is committed."""
+
+    job: OfflineJob
+    outgoing: Outgoing | None = None
+    hook: DivertedHook | None = None
+
+
+class CapturedJobs(Sequence[CapturedJob]):
+    """What would have been enqueued, in the order of the calls.
+
+    Jobs that wait for the commit of an open transaction are among them, those of
+    transactions and savepoints that were rolled back are not.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._alive())
+
+    @overload
+    def __getitem__(self, index: int) -> CapturedJob: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[CapturedJob]: ...
+
+    def __getitem__(self, index: int | slice) -> CapturedJob | list[CapturedJob]:
+        captured = [CapturedJob(entry.job) for entry in self._alive()]
+        return captured[index]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} captured jobs: {list(self)}>"
+
+    def of(self, function: Callable[..., Any] | str) -> list[CapturedJob]:
+        """Those of one job function, given as such or by its dotted path."""
+        path = function if isinstance(function, str) else _job_function(function).path
+        return [each for each in self if each.path == path]
+
+    def assert_enqueued(
+        self,
+        function: Callable[..., Any] | str,
+        *,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        queue: str | None = None,
+        count: int | None = None,
+    ) -> list[CapturedJob]:
+        """Fail unless there is such a job, or exactly ``count`` of them; gives them.
+
+        With ``args`` or ``kwargs`` only jobs count that would call the function with
+        just these; it does not matter which of them were passed by name.
+        """
+        __tracebackhide__ = True
+        job_function = _job_function(function)
+        found = [
+            each
+            for each in self.of(job_function.path)
+            if queue in (None, each.queue)
+            and (
+                (args is None and kwargs is None)
+                or _calls(job_function, each.args, each.kwargs)
+                == _calls(job_function, args or (), kwargs or {})
+            )
+        ]
+        if (len(found) != count) if count is not None else not found:
+            wanted = _wanted(job_function, args, kwargs, queue)
+            times = "at least once" if count is None else f"{count} times"
+            raise AssertionError(
+                f"{wanted} should have been enqueued {times}, and was {len(found)} "
+                f"times. {self._listed()}"
+            )
+        return found
+
+    def assert_no_jobs(self) -> None:
+        """Fail if there is any job."""
+        __tracebackhide__ = True
+        if len(self):
+            raise AssertionError(f"No job should be enqueued. {self._listed()}")
+
+    def run(
+        self,
+        *queues: str,
+        scheduled: Scheduled = False,
+        raise_errors: bool = True,
+        limit: int = LIMIT,
+    ) -> list[Outcome]:
+        """``run_jobs()`` for these; what they enqueue is captured, and run, too.
+
+        They run in the order in which they were enqueued, whatever their queues.
+        """
+        outcomes: list[Outcome] = []
+        execution = DirectExecution(SilentLog(), retries=True)
+        with diverted(self):
+            while ready := self._ready(queues, horizon_ms(scheduled)):
+                for entry in ready:
+                    if len(outcomes) >= limit:
+                        raise too_many(limit)
+                    # One that ran before it may have cancelled it.
+                    if entry.job.status in _WAITING:
+                        outcomes.append(self._run(entry, execution))
+        if raise_errors:
+            raise_first(outcomes)
+        return outcomes
+
+    async def arun(
+        self,
+        *queues: str,
+        scheduled: Scheduled = False,
+        raise_errors: bool = True,
+        limit: int = LIMIT,
+    ) -> list[Outcome]:
+        """``run`` from an async test."""
+        return await sync_to_async(self.run)(
+            *queues, scheduled=scheduled, raise_errors=raise_errors, limit=limit
+        )
+
+    # The sink's side
+
+    def hold(self, batch: Sequence[Outgoing], hook: DivertedHook) -> None:
+        for each in batch:
+            job = OfflineJob(each.job, _wait_again)
+            self._entries[job.id] = _Entry(job, each, hook)
+
+    def take(self, batch: Sequence[Outgoing]) -> None:
+        for each in batch:
+            entry = self._entries.get(each.job.id)
+            if entry is None:
+                job = OfflineJob(each.job, _wait_again)
+                entry = self._entries[job.id] = _Entry(job, each)
+            self._commit(entry)
+
+    def freeze(self) -> None:
+        """From now on nothing is rolled back any more."""
+        for entry in self._alive():
+            entry.hook = None
+        for job_id in [key for key, entry in self._entries.items() if entry.hook]:
+            offline.forget(self._entries.pop(job_id).job)
+
+    def _commit(self, entry: _Entry) -> None:
+        outgoing, entry.outgoing, entry.hook = entry.outgoing, None, None
+        if outgoing is not None:
+            announce([outgoing])
+
+    def _alive(self) -> list[_Entry]:
+        entries = list(self._entries.values())
+        databases = {entry.hook.database for entry in entries if entry.hook}
+        hooks = {
+            id(each[1]) for database in databases for each in database.run_on_commit
+        }
+        return [
+            entry for entry in entries if entry.hook is None or id(entry.hook) in hooks
+        ]
+
+    def _ready(self, queues: Sequence[str], until_ms: float) -> list[_Entry]:
+        return [
+            entry
+            for entry in self._alive()
+            if entry.job.status in _WAITING
+            and (entry.job.status is JobStatus.PENDING or entry.job.due_ms <= until_ms)
+            and (not queues or entry.job.new.queue in queues)
+        ]
+
+    def _run(self, entry: _Entry, execution: DirectExecution) -> Outcome:
+        self._commit(entry)
+        job = entry.job
+        with committing():
+            settlements, exception = eager.attempt(job, execution)
+        callback = job.callback()
+        if callback is not None:
+            made = OfflineJob(callback, _wait_again)
+            self._entries[made.id] = _Entry(made)
+        return Outcome.of(settlements, exception)
+
+    def _listed(self) -> str:
+        lines = "".join(f"\n- {each!r}" for each in self)
+        return f"Captured:{lines}" if lines else "Nothing was captured."
+
+
+_WAITING = frozenset({JobStatus.PENDING, JobStatus.SCHEDULED})
+
+
+@contextmanager
+def captured_jobs(*, execute: bool = False) -> Iterator[CapturedJobs]:
+    """Collect the jobs that are enqueued within, in any thread, and send none.
+
+    Also those that wait for a commit, which a TestCase never sees. Arguments are
+    checked and encoded as ever. No server is needed, and handles answer from here.
+
+    ``execute``: run them at the end, with those that they enqueue, as ``run()`` does.
+    """
+    captured = CapturedJobs()
+    with diverted(captured):
+        yield captured
+    if execute:
+        captured.run()
+    captured.freeze()
+
+
+def active_capture() -> CapturedJobs | None:
+    """The innermost ``captured_jobs()`` that is open."""
+    sink = current_sink()
+    return sink if isinstance(sink, CapturedJobs) else None
+
+
+def _wait_again(job: OfflineJob) -> None:
+    """Somebody had it retried: it is pending, until the next ``run()``."""
+    job.due_ms = now_ms()
+
+
+def _job_function(function: Callable[..., Any] | str) -> JobFunction[..., Any]:
+    if isinstance(function, JobFunction):
+        return function
+    if isinstance(function, str):
+        return registry.resolve(function)
+    raise TypeError(f"{function!r} is no job function, nor the dotted path of one.")
+
+
+def _calls(
+    function: JobFunction[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The arguments by the names of their parameters."""
+    function.check_arguments(args, kwargs)
+    return function.signature.bind(*args, **kwargs).arguments
+
+
+def _wanted(
+    function: JobFunction[..., Any],
+    args: Sequence[Any] | None,
+    kwargs: Mapping[str, Any] | None,
+    queue: str | None,
+) -> str:
+    wanted = function.path
+    if args is not None or kwargs is not None:
+        given = [repr(each) for each in args or ()]
+        given += [f"{name}={value!r}" for name, value in (kwargs or {}).items()]
+        wanted += f"({', '.join(given)})"
+    return wanted if queue is None else f"{wanted} in {queue}"

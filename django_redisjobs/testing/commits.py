@@ -1,0 +1,43 @@
+"""A TestCase's transaction never commits: what tests take for its commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.test import TestCase
+
+from django_redisjobs.enqueueing import send_waiting
+
+
+def send_what_waits() -> None:
+    """Send the jobs that wait for nothing but the commit of a TestCase."""
+    for database in _in_test_only():
+        send_waiting(database)
+
+
+@contextmanager
+def committing() -> Iterator[None]:
+    """What is left to a commit within happens at the end, as it would in a worker,
+    whose jobs are in no transaction but their own.
+    """
+    with ExitStack() as stack:
+        for database in _in_test_only():
+            stack.enter_context(
+                TestCase.captureOnCommitCallbacks(using=database.alias, execute=True)
+            )
+        yield
+
+
+def _in_test_only() -> list[BaseDatabaseWrapper]:
+    """Databases whose open transactions are all of a TestCase."""
+    return [
+        database
+        for database in connections.all(initialized_only=True)
+        if database.in_atomic_block
+        and all(
+            getattr(block, "_from_testcase", False) for block in database.atomic_blocks
+        )
+    ]

@@ -1,0 +1,39 @@
+"""How far a test's run of jobs goes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from math import inf
+from typing import Final, TypeAlias
+
+from django_redisjobs.durations import Duration, parse_duration
+from django_redisjobs.offline import now_ms
+from django_redisjobs.options import epoch_ms, read_run_after, to_ms
+
+LIMIT: Final = 10_000
+"""Attempts in one run: a job that enqueues itself again and again never ends."""
+
+Scheduled: TypeAlias = bool | Duration | datetime
+"""Whether jobs run that wait for their time: no, all of them, or those that are due
+when so much time has passed, or at that time.
+"""
+
+
+def horizon_ms(scheduled: Scheduled) -> float:
+    """Until when jobs count as due, in milliseconds since the epoch."""
+    if scheduled is False:
+        return now_ms()
+    if scheduled is True:
+        return inf
+    if isinstance(scheduled, datetime):
+        read_run_after(scheduled)
+        return epoch_ms(scheduled)
+    return now_ms() + to_ms(parse_duration(scheduled))
+
+
+def too_many(limit: int) -> RuntimeError:
+    return RuntimeError(
+        f"After {limit:,} attempts there are still jobs to run. Does one enqueue "
+        "itself again and again, or fail without a limit of retries? If there are "
+        "really so many, raise limit=."
+    )

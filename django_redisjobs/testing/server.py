@@ -1,0 +1,33 @@
+"""A server for tests within the process."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.test import override_settings
+from django.test.utils import TestContextDecorator
+
+from django_redisjobs.connections import memory
+
+
+class memory_server(TestContextDecorator):  # noqa: N801 - as override_settings
+    """Have jobs go to a server within this process, empty at first.
+
+    A context manager, and a decorator of functions and TestCase classes, where each
+    test has its own. Other settings stay. Needs the extra ``testing``.
+    """
+
+    def enable(self) -> None:
+        given = getattr(settings, "REDISJOBS", {})
+        # What says how to reach another server.
+        kept = {
+            key: value
+            for key, value in given.items()
+            if key not in ("CACHE", "OPTIONS")
+        }
+        memory.empty()
+        self._override = override_settings(REDISJOBS={**kept, "URL": "memory://"})
+        self._override.enable()
+
+    def disable(self) -> None:
+        self._override.disable()
+        memory.empty()

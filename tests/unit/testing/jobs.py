@@ -1,0 +1,146 @@
+"""Jobs that users' tests would have; no server is needed for any of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.utils.translation import get_language
+
+from django_redisjobs import Retry, current_job, job
+
+
+class Refused(Exception):
+    pass
+
+
+@job
+def add(a: int, b: int = 2) -> int:
+    return a + b
+
+
+@job("high")
+def rename(group: Group, *, name: str) -> str:
+    old = group.name
+    Group.objects.filter(pk=group.pk).update(name=name)
+    return old
+
+
+@job
+async def rename_async(pk: int, name: str) -> str:
+    group = await Group.objects.aget(pk=pk)
+    await Group.objects.filter(pk=pk).aupdate(name=name)
+    await asyncio.sleep(0)
+    return group.name
+
+
+@job
+async def greet(group: Group) -> str:
+    return f"hello {group.name}"
+
+
+@job(retry=0)
+def refuse(reason: str = "no") -> None:
+    raise Refused(reason)
+
+
+@job(retry=0)
+async def refuse_async() -> None:
+    raise Refused("not now")
+
+
+@job(retry=Retry(max=2, base="1h"))
+def flaky(failures: int) -> int:
+    context = current_job()
+    assert context is not None
+    context.meta["tried"] = context.attempt
+    if context.attempt <= failures:
+        raise ConnectionError(f"attempt {context.attempt}")
+    return context.attempt
+
+
+@job(retry=0)
+def leave(how: str) -> None:
+    raise {"exit": SystemExit(3), "interrupt": KeyboardInterrupt()}[how]
+
+
+@job
+def language() -> str | None:
+    return get_language()
+
+
+@job
+def give(value: Any) -> Any:
+    return value
+
+
+@job
+def unserializable() -> object:
+    return object()
+
+
+@job
+def enqueue_more(times: int) -> None:
+    if times:
+        add.delay(times)
+        enqueue_more.delay(times - 1)
+
+
+@job(retry=0)
+def enqueue_and_fail(*, within: bool) -> None:
+    """What is enqueued in a transaction that fails is gone with it."""
+    add.delay(1)
+    with transaction.atomic():
+        add.delay(2)
+        if within:
+            raise Refused("within the transaction")
+    raise Refused("after the transaction")
+
+
+@job
+def again() -> None:
+    again.delay()
+
+
+@job(retry=0, atomic=True)
+def write_and_refuse(name: str) -> None:
+    Group.objects.create(name=name)
+    raise Refused(name)
+
+
+@job(on_missing="discard")
+def discards(group: Group) -> None:
+    raise AssertionError("it should not have run")
+
+
+@job
+def note_success(job_id: str) -> None:
+    Group.objects.create(name=f"done {job_id}")
+
+
+@job("low")
+def note_failure(job_id: str) -> None:
+    Group.objects.create(name=f"failed {job_id}")
+
+
+@job(retry=0, on_success=note_success, on_failure=note_failure)
+def with_callbacks(*, well: bool) -> None:
+    if not well:
+        raise Refused("not well")
+
+
+@job
+async def call_back_in() -> str:
+    """A coroutine that has others run in between."""
+    handle = await add.adelay(20, 22)
+    return await sync_to_async(lambda: handle.id)()
+
+
+@job
+def whoami() -> list[Any]:
+    context = current_job()
+    assert context is not None
+    return [context.id, context.function, context.queue, context.attempt, context.run]

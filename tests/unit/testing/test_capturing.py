@@ -1,0 +1,682 @@
+"""``captured_jobs()`` in the tests that people write, without any server.
+
+The settings of these tests name a server that is not there: whoever asks it fails.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import connection, transaction
+from django.test import SimpleTestCase, TestCase, TransactionTestCase, override_settings
+from django.utils import translation
+
+from django_redisjobs import (
+    JobStatus,
+    Retry,
+    enqueue,
+    exceptions,
+    get_job,
+    get_queue,
+    signals,
+    testing,
+)
+from django_redisjobs.testing import captured_jobs
+from tests.unit.testing import jobs
+
+
+class WithoutDatabase(SimpleTestCase):
+    def test_what_is_captured(self):
+        with captured_jobs() as captured:
+            handle = jobs.add.delay(1, b=3)
+
+        (found,) = captured
+        assert (found.id, found.handle) == (handle.id, handle)
+        assert found.function is jobs.add
+        assert found.path == "tests.unit.testing.jobs.add"
+        assert (found.args, found.kwargs) == ((1,), {"b": 3})
+        assert (found.queue, found.options) == ("default", {})
+        assert repr(found) == "tests.unit.testing.jobs.add(1, b=3) in default"
+
+    def test_nothing_is_captured(self):
+        with captured_jobs() as captured:
+            pass
+
+        assert len(captured) == 0
+        assert not captured
+        captured.assert_no_jobs()
+
+    def test_what_a_call_chooses(self):
+        due = datetime(2040, 1, 2, tzinfo=UTC)
+        retry = Retry(max=7, base=5)
+        with captured_jobs() as captured:
+            jobs.add.using(
+                queue="low",
+                run_after="5m",
+                priority=3,
+                expires=90,
+                timeout="1m",
+                retry=retry,
+                result_ttl="2h",
+            ).delay(1)
+            jobs.add.using(run_after=due).delay(1)
+
+        assert captured[0].function is jobs.add
+        assert captured[0].queue == "low"
+        assert captured[0].options == {
+            "run_after": 300.0,
+            "priority": 3,
+            "expires": 90.0,
+            "timeout": 60.0,
+            "retry": retry,
+            "result_ttl": 7200.0,
+        }
+        assert captured[1].options == {"run_after": due}
+
+    def test_every_way_of_enqueueing(self):
+        with captured_jobs() as captured:
+            jobs.add.delay(1)
+            jobs.add.delay_many([(2,), {"a": 3}])
+            enqueue("tests.unit.testing.jobs.add", 4)
+            get_queue("low").enqueue(jobs.add, 5)
+            get_queue("low").enqueue_in("1h", jobs.add, 6)
+
+        assert [each.args or each.kwargs["a"] for each in captured] == [
+            (1,), (2,), 3, (4,), (5,), (6,),
+        ]  # fmt: skip
+        assert [each.queue for each in captured[-2:]] == ["low", "low"]
+
+    async def test_enqueueing_from_coroutines(self):
+        with captured_jobs() as captured:
+            await jobs.add.adelay(1)
+            await jobs.add.adelay_many([(2,), (3,)])
+
+        assert [each.args for each in captured] == [(1,), (2,), (3,)]
+
+    def test_jobs_of_other_threads(self):
+        with captured_jobs() as captured:
+            thread = threading.Thread(target=jobs.add.delay, args=(1,))
+            thread.start()
+            thread.join()
+
+        captured.assert_enqueued(jobs.add, args=(1,))
+
+    def test_the_innermost_captures(self):
+        with captured_jobs() as outer:
+            jobs.add.delay(1)
+            with captured_jobs() as inner:
+                jobs.add.delay(2)
+            jobs.add.delay(3)
+
+        assert [each.args for each in inner] == [(2,)]
+        assert [each.args for each in outer] == [(1,), (3,)]
+
+    def test_afterwards_jobs_are_sent_again(self):
+        with pytest.raises(ZeroDivisionError), captured_jobs():
+            raise ZeroDivisionError
+
+        with pytest.raises(exceptions.EnqueueError):
+            jobs.add.delay(1)
+
+    def test_errors_of_the_call_are_errors(self):
+        with captured_jobs() as captured:
+            for wrong in (jobs.add.delay, lambda: jobs.add.delay(1, c=2)):
+                with pytest.raises(TypeError, match="Nothing was enqueued"):
+                    wrong()
+            with pytest.raises(exceptions.PayloadNotSerializable):
+                jobs.give.delay(object())
+            with pytest.raises(exceptions.UnknownQueue):
+                jobs.add.using(queue="hihg").delay(1)
+
+        captured.assert_no_jobs()
+
+    def test_arguments_are_those_that_arrive(self):
+        given = {"at": datetime(2026, 1, 1, tzinfo=UTC), "pair": (1, 2), 3: {4}}
+        with captured_jobs() as captured:
+            jobs.give.delay(given)
+        given["at"] = None
+
+        (arrived,) = captured[0].args
+        assert arrived == {
+            "at": datetime(2026, 1, 1, tzinfo=UTC),
+            "pair": (1, 2),
+            3: {4},
+        }
+
+    def test_receivers_are_told(self):
+        told: list[Any] = []
+
+        def receive(sender: Any, handle: Any, **_: Any) -> None:
+            told.append((sender, handle.status()))
+
+        signals.job_enqueued.connect(receive)
+        try:
+            with captured_jobs() as captured:
+                jobs.add.delay(1)
+            captured.run()
+        finally:
+            signals.job_enqueued.disconnect(receive)
+
+        assert told == [(jobs.add, JobStatus.PENDING)]
+
+
+class Asserting(SimpleTestCase):
+    def setUp(self):
+        with captured_jobs() as self.captured:
+            jobs.add.delay(1)
+            jobs.add.delay(a=1, b=3)
+            jobs.add.using(queue="low").delay(1)
+            jobs.language.delay()
+
+    def test_a_function_is_enough(self):
+        assert len(self.captured.assert_enqueued(jobs.add)) == 3
+        assert len(self.captured.assert_enqueued("tests.unit.testing.jobs.add")) == 3
+        assert len(self.captured.assert_enqueued(jobs.add.using(queue="low"))) == 3
+
+    def test_arguments_are_compared_as_the_function_gets_them(self):
+        for args, kwargs in [
+            ((1, 3), None),
+            ((1,), {"b": 3}),
+            (None, {"a": 1, "b": 3}),
+        ]:
+            (found,) = self.captured.assert_enqueued(
+                jobs.add, args=args, kwargs=kwargs, count=1
+            )
+            assert found.kwargs == {"a": 1, "b": 3}
+        assert len(self.captured.assert_enqueued(jobs.add, args=[1], count=2)) == 2
+        self.captured.assert_enqueued(jobs.add, args=(mock.ANY, 3))
+        self.captured.assert_enqueued(jobs.language, args=(), kwargs={}, count=1)
+
+    def test_queue_and_count(self):
+        self.captured.assert_enqueued(jobs.add, queue="low", count=1)
+        self.captured.assert_enqueued(jobs.add, args=(5,), count=0)
+        self.captured.assert_enqueued(jobs.refuse, count=0)
+
+    def test_what_is_missing_is_said_with_what_was_there(self):
+        with pytest.raises(AssertionError) as hit:
+            self.captured.assert_enqueued(jobs.add, args=(5,), queue="low")
+
+        text = str(hit.value)
+        assert "jobs.add(5) in low should have been enqueued at least once" in text
+        assert "was 0 times. Captured:\n- tests.unit.testing.jobs.add(1)" in text
+        assert "\n- tests.unit.testing.jobs.language() in default" in text
+
+    def test_a_count_that_is_wrong(self):
+        for wrong in (
+            lambda: self.captured.assert_enqueued(jobs.add, count=2),
+            lambda: self.captured.assert_enqueued(jobs.refuse),
+            self.captured.assert_no_jobs,
+        ):
+            with pytest.raises(AssertionError):
+                wrong()
+
+    def test_nothing_captured_is_said(self):
+        with captured_jobs() as captured:
+            pass
+        with pytest.raises(AssertionError, match="Nothing was captured"):
+            captured.assert_enqueued(jobs.add)
+
+    def test_what_is_no_job_function_is_an_error_of_the_test(self):
+        with pytest.raises(TypeError, match="no job function"):
+            self.captured.assert_enqueued(print)
+        with pytest.raises(exceptions.UnknownJobFunction):
+            self.captured.assert_enqueued("tests.unit.testing.jobs.ad")
+        with pytest.raises(TypeError, match="missing a required argument"):
+            self.captured.assert_enqueued(jobs.add, args=())
+
+    def test_those_of_one_function(self):
+        assert [each.queue for each in self.captured.of(jobs.add)] == [
+            "default",
+            "default",
+            "low",
+        ]
+        assert self.captured.of("tests.unit.testing.jobs.refuse") == []
+
+
+class InsideATransaction(TestCase):
+    def test_jobs_that_wait_for_the_commit_are_seen(self):
+        with captured_jobs() as captured:
+            jobs.add.delay(1)
+            with transaction.atomic():
+                jobs.add.delay(2)
+                assert len(captured) == 2
+
+        assert [each.args for each in captured] == [(1,), (2,)]
+
+    def test_what_is_rolled_back_is_not(self):
+        with captured_jobs() as captured:
+            with pytest.raises(jobs.Refused), transaction.atomic():
+                handle = jobs.add.delay(1)
+                raise jobs.Refused
+            jobs.add.delay(2)
+            assert len(captured) == 1
+
+        assert [each.args for each in captured] == [(2,)]
+        with pytest.raises(exceptions.ServerUnavailable):
+            handle.status()
+
+    def test_a_rollback_afterwards_changes_nothing_any_more(self):
+        with pytest.raises(jobs.Refused), transaction.atomic():
+            with captured_jobs() as captured:
+                jobs.add.delay(1)
+            raise jobs.Refused
+
+        assert len(captured) == 1
+
+    def test_together_with_captured_hooks(self):
+        with (
+            captured_jobs(execute=True) as captured,
+            self.captureOnCommitCallbacks(execute=True) as hooks,
+        ):
+            handle = jobs.add.delay(1)
+
+        assert len(hooks) == len(captured) == 1
+        assert handle.result() == 3
+        assert len(handle.info().attempts) == 1
+
+    def test_hooks_that_run_later_send_nothing(self):
+        with (
+            self.captureOnCommitCallbacks(execute=True),
+            captured_jobs() as captured,
+        ):
+            jobs.add.delay(1)
+        assert len(captured) == 1
+
+    def test_model_instances_are_fetched(self):
+        group = Group.objects.create(name="a")
+        with captured_jobs() as captured:
+            jobs.rename.delay(group, name="b")
+        Group.objects.update(name="later")
+
+        assert captured[0].args[0] == group
+        assert captured[0].args[0].name == "later"
+        captured.assert_enqueued(jobs.rename, args=(group,), kwargs={"name": "b"})
+        with self.assertNumQueries(0):
+            assert "ModelReference" in repr(captured[0])
+
+
+class Executing(TestCase):
+    def test_jobs_run_at_the_end_and_see_the_rows_of_the_test(self):
+        group = Group.objects.create(name="a")
+        with captured_jobs(execute=True):
+            handle = jobs.rename.delay(group, name="b")
+            assert handle.status() is JobStatus.PENDING
+
+        group.refresh_from_db()
+        assert group.name == "b"
+        assert handle.result() == "a"
+        assert handle.wait() is JobStatus.SUCCEEDED
+
+    def test_coroutines_see_them_too(self):
+        group = Group.objects.create(name="a")
+        with captured_jobs(execute=True):
+            renamed = jobs.rename_async.delay(group.pk, "b")
+            greeted = jobs.greet.delay(group)
+
+        group.refresh_from_db()
+        assert (group.name, renamed.result()) == ("b", "a")
+        assert greeted.result() == "hello b"
+
+    async def test_from_an_async_test(self):
+        group = await Group.objects.acreate(name="a")
+        with captured_jobs() as captured:
+            handle = await jobs.rename_async.adelay(group.pk, "b")
+            plain = await jobs.rename.adelay(group, name="c")
+
+        outcomes = await captured.arun()
+
+        assert [each.result for each in outcomes] == ["a", "b"]
+        assert await handle.aresult() == "a"
+        assert await plain.astatus() is JobStatus.SUCCEEDED
+
+    def test_everything_of_an_outcome(self):
+        with captured_jobs() as captured:
+            handle = jobs.whoami.using(queue="low").delay()
+
+        (outcome,) = captured.run()
+
+        path = "tests.unit.testing.jobs.whoami"
+        assert (outcome.id, outcome.function, outcome.queue) == (handle.id, path, "low")
+        assert (outcome.attempt, outcome.status) == (1, JobStatus.SUCCEEDED)
+        assert outcome.exception is None
+        assert outcome.result == [handle.id, path, "low", 1, 1]
+
+    def test_what_jobs_enqueue_runs_too(self):
+        with captured_jobs(execute=True) as captured:
+            jobs.enqueue_more.delay(3)
+
+        captured.assert_enqueued(jobs.add, count=3)
+        assert {each.handle.status() for each in captured} == {JobStatus.SUCCEEDED}
+
+    def test_a_job_without_an_end_is_stopped(self):
+        with captured_jobs() as captured:
+            jobs.again.delay()
+
+        with pytest.raises(RuntimeError, match="After 50 attempts"):
+            captured.run(limit=50)
+
+    def test_what_the_first_job_raised_is_raised_after_all_have_run(self):
+        with (
+            pytest.raises(jobs.Refused, match="first") as hit,
+            captured_jobs(execute=True) as captured,
+        ):
+            jobs.add.delay(1)
+            first = jobs.refuse.delay("first")
+            jobs.refuse.delay("second")
+            last = jobs.add.delay(2)
+
+        assert last.result() == 4
+        (note,) = hit.value.__notes__
+        assert first.id in note
+        assert "is failed after this, and 1 other jobs did not succeed" in note
+        assert len(captured) == 4
+
+    def test_failures_may_be_looked_at(self):
+        with captured_jobs() as captured:
+            handle = jobs.refuse.delay("no")
+            coroutine = jobs.refuse_async.delay()
+
+        outcomes = captured.run(raise_errors=False)
+
+        assert [each.status for each in outcomes] == [JobStatus.FAILED] * 2
+        assert isinstance(outcomes[0].exception, jobs.Refused)
+        assert isinstance(outcomes[1].exception, jobs.Refused)
+        with pytest.raises(exceptions.JobFailed, match="Refused: no") as hit:
+            handle.result()
+        assert "raise Refused(reason)" in hit.value.traceback
+        assert handle.info().error == "Refused: no"
+        assert coroutine.info().attempts[0].outcome == "failed"
+
+    def test_a_retry_is_not_silent_and_not_immediate(self):
+        with captured_jobs() as captured:
+            handle = jobs.flaky.delay(1)
+
+        with pytest.raises(ConnectionError, match="attempt 1") as hit:
+            captured.run()
+
+        assert "is scheduled after this" in hit.value.__notes__[0]
+        assert handle.status() is JobStatus.SCHEDULED
+        assert captured.run() == []
+
+    def test_retries_run_with_what_is_scheduled(self):
+        with captured_jobs() as captured:
+            handle = jobs.flaky.delay(2)
+
+        outcomes = captured.run(scheduled=True)
+
+        assert [(each.attempt, each.status) for each in outcomes] == [
+            (1, JobStatus.SCHEDULED),
+            (2, JobStatus.SCHEDULED),
+            (3, JobStatus.SUCCEEDED),
+        ]
+        assert handle.result() == 3
+        info = handle.info()
+        assert [each.outcome for each in info.attempts] == [
+            "failed",
+            "failed",
+            "succeeded",
+        ]
+        assert info.meta == {"tried": 3}
+
+    def test_retries_come_to_their_end(self):
+        with captured_jobs() as captured:
+            handle = jobs.flaky.delay(5)
+
+        with pytest.raises(ConnectionError, match="attempt 3"):
+            captured.run(scheduled=True)
+        assert handle.status() is JobStatus.FAILED
+
+    def test_scheduled_jobs_wait_for_their_time(self):
+        with captured_jobs() as captured:
+            soon = jobs.add.using(run_after="5m").delay(1)
+            late = jobs.add.using(
+                run_after=datetime.now(tz=UTC) + timedelta(days=2)
+            ).delay(2)
+
+        assert captured.run() == []
+        assert soon.status() is JobStatus.SCHEDULED
+        assert captured.run(scheduled="4m") == []
+        assert len(captured.run(scheduled=timedelta(minutes=6))) == 1
+        assert soon.result() == 3
+        when = datetime.now(tz=UTC) + timedelta(days=3)
+        assert len(captured.run(scheduled=when)) == 1
+        assert late.result() == 4
+        with pytest.raises(ValueError, match="time zone"):
+            captured.run(scheduled=datetime(2040, 1, 1))  # noqa: DTZ001
+
+    def test_only_some_queues(self):
+        with captured_jobs() as captured:
+            low = jobs.add.using(queue="low").delay(1)
+            other = jobs.add.delay(1)
+
+        captured.run("low", "high")
+
+        assert (low.status(), other.status()) == (
+            JobStatus.SUCCEEDED,
+            JobStatus.PENDING,
+        )
+
+    def test_callbacks_run(self):
+        with captured_jobs() as captured:
+            good = jobs.with_callbacks.delay(well=True)
+            bad = jobs.with_callbacks.delay(well=False)
+
+        captured.run(raise_errors=False)
+
+        assert set(Group.objects.values_list("name", flat=True)) == {
+            f"done {good.id}",
+            f"failed {bad.id}",
+        }
+        captured.assert_enqueued(jobs.note_success, args=(good.id,), queue="default")
+        captured.assert_enqueued(jobs.note_failure, args=(bad.id,), queue="low")
+
+    def test_a_job_of_a_row_that_is_gone(self):
+        group = Group.objects.create(name="a")
+        with captured_jobs() as captured:
+            discarded = jobs.discards.delay(group)
+            failed = jobs.rename.delay(group, name="b")
+        group.delete()
+
+        with pytest.raises(exceptions.MissingInstance):
+            captured.run()
+
+        assert discarded.status() is JobStatus.CANCELLED
+        assert failed.status() is JobStatus.FAILED
+
+    def test_an_atomic_job_that_fails_leaves_nothing(self):
+        with captured_jobs() as captured:
+            jobs.write_and_refuse.delay("a")
+
+        with pytest.raises(jobs.Refused):
+            captured.run()
+        assert not Group.objects.exists()
+
+    def test_what_a_failing_transaction_of_a_job_enqueued_is_gone(self):
+        for within, sent in ((False, [1, 2]), (True, [1])):
+            with captured_jobs() as captured:
+                jobs.enqueue_and_fail.delay(within=within)
+            captured.run(raise_errors=False)
+
+            assert [each.args[0] for each in captured.of(jobs.add)] == sent
+
+    def test_hooks_of_a_job_run_as_in_a_worker(self):
+        told: list[str] = []
+
+        def leave_hook() -> None:
+            transaction.on_commit(lambda: told.append("x"))
+
+        with (
+            mock.patch.object(jobs.language, "function", leave_hook),
+            captured_jobs(execute=True),
+        ):
+            jobs.language.delay()
+
+        assert told == ["x"]
+
+    def test_a_result_that_cannot_be_stored_fails(self):
+        with (
+            pytest.raises(exceptions.PayloadNotSerializable),
+            captured_jobs(execute=True),
+        ):
+            jobs.unserializable.delay()
+
+    def test_the_language_of_who_enqueued(self):
+        with captured_jobs(execute=True), translation.override("de"):
+            handle = jobs.language.delay()
+
+        assert handle.result() == "de"
+
+    def test_an_interrupt_ends_it_all(self):
+        with captured_jobs() as captured:
+            stopped = jobs.leave.delay("interrupt")
+            after = jobs.add.delay(1)
+
+        with pytest.raises(KeyboardInterrupt):
+            captured.run()
+        assert stopped.status() is JobStatus.FAILED
+        assert after.status() is JobStatus.PENDING
+
+    def test_a_job_that_exits_fails_alone(self):
+        with captured_jobs() as captured:
+            jobs.leave.delay("exit")
+            after = jobs.add.delay(1)
+
+        with pytest.raises(SystemExit):
+            captured.run()
+        assert after.result() == 3
+
+    def test_run_jobs_runs_what_is_captured(self):
+        with captured_jobs():
+            handle = jobs.add.delay(1)
+            assert len(testing.run_jobs()) == 1
+
+        assert handle.result() == 3
+
+    def test_nothing_is_logged_of_what_is_raised(self):
+        with (
+            self.assertNoLogs("redisjobs"),
+            pytest.raises(jobs.Refused),
+            captured_jobs(execute=True),
+        ):
+            jobs.refuse.delay()
+
+
+class Handles(SimpleTestCase):
+    def test_a_job_that_waits(self):
+        with captured_jobs() as captured:
+            handle = jobs.add.using(priority=2).delay(1, b=5)
+
+            info = get_job(handle.id).info()
+
+            assert (info.id, info.function) == (handle.id, jobs.add.path)
+            assert (info.queue, info.args, info.kwargs) == ("default", (1,), {"b": 5})
+            assert (info.status, info.priority) == (JobStatus.PENDING, 2)
+            assert info.enqueued_at is not None
+            assert (info.due_at, info.attempts, info.result) == (None, (), None)
+            for wait in (handle.wait, handle.result):
+                with pytest.raises(
+                    exceptions.ResultTimeout, match="captured by a test"
+                ):
+                    wait()
+        captured.assert_enqueued(jobs.add)
+
+    def test_cancelling(self):
+        with captured_jobs() as captured:
+            handle = jobs.add.delay(1)
+            assert handle.cancel() is True
+            assert handle.cancel() is False
+
+        assert captured.run() == []
+        with pytest.raises(exceptions.JobCancelled, match="while it waited"):
+            handle.result()
+
+    def test_a_job_that_cancels_itself_is_not_tried_again(self):
+        def cancel_and_fail(failures: int) -> None:
+            assert get_job(captured[0].id).cancel() is True
+            raise ConnectionError
+
+        with captured_jobs() as captured:
+            handle = jobs.flaky.delay(1)
+        with mock.patch.object(jobs.flaky, "function", cancel_and_fail):
+            captured.run(raise_errors=False)
+
+        assert handle.status() is JobStatus.CANCELLED
+
+    def test_running_again(self):
+        with captured_jobs() as captured:
+            handle = jobs.add.delay(1)
+        captured.run()
+
+        assert handle.retry() is True
+        assert handle.retry() is False
+        assert handle.status() is JobStatus.PENDING
+        assert len(captured.run()) == 1
+        assert len(handle.info().attempts) == 2
+
+    def test_forgetting(self):
+        with captured_jobs():
+            handle = jobs.add.delay(1)
+            assert handle.delete() is True
+        with pytest.raises(exceptions.ServerUnavailable):
+            handle.status()
+
+    async def test_the_async_twins(self):
+        with captured_jobs() as captured:
+            handle = await jobs.add.adelay(1)
+            assert await handle.astatus() is JobStatus.PENDING
+            with pytest.raises(exceptions.ResultTimeout):
+                await handle.aresult(timeout=1)
+            await captured.arun()
+            assert await handle.aresult(timeout=1) == 3
+            assert await handle.await_() is JobStatus.SUCCEEDED
+            assert (await handle.ainfo()).result == 3
+            assert await handle.acancel() is False
+            assert await handle.aretry() is True
+            assert await handle.adelete() is True
+
+
+class RealCommits(TransactionTestCase):
+    def test_jobs_are_captured_at_commit(self):
+        with captured_jobs(execute=True) as captured:
+            with transaction.atomic():
+                handle = jobs.add.delay(1)
+                assert len(captured) == 1
+            with pytest.raises(jobs.Refused), transaction.atomic():
+                jobs.add.delay(2)
+                raise jobs.Refused
+
+        assert len(captured) == 1
+        assert handle.result() == 3
+
+    def test_a_commit_after_the_capture_sends_nothing(self):
+        with transaction.atomic(), captured_jobs() as captured:
+            jobs.add.delay(1)
+
+        assert len(captured) == 1
+
+    def test_the_connection_stays_open(self):
+        connection.ensure_connection()
+        before = connection.connection
+        with captured_jobs(execute=True):
+            jobs.note_success.delay("x")
+
+        assert connection.connection is before
+
+
+def test_the_fixture_captures(captured_jobs: testing.CapturedJobs) -> None:
+    jobs.add.delay(1)
+
+    captured_jobs.assert_enqueued(jobs.add, args=(1,), count=1)
+    assert captured_jobs.run()[0].result == 3
+
+
+def test_a_capture_comes_before_eager() -> None:
+    with override_settings(REDISJOBS={"EAGER": True}), captured_jobs() as captured:
+        handle = jobs.add.delay(1)
+        assert handle.status() is JobStatus.PENDING
+    assert len(captured) == 1
