@@ -12,7 +12,7 @@ from django.core.management.base import CommandError
 
 from django_redisjobs import conf, connections
 from django_redisjobs.calls import ask
-from django_redisjobs.core.audit import Finding, audit, mend
+from django_redisjobs.core.audit import Finding, Report, audit, mend
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.build import check_code
@@ -88,15 +88,18 @@ def diagnose(*, repair: bool) -> Diagnosis:
 
 def _diagnose(keys: GroupKeys, queues: Sequence[str], *, repair: bool) -> Diagnosis:
     settings = conf.get_settings()
-    mended: dict[tuple[str, ...], Finding] = {}
-    for _ in range(_MOST_ROUNDS):
-        report = ask(
+
+    def look() -> Report:
+        return ask(
             audit(keys, lease_ms=settings.lease_ms, keep=settings.keep, queues=queues)
         )
+
+    report = look()
+    mended: dict[tuple[str, ...], Finding] = {}
+    for _ in range(_MOST_ROUNDS if repair else 0):
         mendable = [one for one in report.broken if one.mend is not None]
-        if not (repair and mendable):
+        if not mendable:
             break
-        # What is mended may show what it had hidden: so look again.
         mended.update({one.identity: one for one in mendable})
         ask(
             mend(
@@ -107,6 +110,8 @@ def _diagnose(keys: GroupKeys, queues: Sequence[str], *, repair: bool) -> Diagno
                 max_crashes=settings.max_crashes,
             )
         )
+        # What is mended may show what it had hidden.
+        report = look()
     still = {one.identity for one in report.broken}
     done = [one for identity, one in mended.items() if identity not in still]
     return Diagnosis(report.broken, done, report.warnings, report.jobs)
