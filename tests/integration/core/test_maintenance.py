@@ -123,8 +123,62 @@ def test_when_redis_was_away_nobody_is_rescued(store: Store, look: Look, gap_ms:
     assert exchange.jobs == []
     assert look().of(JobStatus.RUNNING) == set(added)
     for worker in workers:
-        assert 0 <= lease_ends_ms(store, worker.name) - now_ms - LEASE_MS < 2000
+        assert -1 <= lease_ends_ms(store, worker.name) - now_ms - LEASE_MS < 2000
     assert int(store.client.get(store.keys.base + "maintained") or 0) >= now_ms
+
+
+def away_for(store: Store, gap_ms: int) -> None:
+    """As if nothing had been heard of anybody for so long."""
+    now_ms = store.now_ms()
+    key = store.keys.base + "maintained"
+    store.client.set(key, int(store.client.get(key) or now_ms) - gap_ms)
+    for name, lease in store.client.zrange(store.keys.workers, 0, -1, withscores=True):
+        store.client.zadd(store.keys.workers, {name: lease - gap_ms})
+        granted = store.client.hget(store.keys.worker(name.decode()), "spared")
+        if granted:
+            moved = int(granted) - gap_ms
+            store.client.hset(store.keys.worker(name.decode()), "spared", moved)
+
+
+def test_who_died_is_rescued_also_where_workers_come_but_once_an_hour(
+    store: Store, look: Look
+):
+    """Each of their calls finds that nobody called for long."""
+    (added,) = store.add()
+    dead = store.worker()
+    dead.claim()
+    got: list[str] = []
+    for _ in range(2):
+        away_for(store, 3_600_000)
+        worker = store.worker()
+        got += ids(worker.claim())
+        look()
+        store.rescue(worker, charged=False)
+
+    assert got == [added]
+    assert store.client.zcard(store.keys.workers) == 0
+
+
+def test_who_was_heard_of_is_spared_again(store: Store, look: Look):
+    store.add()
+    worker = store.worker()
+    (claimed,) = worker.claim()
+    for _ in range(3):
+        away_for(store, 3_600_000)
+        assert store.beat("somebody").lost == ("somebody",)
+        assert look().claims[claimed.id] == (worker.name, claimed.token)
+        assert store.beat(worker).lost == ()
+
+    assert worker.settle(claimed).refused == ()
+
+
+def test_a_second_short_absence_kills_nobody(store: Store):
+    worker = store.worker()
+    away_for(store, LEASE_MS)
+    store.beat("somebody")
+    away_for(store, LEASE_MS - 1000)
+
+    assert store.beat(worker).lost == ()
 
 
 def test_a_short_stop_of_redis_rescues_who_is_dead(store: Store):
