@@ -52,3 +52,5 @@ REDISJOBS = {
     "URL": "unix:///nonexistent/ask-for-the-fixture-redisjobs",
     "QUEUES": ["high", "default", "low"],
 }
+# Django before 6.1 does not know it, and sends the mail of tests there anyway.
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}

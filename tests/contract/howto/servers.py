@@ -1,0 +1,10 @@
+"""The environment of a deployment."""
+
+from __future__ import annotations
+
+
+def env(name: str) -> str:
+    return f"the value of {name}"
+
+
+CACHES = {"jobs": {"LOCATION": "redis://cache.example:6379/1"}}

@@ -1,0 +1,37 @@
+"""A shop's models and jobs, without a table."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from django.db import connections, transaction
+
+from django_redisjobs import get_queue, job
+from django_redisjobs.testing import run_jobs
+
+__all__ = ["Order", "audit", "charge", "entry", "post", "transaction"]
+
+connections["ledger"] = connections["other"]
+order = entry = SimpleNamespace(pk=7)
+Order = SimpleNamespace(objects=SimpleNamespace(create=lambda *_: order))
+
+
+@job
+def charge(order_id: int) -> int:
+    return order_id
+
+
+@job
+def audit(what: str) -> str:
+    return what
+
+
+@job
+def post(entry_id: int) -> int:
+    return entry_id
+
+
+def check() -> None:
+    del connections["ledger"]
+    assert get_queue().depth() == 6
+    assert [each.result for each in run_jobs()] == [7, "tried", 7, 1, 2, 3]
