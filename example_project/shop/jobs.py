@@ -105,7 +105,8 @@ def send_reminder(order: Order) -> None:
 def make_thumbnail(picture_id: int) -> str:
     """Make the small version of a picture."""
     picture = Picture.objects.get(pk=picture_id)
-    name, content = pictures.thumbnail(picture.original)
+    with picture.original.open() as original:
+        name, content = pictures.thumbnail(original)
     picture.thumbnail.save(name, content)
     return picture.thumbnail.name
 
