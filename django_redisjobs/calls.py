@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ _ADVICE = {
     "NOREPLICAS": "It has too few replicas in sync to accept writes.",
     "MASTERDOWN": "It is a replica without its primary: wait for the failover.",
     "CLUSTERDOWN": "Its cluster has slots that nobody serves.",
+    "TRYAGAIN": "Its cluster is moving the keys: try again in a moment.",
     "LOADING": "It is loading its data: try again in a moment.",
     "BUSY": "It is busy with a script: try again in a moment.",
     "NOAUTH": "It wants a password: put it into REDISJOBS['URL'].",
@@ -43,6 +45,18 @@ class _Later:
 
     def pipeline(self, transaction: bool = True) -> Any:
         return self._open().pipeline(transaction)
+
+
+_WORDS = {
+    redis.exceptions.OutOfMemoryError: "OOM",
+    redis.exceptions.ReadOnlyError: "READONLY",
+    redis.exceptions.BusyLoadingError: "LOADING",
+    redis.exceptions.NoPermissionError: "NOPERM",
+    redis.exceptions.ClusterDownError: "CLUSTERDOWN",
+    redis.exceptions.MasterDownError: "MASTERDOWN",
+    redis.exceptions.TryAgainError: "TRYAGAIN",
+}
+_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -([A-Z]+ .*)")
 
 
 def ask(conversation: Conversation[T]) -> T:
@@ -86,16 +100,14 @@ async def aask_blocking(conversation: Conversation[T], deadline: float | None) -
 def explain(error: redis.RedisError) -> str:
     """Which server answered what, and what to do about it, in one sentence or two."""
     text = str(error).strip().rstrip(".") or type(error).__name__
+    # Before Redis 7 what a command of a script was answered is wrapped.
+    if wrapped := _IN_SCRIPT.search(text):
+        text = wrapped[1]
     word = text.partition(" ")[0]
     # redis-py strips some of the words and gives a class instead.
-    if isinstance(error, redis.exceptions.OutOfMemoryError):
-        word = "OOM"
-    elif isinstance(error, redis.exceptions.ReadOnlyError):
-        word = "READONLY"
-    elif isinstance(error, redis.exceptions.BusyLoadingError):
-        word = "LOADING"
-    elif isinstance(error, redis.exceptions.NoPermissionError):
-        word = "NOPERM"
+    for kind, name in _WORDS.items():
+        if isinstance(error, kind):
+            word = name
     default = "Is it running, and is REDISJOBS['URL'] right?"
     if isinstance(error, redis.ResponseError):
         default = "See the log of the server."
