@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, overload
@@ -144,14 +144,14 @@ class CapturedJobs(Sequence[CapturedJob]):
     def __repr__(self) -> str:
         return f"<{len(self)} captured jobs: {list(self)}>"
 
-    def of(self, function: Callable[..., Any] | str) -> list[CapturedJob]:
+    def of(self, function: JobFunction[..., Any] | str) -> list[CapturedJob]:
         """Those of one job function, given as such or by its dotted path."""
         path = function if isinstance(function, str) else _job_function(function).path
         return [each for each in self if each.path == path]
 
     def assert_enqueued(
         self,
-        function: Callable[..., Any] | str,
+        function: JobFunction[..., Any] | str,
         *,
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
@@ -320,12 +320,15 @@ def _wait_again(job: OfflineJob) -> None:
     job.due_ms = now_ms()
 
 
-def _job_function(function: Callable[..., Any] | str) -> JobFunction[..., Any]:
+def _job_function(function: JobFunction[..., Any] | str) -> JobFunction[..., Any]:
     if isinstance(function, JobFunction):
         return function
     if isinstance(function, str):
         return registry.resolve(function)
-    raise TypeError(f"{function!r} is no job function, nor the dotted path of one.")
+    # Not everybody has types checked.
+    raise TypeError(  # type: ignore[unreachable]
+        f"{function!r} is no job function, nor the dotted path of one."
+    )
 
 
 def _calls(

@@ -19,6 +19,7 @@ from django_redisjobs import (
     get_job,
     get_queue,
     job,
+    testing,
 )
 
 
@@ -192,3 +193,29 @@ resize.using(priority="high")  # type: ignore[arg-type]  # pyright: ignore[repor
 job(timeot=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 job("high", unique=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 resize.delay_many([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+def of_tests() -> None:
+    with testing.captured_jobs(execute=True) as captured:
+        assert_type(captured, testing.CapturedJobs)
+    assert_type(captured[0], testing.CapturedJob)
+    found = captured.assert_enqueued(resize, args=(1,), kwargs={"width": 2}, count=1)
+    assert_type(found, list[testing.CapturedJob])
+    assert_type(captured.run("high", scheduled="5m"), list[testing.Outcome])
+    assert_type(testing.run_jobs(scheduled=timedelta(hours=1)), list[testing.Outcome])
+    assert_type(testing.run_jobs()[0].status, JobStatus)
+    with testing.memory_server():
+        pass
+    testing.run_jobs(scheduled=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    captured.assert_enqueued(print)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@testing.memory_server()
+def a_test(number: int) -> str:
+    raise NotImplementedError
+
+
+async def of_async_tests() -> None:
+    assert_type(await testing.arun_jobs("high"), list[testing.Outcome])
+    with testing.captured_jobs() as captured:
+        assert_type(await captured.arun(), list[testing.Outcome])
