@@ -8,8 +8,9 @@ worker.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+from django_redisjobs.versions import installed_version
 
 if TYPE_CHECKING:
     from django_redisjobs import exceptions, signals, testing
@@ -61,7 +62,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        value: Any = _version()
+        value: Any = installed_version()
     elif name in _HOMES:
         home = _HOMES[name]
         module = import_module(f"{__name__}.{home or name}")
@@ -71,14 +72,6 @@ def __getattr__(name: str) -> Any:
     # The next access finds it without coming here.
     globals()[name] = value
     return value
-
-
-def _version() -> str:
-    try:
-        return version("django-redisjobs")
-    except PackageNotFoundError:
-        # A checkout on the path that nobody installed.
-        return "0+unknown"
 
 
 def __dir__() -> list[str]:

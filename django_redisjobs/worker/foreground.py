@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final, Self
 
-import django_redisjobs
 from django_redisjobs import conf, connections
 from django_redisjobs.core.consumer import Claimed, Settlement, take
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.presence import beat, rescue
 from django_redisjobs.core.scripts import perform
+from django_redisjobs.versions import installed_version
 
 from .attempts import settlement
 from .direct import DirectExecution, SilentLog
@@ -99,7 +99,7 @@ class _Runner:
                 "name": f"{name} (by hand)",
                 "queues": "",
                 "started_ms": str(time.time_ns() // 1_000_000),
-                "version": django_redisjobs.__version__,
+                "version": installed_version(),
             }
         )
 

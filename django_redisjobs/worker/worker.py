@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from django.conf import settings
 from django.db import connections as database_connections
 
-import django_redisjobs
 from django_redisjobs import conf, connections, registry
+from django_redisjobs.versions import installed_version
 
 from .inline import InlineWorker
 from .logs import set_up
@@ -138,7 +138,7 @@ class Worker:
             "threads": str(options.threads),
             "async_concurrency": str(options.async_concurrency),
             "started_ms": str(time.time_ns() // 1_000_000),
-            "version": django_redisjobs.__version__,
+            "version": installed_version(),
         }
 
 
