@@ -14,7 +14,7 @@ from typing import Any
 import redis
 import redis.asyncio
 
-from . import is_within_process
+from . import is_moved, is_within_process
 from .cluster import ClusterClient
 
 
@@ -44,20 +44,34 @@ class DeadlineClient:
         return self._client.pipeline(transaction)
 
     def _pop(self, args: tuple[Any, ...], left: float) -> Any:
-        client: Any = self._client
-        if isinstance(client, ClusterClient):
-            client = client.node_of(args[1])
-        with client.client() as single:
-            connection = single.connection
-            try:
-                connection.send_command(*args)
-                if connection.can_read(timeout=left):
-                    return connection.read_response()
-            except BaseException:
-                connection.disconnect()
+        client = self._client
+        if not isinstance(client, ClusterClient):
+            return _pop_at(client, args, left)
+        try:
+            return _pop_at(client.node_of(args[1]), args, left)
+        except redis.ResponseError as error:
+            # Who asks again is sent to the node that serves the slot by now.
+            client.forget_slots()
+            if not is_moved(error):
                 raise
+            return None
+
+
+def _pop_at(node: Any, args: tuple[Any, ...], left: float) -> Any:
+    with node.client() as single:
+        connection = single.connection
+        try:
+            connection.send_command(*args)
+            if connection.can_read(timeout=left):
+                return connection.read_response()
+        except redis.ResponseError:
+            # An answer like any other: nothing more comes.
+            raise
+        except BaseException:
             connection.disconnect()
-        return None
+            raise
+        connection.disconnect()
+    return None
 
 
 class AsyncDeadlineClient:

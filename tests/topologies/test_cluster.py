@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import redis
 
 from django_redisjobs import conf, connections, get_queue
 from django_redisjobs.connections import routing
+from django_redisjobs.connections.deadlines import DeadlineClient
 from django_redisjobs.core import inspection, operations
 from django_redisjobs.core.consumer import Consumer, Settlement
 from django_redisjobs.core.producer import enqueue
@@ -230,6 +232,25 @@ def test_a_waiter_hears_any_node_and_follows_moves(
     assert waiter.wait(keys, 5, []) == (keys[2], "1")
     cluster.begin_move(base, before).finish()
     waiter.close()
+
+
+def test_who_waits_for_a_while_follows_moves(cluster: Cluster, redisjobs: Any) -> None:
+    key = conf.keys_for("low").done("x")
+    client = connections.blocking_client()
+    before = cluster.owner(key)
+    target = next(node for node in cluster.nodes if node is not before)
+
+    def pop(seconds: float) -> Any:
+        until = DeadlineClient(client, time.monotonic() + seconds)
+        return until.execute_command("BLPOP", key, 5)
+
+    assert pop(0.05) is None
+    cluster.begin_move(key, target).finish()
+    # The node of before says where the list is now.
+    assert pop(5) is None
+    client.rpush(key, "here")
+    assert pop(5) == [key.encode(), b"here"]
+    cluster.begin_move(key, before).finish()
 
 
 def test_users_get_the_whole_cluster(cluster: Cluster, redisjobs: Any) -> None:
