@@ -256,6 +256,7 @@ def test_waiting_for_what_has_ended_or_is_unknown_does_not_block(store: Store):
     assert not store.client.exists(store.keys.base + "waiters")
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("how", ["succeeded", "failed", "cancelled", "expired"])
 def test_who_waits_is_woken_by_the_end(
     store: Store, server: Server, look: Look, how: str
@@ -284,6 +285,7 @@ def test_who_waits_is_woken_by_the_end(
     look()
 
 
+@pytest.mark.server
 def test_who_waits_is_woken_when_the_job_is_deleted(store: Store, server: Server):
     (added,) = store.add()
     found: list[Any] = []

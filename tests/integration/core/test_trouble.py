@@ -220,6 +220,7 @@ def test_scripts_may_be_flushed_at_any_time(store: Store, look: Look):
     assert found.of(JobStatus.SUCCEEDED) == set(added[:2])
 
 
+@pytest.mark.server
 def test_the_asynchronous_client_does_the_same(store: Store, server: Server):
     async def talk() -> list[str]:
         client = aioredis.Redis(unix_socket_path=server.socket, protocol=2)
