@@ -73,7 +73,10 @@ def test_clients_of_ended_loops_are_not_kept(redisjobs: Any) -> None:
 
 
 class Forgetful:
-    """Takes commands, and closes the connection instead of answering INCR."""
+    """Takes commands, and closes the connection instead of answering INCR.
+
+    Asked for the slots of a Cluster it says that it has them all.
+    """
 
     def __init__(self) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0))
@@ -93,7 +96,14 @@ class Forgetful:
                     if b"INCR" in received:
                         self.taken += 1
                         break
-                    opened.sendall(b"+OK\r\n" * received.count(b"*"))
+                    opened.sendall(self.reply(received))
+
+    def reply(self, received: bytes) -> bytes:
+        if b"SLOTS" in received:
+            return b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%d\r\n" % (
+                self.port
+            )
+        return b"+OK\r\n" * received.count(b"*")
 
     def stop(self) -> None:
         self.listening.shutdown(socket.SHUT_RDWR)
@@ -101,11 +111,14 @@ class Forgetful:
         self.thread.join()
 
 
+@pytest.mark.parametrize("scheme", ["redis", "cluster"])
 @pytest.mark.parametrize("make", SYNC)
-def test_a_command_whose_reply_is_lost_is_not_sent_again(make: Any) -> None:
+def test_a_command_whose_reply_is_lost_is_not_sent_again(
+    make: Any, scheme: str
+) -> None:
     server = Forgetful()
     with (
-        override_settings(REDISJOBS={"URL": f"redis://127.0.0.1:{server.port}/0"}),
+        override_settings(REDISJOBS={"URL": f"{scheme}://127.0.0.1:{server.port}"}),
         pytest.raises(redis.ConnectionError),
     ):
         make().incr("a")
@@ -114,20 +127,45 @@ def test_a_command_whose_reply_is_lost_is_not_sent_again(make: Any) -> None:
     assert server.taken == 1
 
 
+@pytest.mark.parametrize("scheme", ["redis", "cluster"])
 @pytest.mark.parametrize("make", ASYNC)
-def test_nor_by_an_async_client(make: Any) -> None:
+def test_nor_by_an_async_client(make: Any, scheme: str) -> None:
     async def use() -> None:
         await make().incr("a")
 
     server = Forgetful()
     with (
-        override_settings(REDISJOBS={"URL": f"redis://127.0.0.1:{server.port}/0"}),
+        override_settings(REDISJOBS={"URL": f"{scheme}://127.0.0.1:{server.port}"}),
         pytest.raises(redis.ConnectionError),
     ):
         asyncio.run(use())
 
     server.stop()
     assert server.taken == 1
+
+
+@pytest.mark.parametrize("scheme", ["redis", "cluster"])
+def test_nor_is_one_of_a_pipeline(scheme: str) -> None:
+    async def use() -> None:
+        async with connections.async_client().pipeline(transaction=False) as pipeline:
+            pipeline.execute_command("SET", "b", 1)
+            pipeline.execute_command("INCR", "b")
+            await pipeline.execute()
+
+    server = Forgetful()
+    with override_settings(REDISJOBS={"URL": f"{scheme}://127.0.0.1:{server.port}"}):
+        with (
+            pytest.raises(redis.ConnectionError),
+            connections.client().pipeline(transaction=False) as pipeline,
+        ):
+            pipeline.execute_command("SET", "a", 1)
+            pipeline.execute_command("INCR", "a")
+            pipeline.execute()
+        with pytest.raises(redis.ConnectionError):
+            asyncio.run(use())
+
+    server.stop()
+    assert server.taken == 2
 
 
 def test_a_restarted_server_is_found_again() -> None:

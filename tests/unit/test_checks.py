@@ -118,6 +118,46 @@ def test_good_settings_pass() -> None:
         ("E010", {"AUTODISCOVER": "jobs"}, "not a list"),
         ("E010", {"OPTIONS": ["a"]}, "not a dict"),
         ("E010", {"OPTIONS": {"protocol": 3}}, "protocol cannot be chosen"),
+        ("E010", {"OPTIONS": {"sentinel_kwargs": 5}}, "not a dict"),
+        ("E002", {"OPTIONS": {"pasword": "x"}}, "Did you mean 'password'?"),
+        ("E002", {"OPTIONS": {"PASSWORD": "x"}}, "Did you mean 'password'?"),
+        ("E002", {"OPTIONS": {"whatever": 1}}, "in lower case"),
+        (
+            "E002",
+            {
+                "URL": "sentinel://h/jobs",
+                "OPTIONS": {"sentinel_kwargs": {"passwort": "x"}},
+            },
+            "['sentinel_kwargs'] has an unknown key 'passwort'. Did you mean 'password'",
+        ),
+        ("E002", {"URL": "redis://h?socket_timout=1"}, "Did you mean 'socket_timeout'"),
+        ("E003", {"URL": "redis://one,two"}, "Several are for sentinel:// and cluster"),
+        ("E003", {"URL": "sentinel://one:26379"}, "does not name the service"),
+        ("E003", {"URL": "sentinel:///jobs"}, "names no host"),
+        ("E003", {"URL": "sentinel://h/jobs/x"}, "number of a database"),
+        ("E003", {"URL": "cluster://"}, "names no host"),
+        ("E003", {"URL": "cluster://one,,two"}, "names no host"),
+        ("E003", {"URL": "cluster://one/3"}, "database 0 only"),
+        (
+            "E010",
+            {"URL": "cluster://one", "OPTIONS": {"db": 3}},
+            "database 0 only. Remove db",
+        ),
+        (
+            "E010",
+            {"URL": "redis://h", "OPTIONS": {"ssl_ca_certs": "x"}},
+            "Write rediss://",
+        ),
+        (
+            "E010",
+            {"URL": "unix:///s", "OPTIONS": {"ssl": True}},
+            "which unix:// has not",
+        ),
+        (
+            "E010",
+            {"URL": "redis://h", "OPTIONS": {"sentinel_kwargs": {}}},
+            "is for sentinel://",
+        ),
     ],
 )
 def test_each_mistake_has_its_id_and_says_what_to_do(
@@ -138,6 +178,10 @@ def test_no_message_has_a_password() -> None:
         "redis://u:secret/1@h",
         "u:secret@h",
         b"redis://u:secret@h",
+        "sentinel://u:secret@h",
+        "sentinel://u:secret#1@h/jobs",
+        "cluster://u:secret@h:x,two",
+        "cluster://u:secret/1@h",
         ["redis://u:secret@h"],
         {"LOCATION": "u:secret@h"},
     ):

@@ -140,6 +140,12 @@ def test_every_mistake_is_told_at_once() -> None:
         ("embedded://", "embedded://"),
         ("embedded:///var/lib/jobs", "embedded:///var/lib/jobs"),
         ("REDIS://localhost", "localhost:6379"),
+        ("memory://", "memory://"),
+        (
+            "cluster://:p@one:7000,two,[::1]:7001",
+            "cluster://one:7000,two:6379,[::1]:7001",
+        ),
+        ("sentinel://u:p@one,two:1/jobs/3?x=1", "sentinel://one:26379,two:1/jobs"),
     ],
 )
 def test_an_address_says_where_without_a_password(url: str, text: str) -> None:
@@ -159,6 +165,76 @@ def test_an_address_says_where_without_a_password(url: str, text: str) -> None:
 )
 def test_a_url_is_taken_in_every_form_that_settings_have(url: Any) -> None:
     assert settings_of(URL=url).url == "redis://h:1/2"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "embedded://",
+        "embedded:///var/lib/jobs",
+        "memory://",
+        "unix:///run/redis.sock?db=2",
+        "rediss://u:p%40w@h:1/2?ssl_ca_certs=/ca.pem",
+        "sentinel://:p@one:1,two:2/jobs/0",
+        "cluster://one:1,two:2",
+    ],
+)
+def test_env_url_keeps_every_kind_of_url(url: str) -> None:
+    assert settings_of(URL=env_of(R=url).url("R")).url == url
+    assert settings_of(URL=env_of(R=url)("R")).url == url
+
+
+def test_env_cache_url_keeps_options_of_connections() -> None:
+    env = env_of(
+        R="rediss://u@one:1/2?password=p&ssl_ca_certs=/ca.pem&timeout=5&key_prefix=x"
+    )
+    settings = settings_of(URL=env.cache_url("R"), OPTIONS={"client_name": "shop"})
+
+    assert settings.url == "rediss://u@one:1/2"
+    assert settings.options == {
+        "password": "p",
+        "ssl_ca_certs": "/ca.pem",
+        "client_name": "shop",
+    }
+    assert settings_of(URL=env_of(R="rediscache://h:1/2").cache_url("R")).url == (
+        "redis://h:1/2"
+    )
+    assert settings_of(URL=env_of(R="redis:///run/r.sock").cache_url("R")).url == (
+        "unix:///run/r.sock"
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "server_url"),
+    [
+        ("sentinel://u:p@one:1,two:2/jobs/3?db=1", "redis://u:p@one:1/3?db=1"),
+        ("sentinel://one/jobs", "redis://one:26379/"),
+        ("cluster://:p%40@one,two", "redis://:p%40@one:6379/"),
+        ("rediss://h/1", "rediss://h:6379/1"),
+        ("redis://[::1]:7/1", "redis://[::1]:7/1"),
+        ("unix:///run/r.sock?db=1", "unix:///run/r.sock?db=1"),
+    ],
+)
+def test_an_address_has_a_url_that_redis_py_reads(url: str, server_url: str) -> None:
+    assert Address.parse(url).server_url == server_url
+
+
+def test_a_cache_of_django_redis_gives_its_pool_options() -> None:
+    caches = {
+        "jobs": {
+            "LOCATION": "rediss://h:1/2",
+            "OPTIONS": {
+                "CONNECTION_POOL_KWARGS": {"ssl_cert_reqs": None, "max_connections": 9},
+                "PASSWORD": "secret",
+                "SOCKET_TIMEOUT": 0.1,
+            },
+        }
+    }
+    with override_settings(CACHES=caches, REDISJOBS={"CACHE": "jobs"}):
+        assert conf.get_settings().options == {
+            "password": "secret",
+            "ssl_cert_reqs": None,
+        }
 
 
 def test_a_cache_gives_its_url_and_credentials() -> None:
