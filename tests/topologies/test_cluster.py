@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from django.core.management import call_command
 
 from django_redisjobs import conf, connections, get_queue
 from django_redisjobs.connections import routing
@@ -91,6 +93,8 @@ def test_the_main_job(redisjobs: Any, start: Callable[..., Any]) -> None:
     assert [get_queue(name).counts().succeeded for name in ("high", "low")] == [2, 21]
     assert asyncio.run(_by_asyncio()) == (5, 23)
     assert worker.stop() == 0
+    call_command("redisjobs", "doctor")
+    call_command("redisjobs", "stats", "--json")
 
 
 async def _by_asyncio() -> tuple[int, int]:
@@ -207,6 +211,53 @@ def test_a_node_that_is_down_is_told_and_found_again(
     assert asyncio.run(_aput("high")) == ["new"]
 
 
+def test_threads_share_a_client_also_while_a_slot_moves(
+    cluster: Cluster, redisjobs: Any
+) -> None:
+    base = conf.keys_for("default").base
+    before = cluster.owner(base)
+    target = next(node for node in cluster.nodes if node is not before)
+    put("default")
+    begun = threading.Barrier(9)
+    stored: list[str] = []
+
+    def enqueue_some() -> None:
+        begun.wait()
+        stored.extend(put("default") for _ in range(25))
+
+    threads = [threading.Thread(target=enqueue_some) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    cluster.begin_move(base, target).finish()
+    for thread in threads:
+        thread.join()
+
+    assert len(set(stored)) == 200
+    assert get_queue("default").depth() == 201
+    cluster.begin_move(base, before).finish()
+
+
+def test_a_forked_child_has_connections_of_its_own(redisjobs: Any) -> None:
+    connections.forget()
+    client: Any = connections.client()
+    key = conf.keys_for("low").base
+    ours = client.node_of(key)
+    id_ = ours.client_id()
+
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            theirs: Any = connections.client()
+            code = 0 if theirs.node_of(key).client_id() != id_ else 2
+        finally:
+            os._exit(code)
+
+    assert os.waitpid(pid, 0)[1] == 0
+    assert ours.client_id() == id_
+
+
 def test_a_waiter_hears_any_node_and_follows_moves(
     cluster: Cluster, redisjobs: Any
 ) -> None:
@@ -264,3 +315,25 @@ def test_users_get_the_whole_cluster(cluster: Cluster, redisjobs: Any) -> None:
     found = set(whole.scan_iter(match=f"{redisjobs['PREFIX']}:*pending:*"))
     assert found == {conf.keys_for(name).pending(name).encode() for name in queues}
     assert connections.describe() == cluster.url
+
+
+def test_a_failover_is_followed(
+    cluster: Cluster, redisjobs: Any, start: Callable[..., Any]
+) -> None:
+    """The last one: the Cluster has another primary from here on."""
+    before = cluster.owner(conf.keys_for("default").base)
+    replica = cluster.add_replica(before)
+    worker = start(redisjobs, "--processes", "1")
+    assert add.delay(1, 2).result(timeout=30) == 3
+
+    replica.client.execute_command("CLUSTER", "FAILOVER")
+    until(
+        lambda: replica.client.info("replication")["role"] == "master",
+        "the replica is the primary",
+    )
+    assert add.delay(3, 4).result(timeout=20) == 7
+
+    before.kill()
+    assert add.delay(5, 6).result(timeout=20) == 11
+    assert asyncio.run(_by_asyncio())[0] == 5
+    assert worker.stop() == 0
