@@ -326,9 +326,7 @@ def _job_function(function: JobFunction[..., Any] | str) -> JobFunction[..., Any
     if isinstance(function, str):
         return registry.resolve(function)
     # Not everybody has types checked.
-    raise TypeError(
-        f"{function!r} is no job function, nor the dotted path of one."
-    )
+    raise TypeError(f"{function!r} is no job function, nor the dotted path of one.")
 
 
 def _calls(
