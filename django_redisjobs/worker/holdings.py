@@ -139,8 +139,12 @@ class Holdings:
 
     def hand_back(self) -> None:
         """Give back what nobody has started, with the next settling."""
-        for _, job, station in self._inbox.take_all():
-            station.outcomes.append(unstarted(job))
+        taken = self._inbox.take_all()
+        for station in self._stations:
+            # At once: in two parts the second would go back in front of the first.
+            station.outcomes.extend(
+                [unstarted(job) for _, job, own in taken if own is station]
+            )
 
     def give_up(self) -> None:
         """The lease is lost: others may run by now what is held here.
