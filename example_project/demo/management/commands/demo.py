@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import signal
 import sys
@@ -63,9 +64,10 @@ class Command(BaseCommand):
                 if not once and sys.stdout.isatty():
                     stay(stage, display)
         except Stopped as stopped:
-            # The terminal may be what went away.
-            with contextlib.suppress(OSError):
+            try:
                 display.say("\nEnded: site, worker and neighbours are gone.")
+            except OSError:
+                forget_terminal()
             if not right:
                 sys.exit(128 + int(stopped.args[0]))
         except (ChildDied, SiteRefused, StageTaken, TimeoutError) as error:
@@ -79,6 +81,13 @@ def stop(number: int, frame: FrameType | None) -> NoReturn:
     for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(other, signal.SIG_IGN)
     raise Stopped(number)
+
+
+def forget_terminal() -> None:
+    """It was closed: what is buffered for it must not spoil the exit code."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 @contextlib.contextmanager
