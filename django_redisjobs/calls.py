@@ -10,9 +10,16 @@ from typing import Any, TypeVar
 import redis
 import redis.exceptions
 
-from django_redisjobs import connections
+from django_redisjobs import conf, connections
 from django_redisjobs.connections.deadlines import AsyncDeadlineClient, DeadlineClient
-from django_redisjobs.core.scripts import Conversation, aperform, perform
+from django_redisjobs.core import inspection
+from django_redisjobs.core.keys import GroupKeys
+from django_redisjobs.core.scripts import (
+    Conversation,
+    aperform,
+    perform,
+    together,
+)
 from django_redisjobs.exceptions import ServerUnavailable
 
 T = TypeVar("T")
@@ -95,6 +102,16 @@ async def aask_blocking(conversation: Conversation[T], deadline: float | None) -
 
     with explained():
         return await aperform(_Later(open_), conversation)
+
+
+def places() -> Conversation[list[tuple[GroupKeys, list[str]]]]:
+    """The queues of each group: those of the settings, then others in Redis."""
+    configured = [(conf.keys_for(names[0]), names) for names in conf.groups().values()]
+    stored = yield from together([inspection.queues(keys) for keys, _ in configured])
+    return [
+        (keys, list(dict.fromkeys([*names, *others])))
+        for (keys, names), others in zip(configured, stored, strict=True)
+    ]
 
 
 def explain(error: redis.RedisError) -> str:

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from django_redisjobs import conf
 from django_redisjobs.admin.conditions import Values
-from django_redisjobs.calls import ask
+from django_redisjobs.calls import ask, places
 from django_redisjobs.core import inspection
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.payload import parse_body
@@ -27,11 +27,10 @@ from django_redisjobs.core.records import (
     QueueCounts,
     WorkerRecord,
 )
-from django_redisjobs.core.scripts import Command, Conversation
+from django_redisjobs.core.scripts import Conversation, together
 from django_redisjobs.exceptions import PayloadMalformed
 from django_redisjobs.models import Job, Queue, Worker
 
-T = TypeVar("T")
 M = TypeVar("M", bound=Model)
 
 LOOKED_AT: Final = 2_000
@@ -75,39 +74,6 @@ class Source(Protocol):
     def count(self, fixed: Mapping[str, Values]) -> int | None:
         """How many rows have these values, if that is quicker than reading them."""
         ...
-
-
-def together(conversations: Sequence[Conversation[T]]) -> Conversation[list[T]]:
-    """Hold several conversations at the same time, a round trip for all."""
-    results: dict[int, T] = {}
-    asking: dict[int, list[Command]] = {}
-    replies: dict[int, list[Any] | None] = dict.fromkeys(range(len(conversations)))
-    while replies:
-        for index, reply in replies.items():
-            try:
-                # A fresh generator must be sent None.
-                asking[index] = conversations[index].send(reply)  # type: ignore[arg-type]
-            except StopIteration as stop:
-                results[index] = stop.value
-        if not asking:
-            break
-        answers = yield [command for part in asking.values() for command in part]
-        replies, start = {}, 0
-        for index, part in asking.items():
-            replies[index] = answers[start : start + len(part)]
-            start += len(part)
-        asking = {}
-    return [results[index] for index in range(len(conversations))]
-
-
-def places() -> Conversation[list[tuple[GroupKeys, list[str]]]]:
-    """The queues of each group: those of the settings, then others in Redis."""
-    configured = [(conf.keys_for(names[0]), names) for names in conf.groups().values()]
-    stored = yield from together([inspection.queues(keys) for keys, _ in configured])
-    return [
-        (keys, list(dict.fromkeys([*names, *others])))
-        for (keys, names), others in zip(configured, stored, strict=True)
-    ]
 
 
 def moment(epoch_ms: int) -> datetime | None:

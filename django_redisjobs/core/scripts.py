@@ -120,8 +120,9 @@ SCRIPTS = _load_all()
 _SOURCES = {script.sha: script.source for script in SCRIPTS.values()}
 
 
-def _with_source(command: Command) -> Command:
-    # EVAL also caches the script on the very node that lacks it.
+def with_source(command: Command) -> Command:
+    """The call of a script with the script in it, for a server that lacks it."""
+    # EVAL also caches it, on that very node.
     return ("EVAL", _SOURCES[command[1]], *command[2:])
 
 
@@ -145,7 +146,7 @@ def send(client: Client, commands: Sequence[Command]) -> list[Any]:
         try:
             return [client.execute_command(*command)]
         except NoScriptError:
-            return [client.execute_command(*_with_source(command))]
+            return [client.execute_command(*with_source(command))]
         except ResponseError as error:
             return [_readable(error, command)]
     with client.pipeline(transaction=False) as pipeline:
@@ -173,7 +174,7 @@ async def asend(client: AsyncClient, commands: Sequence[Command]) -> list[Any]:
         try:
             return [await client.execute_command(*command)]
         except NoScriptError:
-            return [await client.execute_command(*_with_source(command))]
+            return [await client.execute_command(*with_source(command))]
         except ResponseError as error:
             return [_readable(error, command)]
     async with client.pipeline(transaction=False) as pipeline:
@@ -201,3 +202,26 @@ def word(reply: Any) -> str:
 
 def words(replies: Sequence[Any]) -> list[str]:
     return [word(reply) for reply in replies]
+
+
+def together(conversations: Sequence[Conversation[T]]) -> Conversation[list[T]]:
+    """Hold several conversations at the same time, a round trip for all."""
+    results: dict[int, T] = {}
+    asking: dict[int, list[Command]] = {}
+    replies: dict[int, list[Any] | None] = dict.fromkeys(range(len(conversations)))
+    while replies:
+        for index, reply in replies.items():
+            try:
+                # A fresh generator must be sent None.
+                asking[index] = conversations[index].send(reply)  # type: ignore[arg-type]
+            except StopIteration as stop:
+                results[index] = stop.value
+        if not asking:
+            break
+        answers = yield [command for part in asking.values() for command in part]
+        replies, start = {}, 0
+        for index, part in asking.items():
+            replies[index] = answers[start : start + len(part)]
+            start += len(part)
+        asking = {}
+    return [results[index] for index in range(len(conversations))]
