@@ -69,15 +69,15 @@ def _become_child(parent: int, close: Iterable[int]) -> None:
         os.close(descriptor)
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies, where it can.
+def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when its parent dies, where it can.
 
     Elsewhere the end of the supervisor's pipe tells.
     """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         # It died before that was set.
         os._exit(EXIT_BROKEN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from django_redisjobs.durations import parse_duration
 from django_redisjobs.exceptions import ConfigurationError
+from django_redisjobs.management.reloading import Reloader, is_reloaded
 from django_redisjobs.surroundings import place_problems, server_problems
 from django_redisjobs.worker.options import parse_size
 from django_redisjobs.worker.worker import Worker
@@ -82,6 +84,11 @@ class Command(BaseCommand):
             help="How long running jobs may go on at shutdown (default: 25, seconds).",
         )
         add("--name", metavar="NAME", help="A name for people (default: host:pid).")
+        add(
+            "--reload",
+            action="store_true",
+            help="For development: begin anew when a file of the project changes.",
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         names = (
@@ -101,6 +108,9 @@ class Command(BaseCommand):
             )
         except (ConfigurationError, ValueError) as error:
             raise CommandError(str(error)) from error
+        if options["reload"] and not is_reloaded():
+            # What ends a process with a signal does not fit into an exit status.
+            sys.exit(abs(Reloader(self.stderr.write).run()))
         self._look_around()
         worker.run()
 

@@ -22,11 +22,17 @@ ROOT = Path(__file__).resolve().parents[3]
 class Running:
     """A worker process and what it writes to its standard error."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], log: Path):
+    def __init__(
+        self,
+        command: list[str],
+        environment: dict[str, str],
+        log: Path,
+        folder: Path = ROOT,
+    ):
         self.log = log
         with log.open("wb") as file:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=file, stderr=file
+                command, cwd=folder, env=environment, stdout=file, stderr=file
             )
 
     @property
