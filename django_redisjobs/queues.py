@@ -221,7 +221,7 @@ def _job_function(function: Any) -> JobFunction[..., Any]:
     if isinstance(function, JobFunction):
         return function
     if isinstance(function, str):
-        return registry.resolve(function)
+        return registry.load(function)
     kind = "a plain function" if isinstance(function, Callable) else "no function"  # type: ignore[arg-type]
     raise UnknownJobFunction(
         f"{function!r} is {kind}. Enqueue a job function (put @job above it) or the "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
@@ -10,6 +11,7 @@ from inspect import iscoroutinefunction, isfunction, unwrap
 from types import MappingProxyType
 from typing import Any
 
+from django.apps import apps
 from django.utils.module_loading import autodiscover_modules
 
 from django_redisjobs import conf
@@ -53,10 +55,11 @@ def functions() -> Mapping[str, JobFunction[..., Any]]:
 
 
 def resolve(path: str) -> JobFunction[..., Any]:
-    """The job function of that path; imports its module if need be.
+    """The job function of a path that comes from Redis.
 
-    What the path leads to has to be a job function, or the callback of one: a
-    path from Redis cannot make a worker call anything else.
+    What the path leads to has to be a job function, or the callback of one. No
+    module is loaded for it but those that ``autodiscover`` stands for: who can write
+    to Redis can make a worker neither call nor import anything else.
 
     Raises:
         UnknownJobFunction: there is none; the message has the nearest one.
@@ -64,17 +67,24 @@ def resolve(path: str) -> JobFunction[..., Any]:
     found = _functions.get(path)
     if found is not None:
         return found
-    target = _import(path)
+    module_path, _ = _split(path)
+    if module_path not in sys.modules:
+        if not _holds_jobs(module_path):
+            raise UnknownJobFunction(_not_loaded(path, module_path))
+        _load(path, module_path)
+    return _admit(path)
+
+
+def load(path: str) -> JobFunction[..., Any]:
+    """The job function of a path that code of this project, or its operator, names.
+
+    Imports its module, wherever that is. Raises as ``resolve`` does.
+    """
     found = _functions.get(path)
     if found is not None:
         return found
-    if isinstance(target, JobFunction):
-        return target
-    if path in _callbacks and isfunction(target):
-        return _register_callback(path, target)
-    raise UnknownJobFunction(
-        f"{path} is {_kind(target)}, not a job function. Put @job above it."
-    )
+    _load(path, _split(path)[0])
+    return _admit(path)
 
 
 def autodiscover(modules: Iterable[str] | None = None) -> None:
@@ -118,24 +128,60 @@ def _position(function: JobFunction[..., Any]) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}"
 
 
-def _import(path: str) -> object:
+def _split(path: str) -> tuple[str, str]:
     module_path, _, name = path.rpartition(".")
     if not module_path or not all(map(str.isidentifier, path.split("."))):
         raise UnknownJobFunction(
             f'{path!r} is no dotted path of a function, such as "shop.jobs.charge".'
         )
+    return module_path, name
+
+
+def _holds_jobs(module_path: str) -> bool:
+    """Whether it is a module that ``autodiscover`` names, or within one."""
+    return any(
+        module_path == own or module_path.startswith(f"{own}.")
+        for app in apps.get_app_configs()
+        for own in (f"{app.name}.{name}" for name in conf.get_settings().autodiscover)
+    )
+
+
+def _load(path: str, module_path: str) -> None:
     try:
-        module = import_module(module_path)
+        import_module(module_path)
     except ImportError as error:
         raise UnknownJobFunction(
             f"{path}: its module cannot be imported: {error}.{_nearest(path)}"
         ) from error
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        raise UnknownJobFunction(
-            f"{module_path} has no {name!r}.{_nearest(path)}"
-        ) from None
+
+
+def _admit(path: str) -> JobFunction[..., Any]:
+    """The job function of a path whose module is loaded."""
+    found = _functions.get(path)
+    if found is not None:
+        return found
+    module_path, name = _split(path)
+    # Not getattr(): a module may have one that imports what it is asked for.
+    names = vars(sys.modules[module_path])
+    if name not in names:
+        raise UnknownJobFunction(f"{module_path} has no {name!r}.{_nearest(path)}")
+    target = names[name]
+    if isinstance(target, JobFunction):
+        return target
+    if path in _callbacks and isfunction(target):
+        return _register_callback(path, target)
+    raise UnknownJobFunction(
+        f"{path} is {_kind(target)}, not a job function. Put @job above it."
+    )
+
+
+def _not_loaded(path: str, module_path: str) -> str:
+    names = " or ".join(conf.get_settings().autodiscover)
+    return (
+        f"{path}: {module_path} is not loaded here, and is no module named {names} of "
+        "an installed app: no other is imported for a job. Import it in one of those, "
+        f"or add its name to REDISJOBS['AUTODISCOVER'].{_nearest(path)}"
+    )
 
 
 def _nearest(path: str) -> str:

@@ -324,7 +324,7 @@ def _job_function(function: JobFunction[..., Any] | str) -> JobFunction[..., Any
     if isinstance(function, JobFunction):
         return function
     if isinstance(function, str):
-        return registry.resolve(function)
+        return registry.load(function)
     # Not everybody has types checked.
     raise TypeError(f"{function!r} is no job function, nor the dotted path of one.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from django.test import override_settings
@@ -45,10 +46,10 @@ def test_a_job_function_is_found_under_another_name_of_it() -> None:
     assert registry.resolve("tests.unit.test_registry.renamed") is charge
 
 
-def test_a_module_is_imported_when_it_is_needed(module: Path) -> None:
+def test_a_module_that_the_project_names_is_imported(module: Path) -> None:
     module.write_text("from django_redisjobs import job\n@job\ndef pay(): ...\n")
 
-    assert registry.resolve("fresh_shop.pay").path == "fresh_shop.pay"
+    assert registry.load("fresh_shop.pay").path == "fresh_shop.pay"
 
 
 def test_a_plain_function_that_is_somebodys_callback_becomes_a_job_function() -> None:
@@ -64,6 +65,7 @@ def test_a_plain_function_that_is_somebodys_callback_becomes_a_job_function() ->
         ("tests.unit.test_registry.not_a_job", "is a plain function.*Put @job above"),
         ("os.system", "is a builtin_function_or_method, not a job function"),
         ("os.path", "is a module, not"),
+        ("xml.dom.Node", "is a type, not"),
         ("tests.unit.test_registry.chrage", "no 'chrage'. Did you mean .*charge"),
         ("nowhere.jobs.charge", "cannot be imported: No module named 'nowhere'"),
         ("charge", "no dotted path"),
@@ -75,14 +77,14 @@ def test_a_plain_function_that_is_somebodys_callback_becomes_a_job_function() ->
 )
 def test_anything_else_is_unknown(path: str, words: str) -> None:
     with pytest.raises(exceptions.UnknownJobFunction, match=words):
-        registry.resolve(path)
+        registry.load(path)
 
 
 def test_a_module_that_fails_to_import_its_own_needs_says_so(module: Path) -> None:
     module.write_text("import nothing_of_that_name\n")
 
     with pytest.raises(exceptions.UnknownJobFunction, match="nothing_of_that_name"):
-        registry.resolve("fresh_shop.pay")
+        registry.load("fresh_shop.pay")
 
 
 def test_job_functions_with_an_unknown_queue_are_told(module: Path) -> None:
@@ -91,7 +93,7 @@ def test_job_functions_with_an_unknown_queue_are_told(module: Path) -> None:
         "@job('hihg')\ndef pay(): ...\n"
         "@job(on_success='fresh_shop.gone')\ndef charge(): ...\n"
     )
-    registry.resolve("fresh_shop.pay")
+    registry.load("fresh_shop.pay")
 
     found = {
         function.path: reason
@@ -109,13 +111,70 @@ def test_a_callback_in_another_group_is_told(module: Path) -> None:
         "@job('low')\ndef paid(job_id): ...\n"
         "@job('high', on_success=paid)\ndef pay(): ...\n"
     )
-    pay = registry.resolve("fresh_shop.pay")
+    pay = registry.load("fresh_shop.pay")
 
     with (
         override_settings(REDISJOBS={"QUEUES": {"high": {}, "low": {"GROUP": "b"}}}),
         pytest.raises(exceptions.ConfigurationError, match="of the same group"),
     ):
         pay.check_configuration()
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("antigravity.fly", "antigravity is not loaded here"),
+        ("this.d", "Import it in one of those"),
+        ("django.contrib.auth.management.commands.createsuperuser.x", "not loaded"),
+        # It is an app's, and named like a module of jobs, but is none.
+        ("django.contrib.auth.jobs.charge", "No module named"),
+        ("os.system", "is a builtin_function_or_method, not a job function"),
+        ("charge", "no dotted path"),
+    ],
+)
+def test_what_redis_names_is_not_imported(
+    path: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("antigravity", "this"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    before = set(sys.modules)
+
+    with pytest.raises(exceptions.UnknownJobFunction, match=words):
+        registry.resolve(path)
+
+    assert set(sys.modules) == before
+
+
+def test_what_redis_names_calls_no_code_of_a_loaded_module(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Lazy packages import what they are asked for."""
+    lazy = ModuleType("lazy_shop")
+    lazy.__getattr__ = pytest.fail  # type: ignore[method-assign]
+    monkeypatch.setitem(sys.modules, "lazy_shop", lazy)
+
+    with pytest.raises(exceptions.UnknownJobFunction, match="has no 'anything'"):
+        registry.resolve("lazy_shop.anything")
+
+
+def test_modules_within_a_module_of_jobs_are_imported_when_redis_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "deep_shop" / "jobs"
+    folder.mkdir(parents=True)
+    for package in (folder.parent, folder):
+        (package / "__init__.py").touch()
+    code = "from django_redisjobs import job\n@job\ndef send(): ...\n"
+    (folder / "mail.py").write_text(code)
+    (folder.parent / "services.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with override_settings(INSTALLED_APPS=["django_redisjobs", "deep_shop"]):
+        found = registry.resolve("deep_shop.jobs.mail.send")
+        with pytest.raises(exceptions.UnknownJobFunction, match="not loaded here"):
+            registry.resolve("deep_shop.services.send")
+
+    assert found.path == "deep_shop.jobs.mail.send"
 
 
 def test_modules_of_installed_apps_are_discovered(

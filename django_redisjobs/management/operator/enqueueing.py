@@ -54,7 +54,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _run(terminal: Terminal, options: Options) -> None:
     registry.autodiscover()
-    function = registry.resolve(options["path"])
+    function = registry.load(options["path"])
     # At once: whoever types this is in no transaction that could roll back.
     chosen: dict[str, Any] = {"on_commit": False}
     for name in ("queue", "priority"):

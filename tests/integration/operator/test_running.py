@@ -247,7 +247,7 @@ def test_an_unknown_function_is_told_before_anything_is_claimed(
 ):
     (job_id,) = store.add("high")
 
-    with pytest.raises(CommandError, match=r"cannot be imported.*as it was"):
+    with pytest.raises(CommandError, match=r"is not loaded here.*as it was"):
         operator("run", job_id)
 
     assert look().place[job_id] == "pending:high"
