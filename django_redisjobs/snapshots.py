@@ -104,6 +104,12 @@ def aware(milliseconds: int) -> datetime | None:
     return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds else None
 
 
+def iso(epoch_ms: int) -> str | None:
+    """A stored time for programs; None for never."""
+    when = aware(epoch_ms)
+    return when.isoformat(timespec="milliseconds") if when else None
+
+
 def _decoded(text: str | None, absent: Any) -> Any:
     return absent if text is None else snapshot_codec.loads(text)
 

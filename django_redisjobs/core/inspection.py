@@ -47,34 +47,49 @@ def _number(value: Any) -> int:
     return int(found) if 0 <= found <= 2**53 else 0
 
 
-def jobs(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[JobRecord]]:
-    """Records of those ids that Redis knows, in order, in two round trips."""
+def jobs(
+    keys: GroupKeys,
+    ids: Sequence[str],
+    *,
+    brief: bool = False,
+    place: JobStatus | None = None,
+) -> Conversation[list[JobRecord]]:
+    """Records of those ids that Redis knows, in order, in two round trips.
+
+    ``brief`` leaves out attempts and results with a lifetime of their own. ``place``
+    is the status whose list or set the ids were read from: that saves a round trip.
+    """
     if not ids:
         return []
     commands: list[Command] = [("TIME",)]
     for job_id in ids:
-        commands += (
-            ("GET", keys.job(job_id)),
-            ("HGETALL", keys.state(job_id)),
-            ("GET", keys.result(job_id)),
-            ("LRANGE", keys.attempts(job_id), 0, -1),
-        )
+        commands += (("GET", keys.job(job_id)), ("HGETALL", keys.state(job_id)))
+        if not brief:
+            commands += (
+                ("GET", keys.result(job_id)),
+                ("LRANGE", keys.attempts(job_id), 0, -1),
+            )
     clock, *replies = yield commands
     now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
+    width = 2 if brief else 4
     parsed: list[tuple[str, Envelope, list[Any]]] = []
     for index, job_id in enumerate(ids):
-        raw, *rest = replies[index * 4 : index * 4 + 4]
+        raw, *rest = replies[index * width : (index + 1) * width]
         try:
-            parsed.append((job_id, parse_record(raw or b""), rest))
+            parsed.append((job_id, parse_record(raw or b""), [*rest, None, None][:3]))
         except PayloadMalformed:
             continue
     unclaimed = [
         (job_id, envelope)
-        for job_id, envelope, (state, _, _) in parsed
+        for job_id, envelope, (state, *_) in parsed
         if not envelope.ended and not state
     ]
     scheduled = set()
-    if unclaimed:
+    if place is not None:
+        # An id in a plain list is pending even where a set has it too: claims say so.
+        is_scheduled = place is JobStatus.SCHEDULED
+        scheduled = {job_id for job_id, _ in unclaimed if is_scheduled}
+    elif unclaimed:
         scores = yield [
             ("ZSCORE", keys.scheduled(envelope.queue), job_id)
             for job_id, envelope in unclaimed
@@ -329,18 +344,24 @@ def _pause(raw: bytes | None) -> PauseRecord | None:
 
 
 def page(
-    keys: GroupKeys, queue: str, status: JobStatus, offset: int, limit: int
+    keys: GroupKeys,
+    queue: str,
+    status: JobStatus,
+    offset: int,
+    limit: int,
+    *,
+    brief: bool = False,
 ) -> Conversation[tuple[int, list[JobRecord]]]:
     """Jobs of one status: how many there are, and one page of records.
 
     Ended ones newest first; pending ones in the order in which they will be
-    claimed; scheduled ones by due time.
+    claimed; scheduled ones by due time. ``brief`` as in ``jobs``.
     """
     last = offset + limit - 1
     if status is JobStatus.RUNNING:
         pairs = yield from running(keys)
         ids = [job_id for job_id, name in pairs if name == queue]
-        found = yield from jobs(keys, ids[offset : last + 1])
+        found = yield from jobs(keys, ids[offset : last + 1], brief=brief)
         return len(ids), found
     if status is JobStatus.PENDING:
         total, ids = yield from _pending(keys, queue, offset, limit)
@@ -352,7 +373,8 @@ def page(
         total, raw = yield [("ZCARD", key), (command, key, offset, last)]
         ids = words(raw or ())
     # An id may stand in a list a second time, or have gone to another queue.
-    found = yield from jobs(keys, list(dict.fromkeys(ids)))
+    unique = list(dict.fromkeys(ids))
+    found = yield from jobs(keys, unique, brief=brief, place=status)
     return _number(total), [
         record for record in found if (record.status, record.queue) == (status, queue)
     ]
@@ -412,26 +434,26 @@ def latency(keys: GroupKeys, queue: str) -> Conversation[float]:
     return max(0.0, (now_ms - min(since)) / 1000) if since else 0.0
 
 
+def now_ms() -> Conversation[int]:
+    """The server's time, which all stored times are in."""
+    (clock,) = yield [("TIME",)]
+    return int(clock[0]) * 1000 + int(clock[1]) // 1000
+
+
 def statistics(
-    keys: GroupKeys, minutes: int
-) -> Conversation[list[tuple[int, dict[str, int]]]]:
-    """Counters of the last minutes, oldest first: (start in ms, field -> value).
+    keys: GroupKeys, bucket: str, numbers: Sequence[int]
+) -> Conversation[list[dict[str, int]]]:
+    """Counters of these minutes or hours since the epoch: field -> value.
 
     Fields are ``q:QUEUE:WORD`` and ``f:FUNCTION:WORD`` with the words succeeded,
     failed, retried, cancelled, crashed, expired, run_ms and wait_ms.
     """
-    (clock,) = yield [("TIME",)]
-    now = int(clock[0]) // 60
-    numbers = range(now - minutes + 1, now + 1)
-    replies = yield [
-        ("HGETALL", keys.statistics("minute", number)) for number in numbers
-    ]
+    if not numbers:
+        return []
+    replies = yield [("HGETALL", keys.statistics(bucket, number)) for number in numbers]
     return [
-        (
-            number * 60_000,
-            {field: _number(value) for field, value in _pairs(reply).items()},
-        )
-        for number, reply in zip(numbers, replies, strict=True)
+        {field: _number(value) for field, value in _pairs(reply).items()}
+        for reply in replies
     ]
 
 

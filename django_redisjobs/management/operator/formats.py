@@ -65,14 +65,6 @@ def clock(epoch_ms: int) -> str:
     return f"{local:%H:%M:%S}" if is_today else f"{local:%Y-%m-%d %H:%M:%S}"
 
 
-def iso(epoch_ms: int) -> str | None:
-    """A stored time for programs; None for never."""
-    if not epoch_ms:
-        return None
-    when = datetime.fromtimestamp(epoch_ms / 1000, UTC)
-    return when.isoformat(timespec="milliseconds")
-
-
 def harmless(text: str) -> str:
     """What jobs wrote, without the characters that would steer the terminal."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from django_redisjobs import conf
-from django_redisjobs.calls import ask
+from django_redisjobs.calls import ask, places
 from django_redisjobs.core import inspection
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import JobRecord, WorkerRecord
-from django_redisjobs.core.scripts import Conversation
 from django_redisjobs.exceptions import JobNotFound
+from django_redisjobs.monitoring.reading import merged
 
 
 def group_keys() -> list[GroupKeys]:
@@ -21,12 +20,7 @@ def group_keys() -> list[GroupKeys]:
 
 def groups_with_queues() -> list[tuple[GroupKeys, list[str]]]:
     """The queues of each group: those of the settings, then others in Redis."""
-    found = []
-    for queues in conf.groups().values():
-        keys = conf.keys_for(queues[0])
-        stored = ask(inspection.queues(keys))
-        found.append((keys, list(dict.fromkeys([*queues, *stored]))))
-    return found
+    return ask(places())
 
 
 def find_job(job_id: str) -> tuple[GroupKeys, JobRecord]:
@@ -59,29 +53,11 @@ def sort_by_group(ids: Sequence[str]) -> dict[GroupKeys, list[str]]:
 
 def server_ms() -> int:
     """The server's time, which all stored times are in."""
-    return ask(_server_ms())
-
-
-def _server_ms() -> Conversation[int]:
-    (clock,) = yield [("TIME",)]
-    return int(clock[0]) * 1000 + int(clock[1]) // 1000
+    return ask(inspection.now_ms())
 
 
 def all_workers() -> list[WorkerRecord]:
     """All registered workers. One that serves several groups is in it once."""
-    merged: dict[str, WorkerRecord] = {}
-    for keys in group_keys():
-        for record in ask(inspection.workers(keys)):
-            other = merged.get(record.id)
-            merged[record.id] = _joined(other, record) if other else record
-    return sorted(merged.values(), key=_by_name)
-
-
-def _joined(one: WorkerRecord, other: WorkerRecord) -> WorkerRecord:
-    lease_ends_ms = min(one.lease_ends_ms, other.lease_ends_ms)
-    return WorkerRecord(one.id, lease_ends_ms, one.info, one.held + other.held)
-
-
-def _by_name(record: WorkerRecord) -> tuple[Any, ...]:
-    pid = record.info.get("pid", "")
-    return record.info.get("name", ""), int(pid) if pid.isdigit() else 0, record.id
+    return merged(
+        record for keys in group_keys() for record in ask(inspection.workers(keys))
+    )

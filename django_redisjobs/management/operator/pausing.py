@@ -11,13 +11,13 @@ from django_redisjobs.management.operator.formats import (
     age,
     clock,
     counted,
-    iso,
     number,
     read_duration,
     read_time,
 )
 from django_redisjobs.management.operator.terminal import Terminal
 from django_redisjobs.queues import get_queue
+from django_redisjobs.snapshots import iso
 
 
 def _name_queue(parser: ArgumentParser) -> None:

@@ -12,10 +12,11 @@ from django_redisjobs.core.payload import Body, parse_body
 from django_redisjobs.core.records import AttemptRecord, JobRecord
 from django_redisjobs.exceptions import PayloadMalformed, RedisJobsError
 from django_redisjobs.management.operator.action import Action, Options
-from django_redisjobs.management.operator.formats import age, clock, harmless, iso
+from django_redisjobs.management.operator.formats import age, clock, harmless
 from django_redisjobs.management.operator.groups import find_job
 from django_redisjobs.management.operator.terminal import Terminal
 from django_redisjobs.serialization import snapshot_codec
+from django_redisjobs.snapshots import iso
 
 # What a value may raise that names a class which this project does not have.
 _UNREADABLE: Final = (

@@ -19,7 +19,6 @@ from django_redisjobs.management.operator.formats import (
     age,
     ago,
     counted,
-    iso,
     number,
 )
 from django_redisjobs.management.operator.groups import (
@@ -28,6 +27,7 @@ from django_redisjobs.management.operator.groups import (
     server_ms,
 )
 from django_redisjobs.management.operator.terminal import Cell, Column, Terminal
+from django_redisjobs.snapshots import iso
 
 
 def _no_arguments(parser: ArgumentParser) -> None:

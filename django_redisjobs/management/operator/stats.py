@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from django.core.management.base import CommandError
 
 from django_redisjobs import connections
-from django_redisjobs.calls import ask
-from django_redisjobs.core import inspection
-from django_redisjobs.core.records import JobStatus, QueueCounts, WorkerRecord
+from django_redisjobs.core.records import JobStatus, QueueCounts
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import (
     NOTHING,
     age,
     clock,
     counted,
-    iso,
     number,
     read_duration,
 )
-from django_redisjobs.management.operator.groups import (
-    all_workers,
-    groups_with_queues,
-    server_ms,
-)
 from django_redisjobs.management.operator.terminal import Cell, Column, Terminal
 from django_redisjobs.management.operator.watch import watch
+from django_redisjobs.monitoring.documents import document
+from django_redisjobs.monitoring.reading import QueueView, Snapshot, take
 
 _DEFAULT_SECONDS: Final = 2.0
 _ALWAYS: Final = (
@@ -41,54 +33,6 @@ _ALWAYS: Final = (
 )
 # Columns that are there only when there is something in them.
 _SOMETIMES: Final = (JobStatus.PARKED, JobStatus.CANCELLED, JobStatus.EXPIRED)
-
-
-@dataclass(frozen=True, slots=True)
-class QueueView:
-    """One queue. ``per_minute`` are the ends of the last sixty seconds, estimated
-    from this minute and the one before.
-    """
-
-    counts: QueueCounts
-    oldest_seconds: float
-    per_minute: float
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What ``stats`` shows, at one moment of the server."""
-
-    queues: tuple[QueueView, ...]
-    workers: tuple[WorkerRecord, ...]
-    now_ms: int
-
-
-def take() -> Snapshot:
-    """Ask Redis. Raises ServerUnavailable."""
-    now_ms = server_ms()
-    views = []
-    for keys, names in groups_with_queues():
-        speeds = _per_minute(ask(inspection.statistics(keys, 2)), now_ms)
-        for counts in ask(inspection.counts(keys, names)):
-            waits = ask(inspection.latency(keys, counts.queue))
-            views.append(QueueView(counts, waits, speeds[counts.queue]))
-    return Snapshot(tuple(views), tuple(all_workers()), now_ms)
-
-
-def _per_minute(
-    minutes: Sequence[tuple[int, dict[str, int]]], now_ms: int
-) -> Counter[str]:
-    speeds: Counter[str] = Counter()
-    for start_ms, fields in minutes:
-        passed = (now_ms - start_ms) / 60_000
-        # Of the last minute only what is left of the sixty seconds counts.
-        weight = 1.0 if passed <= 1 else max(0.0, 2 - passed)
-        for field, value in fields.items():
-            kind, _, rest = field.partition(":")
-            queue, _, word = rest.rpartition(":")
-            if kind == "q" and word in ("succeeded", "failed"):
-                speeds[queue] += value * weight  # type: ignore[assignment]
-    return speeds
 
 
 def lines(snapshot: Snapshot, terminal: Terminal) -> Iterator[str]:
@@ -144,8 +88,7 @@ def _pause(counts: QueueCounts) -> str:
 
 
 def _workers(snapshot: Snapshot, terminal: Terminal) -> str:
-    alive = [one for one in snapshot.workers if one.lease_ends_ms > snapshot.now_ms]
-    silent = len(snapshot.workers) - len(alive)
+    alive, silent = snapshot.alive, len(snapshot.silent)
     names = {one.info.get("name") or one.id for one in alive}
     if not alive:
         text = terminal.style.ERROR("Workers: none.")
@@ -154,40 +97,6 @@ def _workers(snapshot: Snapshot, terminal: Terminal) -> str:
     if silent:
         text += terminal.style.WARNING(f" {silent} dead, to be rescued.")
     return text
-
-
-def document(snapshot: Snapshot) -> dict[str, Any]:
-    """The same for programs."""
-    return {
-        "time": iso(snapshot.now_ms),
-        "server": connections.describe(),
-        "queues": [_queue_document(view) for view in snapshot.queues],
-        "workers": {
-            "alive": sum(
-                one.lease_ends_ms > snapshot.now_ms for one in snapshot.workers
-            ),
-            "dead": sum(
-                one.lease_ends_ms <= snapshot.now_ms for one in snapshot.workers
-            ),
-        },
-    }
-
-
-def _queue_document(view: QueueView) -> dict[str, Any]:
-    counts, paused = view.counts, view.counts.paused
-    return {
-        "queue": counts.queue,
-        **{status.value: getattr(counts, status.value) for status in JobStatus},
-        "oldest_waits_seconds": round(view.oldest_seconds, 3),
-        "per_minute": round(view.per_minute, 1),
-        "paused": paused
-        and {
-            "reason": paused.reason,
-            "by": paused.by,
-            "since": iso(paused.since_ms),
-            "until": iso(paused.until_ms),
-        },
-    }
 
 
 def _add_arguments(parser: ArgumentParser) -> None:

@@ -207,6 +207,12 @@ class Store:
         found = self.do(inspection.aside(self.keys, 10_000))
         return [(reason.partition(" ")[2], raw) for reason, raw in found]
 
+    def statistics(self, minutes: int) -> list[dict[str, int]]:
+        """Counters of the last minutes, oldest first."""
+        now = self.now_ms() // 60_000
+        numbers = range(now - minutes + 1, now + 1)
+        return self.do(inspection.statistics(self.keys, "minute", numbers))
+
     def tokens(self, queue: str = "q") -> int:
         """How many wake-up tokens a queue has."""
         return int(self.client.llen(self.keys.wake(queue)))

@@ -361,7 +361,7 @@ def test_what_ends_is_counted_by_queue_and_by_function(store: Store):
     store.cancel(*store.add("other"))
 
     counted: dict[str, int] = {}
-    for _, fields in store.do(inspection.statistics(store.keys, 2)):
+    for fields in store.statistics(2):
         for name, value in fields.items():
             counted[name] = counted.get(name, 0) + value
 
@@ -410,7 +410,7 @@ def test_large_numbers_are_counted_exactly(store: Store):
 
     record = store.record(added)
     assert (record.started_ms, record.finished_ms) == (2**42, 2**42 + 10**13)
-    ((_, fields),) = store.do(inspection.statistics(store.keys, 1))
+    (fields,) = store.statistics(1)
     assert fields["q:q:run_ms"] == 10**13
     assert fields["q:q:wait_ms"] == 2**42 - 1
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from django_redisjobs.core import inspection
+from django_redisjobs.core import failures, inspection
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.records import JobStatus
 
@@ -102,8 +102,9 @@ def look_at_everything(store: Store, known: dict[str, str]) -> None:
     store.do(inspection.running(keys))
     store.do(inspection.queues(keys))
     store.do(inspection.latency(keys, "q"))
-    store.do(inspection.statistics(keys, 2))
+    store.statistics(2)
     store.do(inspection.aside(keys))
+    store.do(failures.newest_failures([(keys, "q")], 0, 50))
 
 
 SINGLE = ["workers", "queues", "paused", "tombstones", "aside", "sequence"]

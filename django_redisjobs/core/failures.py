@@ -1,0 +1,131 @@
+"""The newest failed jobs, as little of each as tells them apart.
+
+Arguments and tracebacks may be long: of a record only its beginning is read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .exceptions import PayloadMalformed
+from .keys import GroupKeys
+from .records import AttemptRecord, JobStatus
+from .scripts import Command, Conversation, word
+
+BEGINNING: Final = 1024
+"""Bytes of a record in which its function's name stands."""
+LONGEST_REASON: Final = 200
+_FUNCTION: Final = re.compile(r'^\["((?:[^"\\]|\\.)*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRecord:
+    """A failed job. ``function`` is "" where nobody can read it.
+
+    ``reason`` is the class of the exception; where there was none, what is known
+    instead: that its process crashed, say.
+    """
+
+    id: str
+    queue: str
+    failed_ms: int
+    function: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """The ``newest`` of ``total`` jobs that failed since a moment and are kept."""
+
+    total: int
+    newest: tuple[FailureRecord, ...]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there are more than were looked at."""
+        return self.total > len(self.newest)
+
+
+def newest_failures(
+    places: Sequence[tuple[GroupKeys, str]], since_ms: int, limit: int
+) -> Conversation[Failures]:
+    """At most ``limit`` failures of these queues, newest first, in two round trips."""
+    if not places:
+        return Failures(0, ())
+    commands: list[Command] = []
+    for keys, queue in places:
+        key = keys.ended(JobStatus.FAILED, queue)
+        commands += (
+            ("ZCOUNT", key, since_ms, "+inf"),
+            ("ZREVRANGE", key, 0, limit - 1, "WITHSCORES"),
+        )
+    replies = yield commands
+    total = sum(int(count or 0) for count in replies[::2])
+    found = [
+        (failed_ms, keys, queue, job_id)
+        for (keys, queue), scored in zip(places, replies[1::2], strict=True)
+        for job_id, failed_ms in _scored(scored)
+        if failed_ms >= since_ms
+    ]
+    found.sort(key=lambda each: each[0], reverse=True)
+    records = yield from _described(found[:limit])
+    return Failures(total, tuple(records))
+
+
+def _scored(reply: Any) -> list[tuple[str, int]]:
+    """Ids and scores, in whichever form the client gives them."""
+    items = list(reply or ())
+    if items and not isinstance(items[0], (tuple, list)):
+        items = list(zip(items[::2], items[1::2], strict=True))
+    return [(word(job_id), int(float(score))) for job_id, score in items]
+
+
+def _described(
+    found: Sequence[tuple[int, GroupKeys, str, str]],
+) -> Conversation[list[FailureRecord]]:
+    if not found:
+        return []
+    commands: list[Command] = []
+    for _failed_ms, keys, _queue, job_id in found:
+        commands += (
+            ("GETRANGE", keys.job(job_id), 0, BEGINNING - 1),
+            ("LRANGE", keys.attempts(job_id), -1, -1),
+        )
+    replies = yield commands
+    records = []
+    for index, (failed_ms, _keys, queue, job_id) in enumerate(found):
+        beginning, attempts = replies[index * 2 : index * 2 + 2]
+        reason, message = _reason(attempts)
+        function = _function(beginning)
+        records.append(
+            FailureRecord(job_id, queue, failed_ms, function, reason, message)
+        )
+    return records
+
+
+def _function(beginning: Any) -> str:
+    _header, _, body = (beginning or b"").decode(errors="replace").partition("\n")
+    match = _FUNCTION.match(body)
+    try:
+        return str(json.loads(f'"{match[1]}"')) if match else ""
+    except ValueError:
+        return ""
+
+
+def _reason(attempts: Any) -> tuple[str, str]:
+    try:
+        last = AttemptRecord.from_json((attempts or (b"",))[-1])
+    except PayloadMalformed:
+        return "", ""
+    message = str(last.message)
+    reason = str(last.exception_class) or message
+    return _line(reason), _line(message)
+
+
+def _line(text: str) -> str:
+    return (text.splitlines() or [""])[0][:LONGEST_REASON]

@@ -1,0 +1,1 @@
+"""How the queues are: one reading for the admin, for commands and for programs."""

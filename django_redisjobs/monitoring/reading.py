@@ -1,0 +1,231 @@
+"""Asks Redis how the queues are: all of it in at most five round trips.
+
+However many queues, groups and workers there are, what is asked of them travels
+together; and no question grows with the number of jobs that are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django_redisjobs.calls import ask, places
+from django_redisjobs.core import failures, inspection
+from django_redisjobs.core.failures import Failures
+from django_redisjobs.core.keys import GroupKeys
+from django_redisjobs.core.records import QueueCounts, WorkerRecord
+from django_redisjobs.core.scripts import Conversation, together
+from django_redisjobs.monitoring.periods import DAY_MS, HOUR_MS, MINUTE_MS, Period
+from django_redisjobs.monitoring.tallies import NOTHING, Tally, by_name
+
+FAILURES_LOOKED_AT: Final = 500
+"""Failed jobs that one overview looks at, the newest."""
+
+Places = Sequence[tuple[GroupKeys, list[str]]]
+Counters = Sequence[dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """One queue. ``per_minute`` are the ends of the last sixty seconds, estimated
+    from this minute and the one before.
+    """
+
+    counts: QueueCounts
+    oldest_seconds: float
+    per_minute: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How queues and workers are, at one moment of the server."""
+
+    queues: tuple[QueueView, ...]
+    workers: tuple[WorkerRecord, ...]
+    now_ms: int
+
+    @property
+    def alive(self) -> tuple[WorkerRecord, ...]:
+        """Worker processes that are believed to live."""
+        return tuple(one for one in self.workers if one.lease_ends_ms > self.now_ms)
+
+    @property
+    def silent(self) -> tuple[WorkerRecord, ...]:
+        """Those whose lease is over; others will take what they held."""
+        return tuple(one for one in self.workers if one.lease_ends_ms <= self.now_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What ended in a period. ``times`` are (start in ms, tally), oldest first.
+
+    ``minutes``: the last sixty minutes of each queue, whatever the period.
+    """
+
+    period: Period
+    times: tuple[tuple[int, Tally], ...]
+    functions: Mapping[str, Tally]
+    minutes: Mapping[str, tuple[Tally, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All that the first page shows."""
+
+    snapshot: Snapshot
+    history: History
+    failures: Failures
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A snapshot, and what ended in each queue since midnight UTC."""
+
+    snapshot: Snapshot
+    ended: Mapping[str, Tally]
+
+
+def take() -> Snapshot:
+    """Ask Redis. Raises ServerUnavailable."""
+    return ask(_snapshot())
+
+
+def take_overview(period: Period) -> Overview:
+    """The snapshot, and what ended lately. Raises ServerUnavailable."""
+    return ask(_overview(period))
+
+
+def take_day() -> Day:
+    """The snapshot, and the day's counters. Raises ServerUnavailable."""
+    return ask(_day())
+
+
+def merged(records: Iterable[WorkerRecord]) -> list[WorkerRecord]:
+    """Workers in order. One that serves several groups is in it once."""
+    found: dict[str, WorkerRecord] = {}
+    for record in records:
+        other = found.get(record.id)
+        found[record.id] = _joined(other, record) if other else record
+    return sorted(found.values(), key=_by_name)
+
+
+def _joined(one: WorkerRecord, other: WorkerRecord) -> WorkerRecord:
+    lease_ends_ms = min(one.lease_ends_ms, other.lease_ends_ms)
+    return WorkerRecord(one.id, lease_ends_ms, one.info, one.held + other.held)
+
+
+def _by_name(record: WorkerRecord) -> tuple[Any, ...]:
+    pid = record.info.get("pid", "")
+    return record.info.get("name", ""), int(pid) if pid.isdigit() else 0, record.id
+
+
+def _opening() -> Conversation[tuple[int, Places]]:
+    asked: list[Conversation[Any]] = [inspection.now_ms(), places()]
+    now_ms, groups = yield from together(asked)
+    return now_ms, groups
+
+
+def _snapshot() -> Conversation[Snapshot]:
+    now_ms, groups = yield from _opening()
+    return (yield from _snapshot_of(groups, now_ms))
+
+
+def _overview(period: Period) -> Conversation[Overview]:
+    now_ms, groups = yield from _opening()
+    named = [(keys, queue) for keys, queues in groups for queue in queues]
+    since_ms = period.since_ms(now_ms)
+    asked: list[Conversation[Any]] = [
+        _snapshot_of(groups, now_ms),
+        _history_of(groups, period, now_ms),
+        failures.newest_failures(named, since_ms, FAILURES_LOOKED_AT),
+    ]
+    snapshot, history, failed = yield from together(asked)
+    return Overview(snapshot, history, failed)
+
+
+def _day() -> Conversation[Day]:
+    now_ms, groups = yield from _opening()
+    midnight_ms = now_ms - now_ms % DAY_MS
+    hours = range(midnight_ms // HOUR_MS, now_ms // HOUR_MS + 1)
+    asked: list[Conversation[Any]] = [
+        _snapshot_of(groups, now_ms),
+        together([inspection.statistics(keys, "hour", hours) for keys, _ in groups]),
+    ]
+    snapshot, counted = yield from together(asked)
+    queues = [by_name(hour, "q") for group in counted for hour in group]
+    return Day(snapshot, _summed(queues))
+
+
+def _snapshot_of(groups: Places, now_ms: int) -> Conversation[Snapshot]:
+    minute = now_ms // MINUTE_MS
+    named = [(keys, queue) for keys, queues in groups for queue in queues]
+    asked: list[Conversation[Any]] = [
+        together([inspection.counts(*group) for group in groups]),
+        together([inspection.latency(*place) for place in named]),
+        together([inspection.workers(keys) for keys, _ in groups]),
+        _minutes(groups, (minute - 1, minute)),
+    ]
+    counted, waits, staff, (before, current) = yield from together(asked)
+    # Of the last minute only what is left of the sixty seconds counts.
+    share = 1 - now_ms % MINUTE_MS / MINUTE_MS
+    views = []
+    for counts, seconds in zip(
+        [c for part in counted for c in part], waits, strict=True
+    ):
+        ended = before.get(counts.queue, NOTHING).ended * share
+        ended += current.get(counts.queue, NOTHING).ended
+        views.append(QueueView(counts, seconds, ended))
+    workers = merged(record for part in staff for record in part)
+    return Snapshot(tuple(views), tuple(workers), now_ms)
+
+
+def _minutes(
+    groups: Places, numbers: Sequence[int]
+) -> Conversation[list[dict[str, Tally]]]:
+    """Each queue's tally in each of these minutes."""
+    counted = yield from together(
+        [inspection.statistics(keys, "minute", numbers) for keys, _ in groups]
+    )
+    return [_queues_at(counted, place) for place in range(len(numbers))]
+
+
+def _queues_at(counted: Sequence[Counters], place: int) -> dict[str, Tally]:
+    # A queue is in one group only.
+    found: dict[str, Tally] = {}
+    for group in counted:
+        found |= by_name(group[place], "q")
+    return found
+
+
+def _history_of(groups: Places, period: Period, now_ms: int) -> Conversation[History]:
+    numbers = period.numbers(now_ms)
+    asked: list[Conversation[Any]] = [
+        _minutes(groups, Period.HOUR.numbers(now_ms)),
+        together(
+            [inspection.statistics(keys, period.bucket, numbers) for keys, _ in groups]
+        ),
+    ]
+    minutes, counted = yield from together(asked)
+    times = tuple(
+        (number * period.bucket_ms, Tally.total(_queues_at(counted, place).values()))
+        for place, number in enumerate(numbers)
+    )
+    return History(
+        period,
+        times,
+        _summed(by_name(counters, "f") for group in counted for counters in group),
+        {
+            queue: tuple(minute.get(queue, NOTHING) for minute in minutes)
+            for _keys, queues in groups
+            for queue in queues
+        },
+    )
+
+
+def _summed(parts: Iterable[Mapping[str, Tally]]) -> dict[str, Tally]:
+    found: dict[str, list[Tally]] = {}
+    for part in parts:
+        for name, tally in part.items():
+            found.setdefault(name, []).append(tally)
+    return {name: Tally.total(tallies) for name, tallies in found.items()}
