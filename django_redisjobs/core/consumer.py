@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from .exceptions import LeaseLost
+from .flights import Flight
 from .keys import GroupKeys
 from .records import DEFAULT_KEEP, JobStatus, KeepPolicy, keep_text
 from .scripts import SCRIPTS, Client, Command, Conversation, perform, word
@@ -141,6 +142,7 @@ class Consumer:
         self._taken_over: list[Claimed] = []
         self._refused: list[str] = []
         self._dropped: set[str] = set()
+        self._flight: tuple[Flight, list[str], int] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -176,22 +178,54 @@ class Consumer:
         Raises LeaseLost when others may hold this worker's jobs by now:
         settlements whose entry was still there were applied, all else is void.
         """
+        with self._lock:
+            fields, settled = self._fields(settlements)
+            reply = self._step(fields, settled, want, fresh)
+            return self._conclude(reply, settled, want, fresh)
+
+    @property
+    def call(self) -> int:
+        """The number of the newest call, in the tokens of what it claims."""
+        return self._call
+
+    def launch(self, settlements: Sequence[Settlement], *, want: int) -> None:
+        """Send what ``exchange`` would, and do not wait. Next comes ``land``."""
+        with self._lock:
+            fields, settled = self._fields(settlements)
+            command = self._next(fields, settled, want, False)
+            self._flight = Flight(self._client, command), settled, want
+
+    def land(self) -> Exchange:
+        """What came of the exchange that was launched; as ``exchange`` gives it."""
+        with self._lock:
+            assert self._flight is not None
+            (flight, settled, want), self._flight = self._flight, None
+            return self._conclude(flight.land(), settled, want, False)
+
+    def abandon(self) -> None:
+        """Nobody will ask for what was launched."""
+        with self._lock:
+            if self._flight is not None:
+                self._flight[0].abandon()
+                self._flight = None
+
+    def _fields(self, settlements: Sequence[Settlement]) -> tuple[list[Any], list[str]]:
+        """Arguments of these settlements, and the tokens that they end."""
         fields: list[Any] = []
         settled: list[str] = []
-        with self._lock:
-            for settlement in settlements:
-                arguments = settlement_fields(settlement, self._keep)
-                fields += arguments
-                if settlement.kind != "note":
-                    settled.append(settlement.job.token)
-                    self._remember(settlement.job.token, arguments)
-            return self._exchange(fields, settled, want, fresh)
+        for settlement in settlements:
+            arguments = settlement_fields(settlement, self._keep)
+            fields += arguments
+            if settlement.kind != "note":
+                settled.append(settlement.job.token)
+                self._remember(settlement.job.token, arguments)
+        return fields, settled
 
-    def _exchange(
-        self, fields: list[Any], settled: list[str], want: int, fresh: bool
+    def _conclude(
+        self, reply: list[Any], settled: list[str], want: int, fresh: bool
     ) -> Exchange:
+        """What came of a step, after further ones where both sides differ."""
         for _ in range(MOST_ROUNDS):
-            reply = self._step(fields, settled, want, fresh)
             status, server_ms = word(reply[0]), int(reply[1])
             for token in settled:
                 self._held.pop(token, None)
@@ -199,15 +233,17 @@ class Consumer:
                 word(entry).partition(" ")[2]
                 for entry in reply[2 if status != "ok" else 5]
             )
-            fields, settled = [], []
             if status == "ok":
                 return self._agreed(reply, server_ms)
             if status == "lost":
                 break
+            fields: list[Any] = []
+            settled = []
             if status == "stale":
                 self._call = int(reply[3])
             else:
                 fields = self._agree(reply[3], server_ms)
+            reply = self._step(fields, settled, want, fresh)
         self._held.clear()
         raise LeaseLost(f"Worker {self.worker} lost its lease.")
 
@@ -234,9 +270,16 @@ class Consumer:
     def _step(
         self, fields: list[Any], settled: list[str], want: int, fresh: bool
     ) -> list[Any]:
+        command = self._next(fields, settled, want, fresh)
+        reply: list[Any] = perform(self._client, _one(command))
+        return reply
+
+    def _next(
+        self, fields: list[Any], settled: list[str], want: int, fresh: bool
+    ) -> Command:
         self._call += 1
         leaving = sum(1 for token in settled if token in self._held)
-        command = _STEP.bind(
+        return _STEP.bind(
             self._keys,
             *self.queues,
             *fields,
@@ -250,8 +293,6 @@ class Consumer:
             fresh=int(fresh),
             queues=len(self.queues),
         )
-        reply: list[Any] = perform(self._client, _one(command))
-        return reply
 
     def _agree(self, raw_jobs: list[Any], server_ms: int) -> list[Any]:
         """Make what we believe to hold and what Redis says agree.

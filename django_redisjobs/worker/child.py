@@ -199,7 +199,9 @@ class Child:
             if self._holdings.is_lost:
                 self._holdings.register(self._info)
             room = self._room()
-            claim = self._holdings.claim(room, fresh=self._is_fresh)
+            claim = self._holdings.claim(
+                room, fresh=self._is_fresh, expected=self._crew.take_expected()
+            )
             self._trouble.over()
         except LeaseLost:
             logger.warning("The lease was lost; what ran under it is void.")
@@ -208,10 +210,23 @@ class Child:
         except TROUBLE as error:
             self._bell.wait(self._trouble.met(error))
             return
+        if claim.full and self._crew.runs_ahead:
+            self._claim_ahead()
         ran = self._work_off()
         self._consider_recycling()
         if not ran and not claim.more:
             self._idle(claim)
+
+    def _claim_ahead(self) -> None:
+        """While what was claimed is worked off, Redis makes out what comes next."""
+        room = self._room()
+        if not room:
+            return
+        try:
+            self._holdings.claim_ahead(room)
+        except TROUBLE as error:
+            # The next step tries again, and waits if it has to.
+            self._trouble.met(error)
 
     def _begin_step(self) -> None:
         self._crew.check()
@@ -240,7 +255,9 @@ class Child:
             self._holdings.exclusive = False
         room = self._crew.room()
         if self._options.max_jobs is not None:
-            room = min(room, self._options.max_jobs - self._crew.started)
+            room = min(
+                room, self._options.max_jobs - self._crew.started - len(self._inbox)
+            )
         return max(0, room)
 
     def _idle(self, claim: Claim) -> None:
@@ -324,8 +341,8 @@ class Child:
         """Give back what did not start, let finish what runs, settle it all."""
         while True:
             self._begin_step()
-            self._holdings.hand_back()
             try:
+                self._holdings.hand_back()
                 self._holdings.settle()
                 self._trouble.over()
             except LeaseLost:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from . import databases
 from .attempts import unstarted
 from .coroutines import Coroutines
+from .inbox import Announced
 from .memory import LEASE, Board
 from .pace import BATCH_SECONDS, LARGEST_BATCH, Pace
 from .slots import MainSlot, Slot, ThreadSlot
@@ -50,6 +51,7 @@ class Crew:
         )
         self._ready = threading.Semaphore(0)
         self._leaving = False
+        self._expected = False
         self._failure: BaseException | None = None
 
     def check(self) -> None:
@@ -118,6 +120,16 @@ class Crew:
             want = min(want, self.coroutines.free)
         return max(0, want)
 
+    @property
+    def runs_ahead(self) -> bool:
+        """Whether to claim already while these work."""
+        return self.inline and not self.coroutines.started and self.pace.runs_ahead
+
+    def take_expected(self) -> bool:
+        """Whether ``work_off`` came to what was claimed ahead, since last asked."""
+        expected, self._expected = self._expected, False
+        return expected
+
     def work_off(self) -> int:
         """Run what is in the inbox, in this thread; gives how many it started."""
         if not self.inline:
@@ -126,6 +138,9 @@ class Crew:
         begun = now = monotonic()
         jobs = 0
         while (entry := inbox.take()) is not None:
+            if isinstance(entry, Announced):
+                self._expected = True
+                break
             now = self._run(slot, entry, now)
             jobs += 1
         self.coroutines.flush()
@@ -142,7 +157,8 @@ class Crew:
                 if self._leaving:
                     return
                 entry = self._inbox.take()
-                if entry is None:
+                if entry is None or isinstance(entry, Announced):
+                    # Nothing is claimed ahead for several threads.
                     continue
                 before = monotonic()
                 self.pace.learn(self._run(slot, entry, before) - before, 1)

@@ -35,9 +35,12 @@ def trusted_seconds(lease_seconds: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a round of claims gave. ``due_seconds``: until there may be more."""
+    """What a round of claims gave. ``full``: as much as was wanted. ``due_seconds``:
+    until there may be more.
+    """
 
     jobs: int
+    full: bool
     more: bool
     due_seconds: float | None
     alone_waiting: bool
@@ -109,23 +112,42 @@ class Holdings:
         self._cells[REGISTERED] = generation
         self._stations = stations
 
-    def claim(self, want: int, *, fresh: bool) -> Claim:
+    def claim(self, want: int, *, fresh: bool, expected: bool) -> Claim:
         """Settle, and claim up to ``want`` jobs, group after group.
 
-        Raises LeaseLost, and redis-py's errors.
+        ``expected``: what was claimed ahead is the caller's; else that goes back. Raises LeaseLost, and redis-py's errors.
         """
         jobs, more, alone_waiting = 0, False, False
         due: int | None = None
         for station in self._stations:
+            ahead = station.land()
+            if ahead is not None and not expected:
+                self._return(ahead, station)
+                ahead = None
             alone_may = fresh and not jobs and not self.held
-            exchange = station.exchange(want=want - jobs, fresh=alone_may)
+            exchange = ahead or station.exchange(want=want - jobs, fresh=alone_may)
             jobs += self._absorb(station, exchange)
             more = more or exchange.more
             alone_waiting = alone_waiting or exchange.alone_waiting
             if exchange.due_in_ms is not None:
                 due = min(exchange.due_in_ms, due or exchange.due_in_ms)
         seconds = None if due is None else due / 1000
-        return Claim(jobs, more, seconds, alone_waiting)
+        return Claim(jobs, 0 < want <= jobs, more, seconds, alone_waiting)
+
+    def claim_ahead(self, want: int) -> None:
+        """Settle and claim, and do not wait: the next ``claim`` gives what came.
+
+        Only for those with one group: jobs of another would come out of order.
+        """
+        if len(self._stations) == 1:
+            (station,) = self._stations
+            self._inbox.announce(station.launch(want=want))
+
+    def _return(self, exchange: Exchange, station: Station) -> None:
+        """Nobody here may start what that claimed."""
+        station.outcomes.extend([unstarted(job) for job in exchange.jobs])
+        exchange.jobs = []
+        self._absorb(station, exchange)
 
     def settle(self, *, probe: bool = False) -> None:
         """Write what has ended; with ``probe`` ask even if there is nothing, whether
@@ -138,13 +160,19 @@ class Holdings:
                 self._absorb(station, station.exchange(want=0, fresh=False))
 
     def hand_back(self) -> None:
-        """Give back what nobody has started, with the next settling."""
+        """Give back what nobody has started, with the next settling.
+
+        Raises LeaseLost, and redis-py's errors, when all else has been given back.
+        """
         taken = self._inbox.take_all()
         for station in self._stations:
             # At once: in two parts the second would go back in front of the first.
             station.outcomes.extend(
                 [unstarted(job) for _, job, own in taken if own is station]
             )
+        for station in self._stations:
+            if (ahead := station.land()) is not None:
+                self._return(ahead, station)
 
     def give_up(self) -> None:
         """The lease is lost: others may run by now what is held here.

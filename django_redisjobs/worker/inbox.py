@@ -23,6 +23,13 @@ _RECORDS_PER_WRITE: Final = 512 // RECORD_BYTES
 Entry: TypeAlias = "tuple[int, Claimed, Station]"
 
 
+class Announced:
+    """In place of jobs: a claim is under way, and who reads this owns what comes."""
+
+
+_ANNOUNCED: Final = Announced()
+
+
 def open_pipe() -> tuple[int, int]:
     """Both ends of an inbox; nobody ever blocks on it."""
     ends = os.pipe()
@@ -55,7 +62,7 @@ class Inbox:
 
     def __init__(self, pipe: tuple[int, int]) -> None:
         self._read, self._write = pipe
-        self._entries: dict[int, Entry] = {}
+        self._entries: dict[int, Entry | Announced] = {}
 
     def __len__(self) -> int:
         """How many were put and not taken; what others took is still counted."""
@@ -73,7 +80,12 @@ class Inbox:
             os.write(self._write, b"".join(records))
         return len(codes)
 
-    def take(self) -> Entry | None:
+    def announce(self, code: int) -> None:
+        """Behind all jobs: a claim is under way. It goes before its answer is known."""
+        self._entries[code] = _ANNOUNCED
+        os.write(self._write, code.to_bytes(RECORD_BYTES, "little"))
+
+    def take(self) -> Entry | Announced | None:
         """One job that is the caller's alone now; None when there is none."""
         while code := read_code(self._read):
             entry = self._entries.pop(code, None)
@@ -82,9 +94,11 @@ class Inbox:
         return None
 
     def take_all(self) -> list[Entry]:
-        entries = []
+        """All jobs; what was announced is the caller's as well."""
+        entries: list[Entry] = []
         while (entry := self.take()) is not None:
-            entries.append(entry)
+            if not isinstance(entry, Announced):
+                entries.append(entry)
         return entries
 
     def forget(self, codes: Collection[int]) -> None:

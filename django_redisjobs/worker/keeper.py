@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Callable
+from functools import partial
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
@@ -131,15 +133,15 @@ class Keeper(threading.Thread):
         stuck = bool(running) and self._crew.is_stuck(now)
         if stuck:
             self._crew.coroutines.flush()
-            self._holdings.hand_back()
+            self._redis(now, self._holdings.hand_back)
         noted = self._take_notes(running, now)
         if now < self._try_at:
             return
         settling = stuck or self._owner.is_waiting
         if noted or (settling and self._holdings.has_outcomes):
-            self._settle(now)
+            self._redis(now, self._holdings.settle)
         elif running and self._holdings.is_past_lease(now):
-            self._settle(now, probe=True)
+            self._redis(now, partial(self._holdings.settle, probe=True))
             self._try_at = max(self._try_at, now + PROBE_SECONDS)
 
     def _interrupt_late(self, running: list[Slot], now: float) -> None:
@@ -172,9 +174,9 @@ class Keeper(threading.Thread):
                 return True
         return False
 
-    def _settle(self, now: float, *, probe: bool = False) -> None:
+    def _redis(self, now: float, call: Callable[[], None]) -> None:
         try:
-            self._holdings.settle(probe=probe)
+            call()
         except LeaseLost:
             self._owner.lease_lost()
         except TROUBLE as error:

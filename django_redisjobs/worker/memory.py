@@ -16,7 +16,11 @@ import secrets
 from dataclasses import dataclass
 from enum import IntEnum
 
+from .pace import LARGEST_BATCH
+
 INDEXES_PER_CALL = 1 << 10
+# Stands for all claims of a call whose answer is not known yet.
+_ANY_INDEX = INDEXES_PER_CALL - 1
 CALLS_PER_GROUP = 1 << 34
 CODES_PER_GROUP = INDEXES_PER_CALL * CALLS_PER_GROUP
 ID_BYTES = 64
@@ -97,6 +101,19 @@ def group_of(code: int) -> int:
 def token_of(code: int, worker: str) -> str:
     call, index = divmod(code % CODES_PER_GROUP, INDEXES_PER_CALL)
     return f"{worker}:{call}:{index}"
+
+
+def code_of_call(call: int, group: int) -> int:
+    """The code of whatever a call under way will claim."""
+    return code_of(f":{call}:{_ANY_INDEX}", group)
+
+
+def tokens_of(code: int, worker: str) -> list[str]:
+    """The tokens that a code may stand for: one, or those of a whole call."""
+    call, index = divmod(code % CODES_PER_GROUP, INDEXES_PER_CALL)
+    if index != _ANY_INDEX:
+        return [token_of(code, worker)]
+    return [f"{worker}:{call}:{index}" for index in range(LARGEST_BATCH)]
 
 
 class Board:

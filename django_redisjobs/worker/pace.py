@@ -26,6 +26,11 @@ class Pace:
         self._cost = BATCH_SECONDS
 
     @property
+    def runs_ahead(self) -> bool:
+        """So fast that the next claim is best made while the last is worked off."""
+        return 2 * self._cost * LARGEST_BATCH <= BATCH_SECONDS
+
+    @property
     def batch(self) -> int:
         """Jobs to claim for one executor."""
         if self._cost * LARGEST_BATCH <= BATCH_SECONDS:

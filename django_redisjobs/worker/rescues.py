@@ -21,7 +21,7 @@ from django_redisjobs.retries import Retry
 from .attempts import settlement
 from .logs import JobLog
 from .machine import is_known_dead
-from .memory import group_of, token_of
+from .memory import group_of, token_of, tokens_of
 from .outcome import CANCEL, Description, judge
 from .plans import Plan, Plans
 from .stations import Post
@@ -86,9 +86,10 @@ class Rescuer:
         """A child is stuck in a job: return what waits behind it, in order."""
         for post in self._posts:
             tokens = [
-                token_of(code, worker)
+                token
                 for code in codes
                 if group_of(code) == post.number
+                for token in tokens_of(code, worker)
             ]
             if tokens:
                 perform(client, hand_back(post.keys, worker, tokens))

@@ -7,10 +7,12 @@ outcomes that arrive at an old one are void.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from django_redisjobs import conf
 from django_redisjobs.core.consumer import Consumer, Exchange, Settlement
@@ -18,7 +20,7 @@ from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.scripts import Client
 
-from .memory import code_of
+from .memory import code_of, code_of_call
 from .trouble import TROUBLE
 
 
@@ -69,6 +71,10 @@ class Station:
         self.clock_ms = 0.0
         self.outcomes: deque[Settlement] = deque()
         self._repeated: set[str] = set()
+        self._lock = threading.RLock()
+        # What was launched with its time, and what came of it when nobody asked yet.
+        self._launched: tuple[list[Settlement], float] | None = None
+        self._landed: Exchange | None = None
         self._consumer = Consumer(
             client,
             post.keys,
@@ -98,23 +104,63 @@ class Station:
 
         Raises LeaseLost, after which the station is void, and redis-py's errors.
         """
-        batch = self._collect()
-        before = time.monotonic()
+        with self._lock:
+            self._arrive()
+            batch = self._collect()
+            before = time.monotonic()
+            call = partial(self._consumer.exchange, batch, want=want, fresh=fresh)
+            return self._concluded(batch, before, call)
+
+    def launch(self, *, want: int) -> int:
+        """Send what ``exchange`` would, and do not wait; ``land`` gives what came.
+
+        Gives the code of that claim. Raises redis-py's errors.
+        """
+        with self._lock:
+            batch = self._collect()
+            try:
+                self._consumer.launch(batch, want=want)
+            except TROUBLE:
+                self._keep_for_later(batch)
+                raise
+            self._launched = batch, time.monotonic()
+            return code_of_call(self._consumer.call, self.post.number)
+
+    def land(self) -> Exchange | None:
+        """What came of the launched exchange; None without one, or when it failed in
+        another thread. Raises as ``exchange`` does.
+        """
+        with self._lock:
+            self._arrive()
+            landed, self._landed = self._landed, None
+            return landed
+
+    def _arrive(self) -> None:
+        if self._launched is not None:
+            (batch, before), self._launched = self._launched, None
+            self._landed = self._concluded(batch, before, self._consumer.land)
+
+    def _concluded(
+        self, batch: list[Settlement], before: float, call: Callable[[], Exchange]
+    ) -> Exchange:
         try:
-            exchange = self._consumer.exchange(batch, want=want, fresh=fresh)
+            exchange = call()
         except LeaseLost:
             self.abandon()
             raise
         except TROUBLE:
-            # It may have been applied; then saying it again is refused, rightly.
-            self._repeated.update(each.job.token for each in batch)
-            self.outcomes.extendleft(reversed(batch))
+            self._keep_for_later(batch)
             raise
         self._set_clock(exchange.server_ms, before)
         if exchange.refused:
             exchange.refused = self._truly_late(exchange.refused, batch)
         self._repeated.clear()
         return exchange
+
+    def _keep_for_later(self, batch: list[Settlement]) -> None:
+        # It may have been applied; then saying it again is refused, rightly.
+        self._repeated.update(each.job.token for each in batch)
+        self.outcomes.extendleft(reversed(batch))
 
     def _truly_late(
         self, refused: Sequence[str], batch: Sequence[Settlement]
@@ -127,8 +173,11 @@ class Station:
 
     def abandon(self) -> None:
         """Everything held is void: others may run it."""
-        self.alive = False
-        self.outcomes.clear()
+        with self._lock:
+            self.alive = False
+            self.outcomes.clear()
+            self._consumer.abandon()
+            self._launched = self._landed = None
 
     def milliseconds(self, monotonic: float) -> int:
         """The server's time at a moment of this process's clock."""

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from django_redisjobs.worker.inbox import Inbox, drain, open_pipe
+from django_redisjobs.worker.inbox import Announced, Inbox, drain, open_pipe
 
 
 @pytest.fixture
@@ -51,3 +51,23 @@ def test_many_records_fit(pipe):
     inbox.put([(code, "job", "station") for code in range(1, 1001)])
 
     assert len(inbox.take_all()) == 1000
+
+
+def test_a_claim_under_way_is_announced_behind_the_jobs(pipe):
+    inbox = Inbox(pipe)
+    inbox.put([(1, "job", "station")])
+    inbox.announce(2)
+
+    assert len(inbox) == 2
+    assert inbox.take() == (1, "job", "station")
+    assert isinstance(inbox.take(), Announced)
+    assert (inbox.take(), len(inbox)) == (None, 0)
+
+
+def test_an_announcement_has_one_reader(pipe):
+    inbox = Inbox(pipe)
+    inbox.announce(2)
+
+    assert drain(pipe[0]) == [2]
+
+    assert inbox.take() is None

@@ -13,11 +13,14 @@ from django_redisjobs.worker.memory import (
     Phase,
     SharedMemory,
     code_of,
+    code_of_call,
     group_of,
     new_base,
     token_of,
+    tokens_of,
     worker_id,
 )
+from django_redisjobs.worker.pace import LARGEST_BATCH
 from django_redisjobs.worker.slots import TaskSlot
 
 
@@ -32,6 +35,22 @@ def test_a_code_is_a_token_in_one_cell(group, call, index):
 
     assert code == float(code) < 2**53
     assert (group_of(code), token_of(code, worker)) == (group, token)
+
+
+@pytest.mark.parametrize("group", [0, 511])
+@pytest.mark.parametrize("call", [1, CALLS_PER_GROUP - 1])
+def test_a_call_under_way_stands_for_all_that_it_may_claim(group, call):
+    worker = worker_id(new_base(), 7)
+
+    code = code_of_call(call, group)
+
+    assert code == float(code) < 2**53
+    assert group_of(code) == group
+    tokens = tokens_of(code, worker)
+    assert len(tokens) == LARGEST_BATCH
+    assert tokens[:2] == [f"{worker}:{call}:0", f"{worker}:{call}:1"]
+    first = code_of(tokens[0], group)
+    assert tokens_of(first, worker) == tokens[:1]
 
 
 def test_children_have_boards_of_their_own():

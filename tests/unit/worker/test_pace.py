@@ -39,3 +39,19 @@ def test_nothing_run_teaches_nothing():
     pace.learn(5.0, 0)
 
     assert pace.batch == 1
+
+
+def test_it_claims_ahead_only_while_that_is_still_little_work():
+    pace = Pace()
+    assert not pace.runs_ahead
+
+    for _ in range(30):
+        pace.learn(0.000_1, 1)
+    assert (pace.batch, pace.runs_ahead) == (LARGEST_BATCH, False)
+
+    for _ in range(30):
+        pace.learn(0.000_05, 1)
+    assert pace.runs_ahead
+
+    pace.slow()
+    assert not pace.runs_ahead

@@ -1,0 +1,71 @@
+"""A command whose reply is read later, so that the caller works meanwhile."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Final
+
+from redis.connection import ConnectionPool
+from redis.exceptions import NoScriptError
+
+from .scripts import Client, Command, send, with_source
+
+# redis-py before 5.3 wants a command's name, later ones warn of it.
+_NAMED: Final = inspect.signature(ConnectionPool.get_connection).parameters
+_POOL_ARGUMENTS: Final[tuple[str, ...]] = (
+    ("EVALSHA",) if _NAMED["command_name"].default is inspect.Parameter.empty else ()
+)
+
+
+class Flight:
+    """One command under way. ``land`` or ``abandon`` it, once.
+
+    A client without a pool of its own connections (a Cluster's) is asked at once:
+    then it only looks like one. redis-py's errors pass through, from either end.
+    """
+
+    __slots__ = ("_client", "_command", "_connection", "_reply")
+
+    def __init__(self, client: Client, command: Command) -> None:
+        self._client = client
+        self._command = command
+        self._reply: Any = None
+        self._connection: Any = None
+        pool = getattr(client, "connection_pool", None)
+        if not isinstance(pool, ConnectionPool):
+            (self._reply,) = send(client, [command])
+            return
+        self._connection = pool.get_connection(*_POOL_ARGUMENTS)
+        try:
+            self._connection.send_command(*command)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def land(self) -> Any:
+        """The reply; waits for it."""
+        if self._connection is None:
+            return self._reply
+        try:
+            reply = self._connection.read_response()
+        except NoScriptError:
+            # It did not run: send it whole.
+            self._release()
+            return self._client.execute_command(*with_source(self._command))
+        except BaseException:
+            self.abandon()
+            raise
+        self._release()
+        return reply
+
+    def abandon(self) -> None:
+        """Never read the reply: the connection that would bring it is closed."""
+        if self._connection is not None:
+            self._connection.disconnect()
+            self._release()
+
+    def _release(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            pool: Any = self._client
+            pool.connection_pool.release(connection)
