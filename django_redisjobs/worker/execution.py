@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from math import inf
 from random import Random
 from time import monotonic
@@ -21,7 +22,8 @@ from django_redisjobs import signals
 from django_redisjobs.context import JobContext, enter, leave
 from django_redisjobs.core.consumer import Claimed, Settlement
 from django_redisjobs.core.payload import Body, check_size, parse_body
-from django_redisjobs.exceptions import PayloadNotSerializable
+from django_redisjobs.exceptions import PayloadMalformed, PayloadNotSerializable
+from django_redisjobs.redaction import redacted_text
 from django_redisjobs.retries import Retry
 from django_redisjobs.serialization import codec
 
@@ -182,7 +184,7 @@ class Execution:
             error = _about_arguments(error, plan, body)
         verdict = self._judge(slot, plan, error, final=final)
         name = plan.name if plan else (body.function if body else "")
-        what = describe(error, _reason(slot, plan))
+        what = _discreet(describe(error, _reason(slot, plan)), job)
         ended = settlement(
             verdict,
             job,
@@ -299,6 +301,19 @@ def _about_arguments(error: BaseException, plan: Plan, body: Body) -> BaseExcept
             f"{unbound}. The stored arguments wait for a worker whose code takes them."
         )
     return error
+
+
+def _discreet(what: Description, job: Claimed) -> Description:
+    """Without the arguments that REDACT names."""
+    try:
+        body = parse_body(job.body)
+    except PayloadMalformed:
+        return what
+    return replace(
+        what,
+        message=redacted_text(body, what.message),
+        traceback=redacted_text(body, what.traceback),
+    )
 
 
 def _reason(slot: Slot, plan: Plan | None) -> str:

@@ -15,6 +15,7 @@ from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import age, clock, harmless
 from django_redisjobs.management.operator.groups import find_job
 from django_redisjobs.management.operator.terminal import Terminal
+from django_redisjobs.redaction import redacted, redacted_value
 from django_redisjobs.serialization import snapshot_codec
 from django_redisjobs.snapshots import iso
 
@@ -29,9 +30,9 @@ _UNREADABLE: Final = (
 
 
 def body_of(record: JobRecord) -> Body | None:
-    """What the job calls; None when this build cannot read it."""
+    """What the job calls, as people may see it; None when this build cannot read it."""
     try:
-        return parse_body(record.body)
+        return redacted(parse_body(record.body))
     except PayloadMalformed:
         return None
 
@@ -98,7 +99,7 @@ def _facts(record: JobRecord) -> Iterator[tuple[str, str]]:
         ("progress", record.progress),
     ):
         if text not in (None, "{}"):
-            yield name, _decoded_text(text)
+            yield name, _decoded_text(text, function_of(record))
 
 
 def _call(record: JobRecord) -> Iterator[tuple[str, str]]:
@@ -133,9 +134,9 @@ def _decoded(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
 
 
-def _decoded_text(text: str | None) -> str:
+def _decoded_text(text: str | None, function: str) -> str:
     try:
-        return _decoded(json.loads(text or "null"))
+        return _decoded(redacted_value(function, json.loads(text or "null")))
     except ValueError:
         return text or ""
 
@@ -143,6 +144,7 @@ def _decoded_text(text: str | None) -> str:
 def document(record: JobRecord) -> dict[str, Any]:
     """The same for programs. Values are JSON as it is stored, with its tags."""
     body = body_of(record)
+    function = body.function if body else ""
     return {
         **summary(record),
         "args": body.args if body else None,
@@ -151,9 +153,9 @@ def document(record: JobRecord) -> dict[str, Any]:
         "priority": record.priority,
         "expires_at": iso(record.expires_ms),
         "runs": record.run,
-        "result": _plain(record.result),
-        "meta": _plain(record.meta),
-        "progress": _plain(record.progress),
+        "result": _plain(record.result, function),
+        "meta": _plain(record.meta, function),
+        "progress": _plain(record.progress, function),
         "attempts": [_attempt_document(attempt) for attempt in record.attempts],
     }
 
@@ -190,9 +192,9 @@ def _attempt_document(attempt: AttemptRecord) -> dict[str, Any]:
     }
 
 
-def _plain(text: str | None) -> Any:
+def _plain(text: str | None, function: str) -> Any:
     try:
-        return None if text is None else json.loads(text)
+        return None if text is None else redacted_value(function, json.loads(text))
     except ValueError:
         return text
 

@@ -1,0 +1,107 @@
+"""What REDACT names is hidden from people, and nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import override_settings
+
+from django_redisjobs import job
+from django_redisjobs.core.payload import Body, parse_body
+from django_redisjobs.redaction import HIDDEN, redacted, redacted_text, redacted_value
+from django_redisjobs.serialization import codec
+
+
+@job
+def login(user: str, password: str, *codes: str, token: str = "") -> None: ...
+
+
+HERE = f"{__name__}.login"
+
+
+def body(*args: Any, function: str = HERE, **kwargs: Any) -> Body:
+    stored_args, stored_kwargs = codec.encode_call(args, kwargs, [], careful=False)
+    return Body(function, stored_args, stored_kwargs, {}, True)
+
+
+def redacting(*patterns: str) -> Callable[[Any], Any]:
+    return override_settings(REDISJOBS={"REDACT": patterns})
+
+
+@redacting("password", "*TOKEN*")
+def test_arguments_are_hidden_by_name_wherever_they_stand() -> None:
+    shown = redacted(body("ann", "geheim", token="t0ken"))
+
+    assert shown.args == ["ann", HIDDEN]
+    assert shown.kwargs == {"token": HIDDEN}
+
+
+@redacting("codes")
+def test_the_rest_of_the_positional_arguments_has_one_name() -> None:
+    assert redacted(body("ann", "p", "1", "2")).args == ["ann", "p", HIDDEN, HIDDEN]
+
+
+@redacting(f"{HERE}.user")
+def test_a_pattern_may_be_of_one_function() -> None:
+    assert redacted(body("ann", "p")).args == [HIDDEN, "p"]
+    assert redacted(body("ann", function="x.jobs.y", user="b")).kwargs == {"user": "b"}
+
+
+@redacting("password")
+def test_positional_arguments_of_an_unknown_function_are_all_hidden() -> None:
+    shown = redacted(body("ann", 1, function="gone.jobs.login", user="ann"))
+
+    assert shown.args == [HIDDEN, HIDDEN]
+    assert shown.kwargs == {"user": "ann"}
+
+
+@redacting("password", "pin")
+def test_keys_within_arguments_are_hidden() -> None:
+    form = {"name": "ann", "password": ["a", "b"], "more": [{"pin": 1234}]}
+    mixed = {1: "one", "pin": 1234}
+
+    shown = redacted(body(form, mixed, (1, {"pin": 1})))
+
+    assert [codec.restore(value) for value in shown.args] == [
+        {"name": "ann", "password": HIDDEN, "more": [{"pin": HIDDEN}]},
+        HIDDEN,
+        (1, {"pin": HIDDEN}),
+    ]
+    assert codec.restore(redacted(body(mixed)).args[0]) == {1: "one", "pin": HIDDEN}
+
+
+@redacting("pin")
+def test_results_are_hidden_by_key() -> None:
+    assert redacted_value(HERE, {"pin": 1, "n": 2}) == {"pin": HIDDEN, "n": 2}
+    assert redacted_value(HERE, 12) == 12
+
+
+@redacting("password", "pin")
+def test_texts_lose_the_values() -> None:
+    called = body({"pin": "98765", "name": "ann"}, 'ge"heim\n', "yes", token="t0ken")
+    text = "no ann 98765 with " + repr('ge"heim\n') + ' or ge"heim\n; t0ken, yes'
+
+    told = redacted_text(called, text)
+
+    assert told == f"no ann {HIDDEN} with '{HIDDEN}' or {HIDDEN}; t0ken, yes"
+
+
+@redacting("password")
+def test_short_values_are_left_in_texts() -> None:
+    assert redacted_text(body("ann", "no"), "no way") == "no way"
+
+
+def test_nothing_is_hidden_where_nothing_is_named() -> None:
+    called = parse_body(f'["{HERE}",["ann","geheim"],{{}}]')
+
+    assert redacted(called) is called
+    assert redacted_text(called, "geheim") == "geheim"
+
+
+@pytest.mark.parametrize("value", [None, True, [], {}, {"$": "dict", "v": 1}])
+@redacting("password")
+def test_odd_values_do_no_harm(value: Any) -> None:
+    assert redacted_value(HERE, value) is not HIDDEN
+    assert redacted_text(Body(HERE, [value, value], {}, {}), "text") == "text"
