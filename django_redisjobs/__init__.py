@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from django_redisjobs.core.records import JobStatus
     from django_redisjobs.decorators import job
     from django_redisjobs.handles import JobHandle, get_job
+    from django_redisjobs.queries import jobs
     from django_redisjobs.queues import enqueue, get_queue
     from django_redisjobs.retries import Retry
     from django_redisjobs.worker import Worker
@@ -38,6 +39,7 @@ __all__ = [
     "get_job",
     "get_queue",
     "job",
+    "jobs",
     "signals",
     "testing",
 ]
@@ -55,6 +57,7 @@ _HOMES = {
     "get_job": "handles",
     "get_queue": "queues",
     "job": "decorators",
+    "jobs": "queries",
     "signals": None,
     "testing": None,
 }

@@ -19,6 +19,7 @@ from django_redisjobs import (
     get_job,
     get_queue,
     job,
+    jobs,
     testing,
 )
 
@@ -193,6 +194,14 @@ resize.using(priority="high")  # type: ignore[arg-type]  # pyright: ignore[repor
 job(timeot=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 job("high", unique=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 resize.delay_many([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+def of_queries() -> None:
+    chosen = jobs.failed().for_function(resize).since(timedelta(hours=1))
+    assert_type(chosen.in_queue("high", "low").ids(limit=5), list[str])
+    assert_type(chosen.infos()[0].status, JobStatus)
+    assert_type(chosen.retry().words["pending"], int)
+    chosen.for_function(print)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def of_tests() -> None:

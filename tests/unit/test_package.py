@@ -41,5 +41,5 @@ def test_every_public_name_is_there(name: str) -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'jobs'"):
-        django_redisjobs.jobs  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'tasks'"):
+        django_redisjobs.tasks  # noqa: B018

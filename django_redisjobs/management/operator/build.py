@@ -9,13 +9,15 @@ from typing import Final
 from django.core.management.base import CommandError
 
 from django_redisjobs import registry
+from django_redisjobs.calls import ask
 from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.records import JobRecord, JobStatus
 from django_redisjobs.exceptions import RedisJobsError
 from django_redisjobs.management.operator.formats import harmless, number
-from django_redisjobs.management.operator.selection import Selection
+from django_redisjobs.management.operator.selection import pages
 from django_redisjobs.management.operator.showing import function_of
 from django_redisjobs.management.operator.terminal import Column, Terminal
+from django_redisjobs.queries import jobs
 
 _QUEUED: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.PARKED)
 _EXAMPLES: Final = 5
@@ -68,8 +70,8 @@ def check_code(terminal: Terminal) -> None:
     registry.autodiscover()
     total, found = obstacles(
         record
-        for scope in Selection(_QUEUED).scopes()
-        for _, page in scope.pages()
+        for scope in ask(jobs.scopes(_QUEUED))
+        for _, page in pages(scope)
         for record in page
     )
     stuck = sum(one.count for one in found)

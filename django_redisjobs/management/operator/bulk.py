@@ -4,125 +4,36 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from django.core.management.base import CommandError
 
-from django_redisjobs import conf
+from django_redisjobs import conf, queries
 from django_redisjobs.calls import ask
 from django_redisjobs.core import operations
 from django_redisjobs.core.keys import GroupKeys
-from django_redisjobs.core.records import ENDED, JobStatus
+from django_redisjobs.core.records import JobStatus
 from django_redisjobs.core.scripts import Conversation
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import counted, number, read_status
 from django_redisjobs.management.operator.groups import sort_by_group
-from django_redisjobs.management.operator.selection import (
-    add_filters,
-    all_of,
-    read_selection,
-)
+from django_redisjobs.management.operator.selection import add_filters, read_selection
 from django_redisjobs.management.operator.terminal import Terminal
-
-Operate = Callable[[GroupKeys, Sequence[str]], Conversation[list[str]]]
-
-_WAITING: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.PARKED)
+from django_redisjobs.queries import WAITING, Operation, move_to
 
 
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """What is done to jobs.
-
-    ``statuses``: which jobs filters mean where no status is named. ``outcomes``:
-    the script's words, for people; ``done`` are those after which all is as wanted.
-    """
+    """What is done to jobs, and the core's answers in words for people."""
 
     verb: str
-    statuses: tuple[JobStatus, ...]
+    operation: Operation
     outcomes: Mapping[str, str]
-    done: frozenset[str]
     destroys_named: bool = False
     destroys_many: bool = False
-
-
-_RETRY = Bulk(
-    "retry",
-    (JobStatus.FAILED,),
-    {
-        "pending": "pending again",
-        "live": "unchanged: waiting or running already",
-        "missing": "unknown",
-    },
-    frozenset({"pending"}),
-)
-_CANCEL = Bulk(
-    "cancel",
-    (*_WAITING, JobStatus.RUNNING),
-    {
-        "cancelled": "cancelled",
-        "requested": "running: asked to stop",
-        "ended": "unchanged: ended already",
-        "missing": "unknown",
-    },
-    frozenset({"cancelled", "requested"}),
-    destroys_many=True,
-)
-_DELETE = Bulk(
-    "delete",
-    tuple(status for status in JobStatus if status in ENDED),
-    {
-        "deleted": "deleted",
-        "running": "unchanged: running, cancel it first",
-        "missing": "unknown",
-    },
-    frozenset({"deleted"}),
-    destroys_named=True,
-    destroys_many=True,
-)
-_MOVE = Bulk(
-    "move",
-    _WAITING,
-    {
-        "moved": "moved",
-        "same": "unchanged: in that queue already",
-        "running": "unchanged: running",
-        "ended": "unchanged: ended already",
-        "missing": "unknown",
-    },
-    frozenset({"moved", "same"}),
-)
-
-
-def _add_arguments(parser: ArgumentParser, bulk: Bulk) -> None:
-    parser.add_argument("ids", nargs="*", metavar="ID", help="The ids of jobs.")
-    default = ", ".join(bulk.statuses)
-    parser.add_argument(
-        "--status",
-        action="append",
-        type=read_status,
-        default=[],
-        metavar="STATUS",
-        help=f"All jobs of this status (default with other filters: {default}). May "
-        "be given several times.",
-    )
-    add_filters(parser)
-    parser.add_argument(
-        "--all",
-        action="store_true",
-        help="No filter: all jobs of these statuses.",
-    )
-    if bulk.destroys_named or bulk.destroys_many:
-        parser.add_argument("--yes", action="store_true", help="Do not ask.")
-
-
-def _add_move_arguments(parser: ArgumentParser) -> None:
-    _add_arguments(parser, _MOVE)
-    parser.add_argument(
-        "--to", required=True, metavar="QUEUE", help="The queue to move them to."
-    )
 
 
 def _retry(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[str]]:
@@ -138,41 +49,106 @@ def _retry(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[str]]:
     ]
 
 
-def _cancel(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[str]]:
-    return operations.cancel_many(keys, ids, keep=conf.get_settings().keep)
+_RETRY = Bulk(
+    "retry",
+    replace(queries.RETRY, operate=_retry),
+    {
+        "pending": "pending again",
+        "live": "unchanged: waiting or running already",
+        "missing": "unknown",
+    },
+)
+_CANCEL = Bulk(
+    "cancel",
+    queries.CANCEL,
+    {
+        "cancelled": "cancelled",
+        "requested": "running: asked to stop",
+        "ended": "unchanged: ended already",
+        "missing": "unknown",
+    },
+    destroys_many=True,
+)
+_DELETE = Bulk(
+    "delete",
+    queries.DELETE,
+    {
+        "deleted": "deleted",
+        "running": "unchanged: running, cancel it first",
+        "missing": "unknown",
+    },
+    destroys_named=True,
+    destroys_many=True,
+)
+_MOVED: Final = {
+    "moved": "moved",
+    "same": "unchanged: in that queue already",
+    "running": "unchanged: running",
+    "ended": "unchanged: ended already",
+    "missing": "unknown",
+}
+
+
+def _add_arguments(
+    parser: ArgumentParser,
+    statuses: Sequence[JobStatus],
+    *,
+    may_destroy: bool = False,
+) -> None:
+    parser.add_argument("ids", nargs="*", metavar="ID", help="The ids of jobs.")
+    default = ", ".join(statuses)
+    parser.add_argument(
+        "--status",
+        action="append",
+        type=read_status,
+        default=[],
+        metavar="STATUS",
+        help=f"All jobs of this status (default with other filters: {default}). May "
+        "be given several times.",
+    )
+    add_filters(parser)
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="No filter: all jobs of these statuses.",
+    )
+    if may_destroy:
+        parser.add_argument("--yes", action="store_true", help="Do not ask.")
+
+
+def _add_move_arguments(parser: ArgumentParser) -> None:
+    _add_arguments(parser, WAITING)
+    parser.add_argument(
+        "--to", required=True, metavar="QUEUE", help="The queue to move them to."
+    )
 
 
 def _run_retry(terminal: Terminal, options: Options) -> None:
-    _run(terminal, options, _RETRY, _retry)
+    _run(terminal, options, _RETRY)
 
 
 def _run_cancel(terminal: Terminal, options: Options) -> None:
-    _run(terminal, options, _CANCEL, _cancel)
+    _run(terminal, options, _CANCEL)
 
 
 def _run_delete(terminal: Terminal, options: Options) -> None:
-    _run(terminal, options, _DELETE, operations.delete_many)
+    _run(terminal, options, _DELETE)
 
 
 def _run_move(terminal: Terminal, options: Options) -> None:
     target = options["to"]
     there = conf.keys_for(target)
-
-    def move(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[str]]:
-        return operations.move_many(keys, ids, target)
-
-    _run(terminal, options, _MOVE, move, within=there)
+    _run(terminal, options, Bulk("move", move_to(target), _MOVED), within=there)
 
 
 def _run(
     terminal: Terminal,
     options: Options,
     bulk: Bulk,
-    operate: Operate,
     within: GroupKeys | None = None,
 ) -> None:
     """``within``: the only group whose jobs it can be done to."""
-    chosen, named = _choose(options, bulk)
+    chosen, named = _choose(options, bulk.operation.statuses)
     _check_groups(chosen, within)
     total = sum(map(len, chosen.values()))
     destroys = bulk.destroys_named if named else bulk.destroys_many
@@ -184,28 +160,29 @@ def _run(
         for keys, ids in chosen.items():
             for first in range(0, len(ids), operations.CHUNK):
                 chunk = ids[first : first + operations.CHUNK]
-                outcomes += zip(chunk, ask(operate(keys, chunk)), strict=True)
+                outcomes += zip(
+                    chunk, ask(bulk.operation.operate(keys, chunk)), strict=True
+                )
                 show(len(outcomes))
     _tell(terminal, bulk, outcomes, named=named)
 
 
-def _choose(options: Options, bulk: Bulk) -> tuple[dict[GroupKeys, list[str]], bool]:
+def _choose(
+    options: Options, default: Sequence[JobStatus]
+) -> tuple[dict[GroupKeys, list[str]], bool]:
     """The jobs by group, and whether they were named one by one."""
     named = list(dict.fromkeys(options["ids"]))
     filtered = any(options[name] for name in ("status", "queue", "function", "since"))
     if bool(named) == (filtered or options["all"]):
-        statuses = " or ".join(options["status"] or bulk.statuses)
+        statuses = " or ".join(options["status"] or default)
         raise CommandError(
             "Which jobs? Either name ids, or choose by --status, --queue, --function "
             f"or --since, or say --all for all that are {statuses}."
         )
     if named:
         return sort_by_group(named), True
-    chosen: dict[GroupKeys, list[str]] = {}
-    selection = read_selection(options, options["status"] or bulk.statuses)
-    for keys, job_id in all_of(selection):
-        chosen.setdefault(keys, []).append(job_id)
-    return chosen, False
+    query = read_selection(options, options["status"] or default)
+    return ask(query.chosen(query.statuses)), False
 
 
 def _check_groups(
@@ -229,14 +206,14 @@ def _tell(
         terminal.document(
             {
                 "action": bulk.verb,
-                "done": sum(tally[word] for word in bulk.done),
+                "done": sum(tally[word] for word in bulk.operation.done),
                 "outcomes": dict(tally),
                 "jobs": [{"id": job_id, "outcome": word} for job_id, word in outcomes],
             }
         )
     elif named and len(outcomes) <= 20:
         for job_id, word in outcomes:
-            paint = terminal.style.SUCCESS if word in bulk.done else None
+            paint = terminal.style.SUCCESS if word in bulk.operation.done else None
             terminal.line(f"{job_id}: {bulk.outcomes[word]}", paint)
     elif not outcomes:
         terminal.line("No jobs match.")
@@ -244,24 +221,26 @@ def _tell(
         for word, text in bulk.outcomes.items():
             if tally[word]:
                 terminal.line(f"{number(tally[word])} {text}")
-    undone = sum(count for word, count in tally.items() if word not in bulk.done)
+    undone = sum(
+        count for word, count in tally.items() if word not in bulk.operation.done
+    )
     if named and undone:
         raise CommandError(f"{undone} of {len(outcomes)} jobs are as they were.")
 
 
 RETRY = Action(
     "Run ended or parked jobs again, and scheduled ones at once.",
-    partial(_add_arguments, bulk=_RETRY),
+    partial(_add_arguments, statuses=queries.RETRY.statuses),
     _run_retry,
 )
 CANCEL = Action(
     "End jobs that wait; have those that run interrupted.",
-    partial(_add_arguments, bulk=_CANCEL),
+    partial(_add_arguments, statuses=queries.CANCEL.statuses, may_destroy=True),
     _run_cancel,
 )
 DELETE = Action(
     "Remove jobs that do not run, with all that is stored of them.",
-    partial(_add_arguments, bulk=_DELETE),
+    partial(_add_arguments, statuses=queries.DELETE.statuses, may_destroy=True),
     _run_delete,
 )
 MOVE = Action(

@@ -11,7 +11,6 @@ from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import clock, read_status, shortened
 from django_redisjobs.management.operator.selection import (
     add_filters,
-    moment_of,
     newest,
     read_selection,
 )
@@ -21,6 +20,7 @@ from django_redisjobs.management.operator.showing import (
     summary,
 )
 from django_redisjobs.management.operator.terminal import Cell, Column, Terminal
+from django_redisjobs.queries import moment_of
 
 LOOKED_AT: Final = 10_000
 """Jobs that one listing reads at most."""

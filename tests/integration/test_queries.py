@@ -1,0 +1,184 @@
+"""Choosing jobs by what is known of them, and acting on those."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import redis
+from django.test import override_settings
+from django.utils import timezone
+
+from django_redisjobs import JobStatus, conf, jobs
+from django_redisjobs.exceptions import UnknownQueue
+from tests.integration.core.store import Store
+
+SEND = '["shop.jobs.send",[1],{}]'
+CHARGE = '["shop.jobs.charge",[1],{}]'
+
+
+@pytest.fixture
+def store(client: redis.Redis, redisjobs: dict[str, Any]) -> Store:
+    return Store(client, conf.keys_for("default"))
+
+
+@pytest.fixture
+def some(store: Store) -> dict[str, list[str]]:
+    """Some of each; those that failed are of two functions and two queues."""
+    failed = store.add("high", 2, body=CHARGE) + store.add("low", body=SEND)
+    worker = store.worker("high", "low")
+    worker.settle(*worker.claim(3), kind="failed", error="ValueError: no")
+    return {
+        "failed": failed,
+        "pending": store.add("default", 3, body=SEND),
+        "scheduled": store.add("default", 2, body=CHARGE, delay_ms=60_000),
+    }
+
+
+def test_by_status_queue_and_function(some: dict[str, list[str]]):
+    charges, send = some["failed"][:2], some["failed"][2:]
+
+    assert set(jobs.failed().ids()) == set(some["failed"])
+    assert set(jobs.failed().in_queue("high").ids()) == set(charges)
+    assert jobs.failed().for_function("shop.jobs.send").ids() == send
+    assert set(jobs.failed().scheduled().ids()) == {*some["failed"], *some["scheduled"]}
+    assert set(jobs.ids()) == {job_id for ids in some.values() for job_id in ids}
+    assert jobs.in_queue("low", "high").count() == 3
+    assert jobs.count() == 8
+    assert jobs.for_function("shop.jobs.charge").count() == 4
+    assert jobs.running().ids() == []
+
+
+def test_by_time(store: Store, some: dict[str, list[str]]):
+    before = timezone.now() - timedelta(hours=1)
+
+    assert jobs.failed().since("1h").count() == 3
+    assert jobs.failed().since(before).until(timezone.now() + timedelta(1)).count() == 3
+    assert jobs.failed().until("1h").ids() == []
+    assert jobs.pending().since(timezone.now() + timedelta(minutes=1)).ids() == []
+
+
+def test_a_limit_and_snapshots(some: dict[str, list[str]]):
+    assert jobs.pending().ids(2) == some["pending"][:2]
+    (first,) = jobs.pending().infos(1)
+    assert (first.id, first.function) == (some["pending"][0], "shop.jobs.send")
+
+
+def test_pages_of_many(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("django_redisjobs.queries.PAGE", 7)
+    ids = store.add("low", 30)
+
+    assert jobs.pending().ids() == ids
+    assert jobs.pending().cancel().words == {"cancelled": 30}
+    assert set(jobs.cancelled().ids()) == set(ids)
+
+
+def test_a_job_that_stands_in_a_list_and_went_elsewhere_is_not_meant(store: Store):
+    (job_id,) = store.add("low")
+    store.move(job_id, queue="high")
+
+    assert jobs.in_queue("low").cancel().total == 0
+    assert jobs.in_queue("high").ids() == [job_id]
+
+
+def test_each_change_takes_what_it_is_meant_for(
+    store: Store, some: dict[str, list[str]]
+):
+    assert jobs.for_function("shop.jobs.charge").retry().words == {"pending": 2}
+    assert jobs.in_queue("default").run_now().words == {"pending": 2}
+    assert jobs.in_queue("default").move("low").words == {"moved": 5}
+    assert jobs.in_queue("low").pending().cancel().words == {"cancelled": 5}
+    assert jobs.in_queue("low").delete().words == {"deleted": 6}
+    assert set(jobs.ids()) == set(some["failed"][:2])
+
+
+def test_a_tally_tells_what_was_done_and_what_not(store: Store):
+    store.add("low", 2)
+    store.worker("low").claim(1)
+
+    tally = jobs.in_queue("low").with_status(*JobStatus).delete()
+
+    assert (tally.done, tally.total) == (1, 2)
+    assert tally.words == {"deleted": 1, "running": 1}
+
+
+def test_nothing_is_done_to_all_jobs_by_mistake(store: Store):
+    store.add("low")
+
+    for change in (jobs.retry, jobs.run_now, jobs.cancel, jobs.delete):
+        with pytest.raises(ValueError, match="every job there is"):
+            change()
+    with pytest.raises(ValueError, match="every job there is"):
+        jobs.move("low")
+    assert jobs.with_status(*JobStatus).cancel().done == 1
+
+
+def test_jobs_of_another_group_are_not_moved(redisjobs: dict[str, Any], client: Any):
+    queues = {"here": {}, "there": {"GROUP": "other"}}
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
+        Store(client, conf.keys_for("there")).add("there", 2)
+        Store(client, conf.keys_for("here")).add("here", 1)
+
+        tally = jobs.pending().move("here")
+
+        assert tally.words == {"same": 1, "elsewhere": 2}
+        assert jobs.in_queue("there").count() == 2
+
+
+def test_what_is_wrong_is_said(store: Store):
+    with pytest.raises(UnknownQueue):
+        jobs.in_queue("nowhere").ids()
+    with pytest.raises(UnknownQueue):
+        jobs.failed().move("nowhere")
+    with pytest.raises(ValueError, match="broken"):
+        jobs.with_status("broken")
+    with pytest.raises(ValueError, match="time zone"):
+        jobs.since(datetime(2026, 1, 1))  # noqa: DTZ001
+    with pytest.raises(ValueError, match="soon"):
+        jobs.since("soon")
+
+
+def test_a_query_is_a_value(redisjobs: dict[str, Any]):
+    failed = jobs.failed()
+
+    failed.in_queue("high")
+
+    assert failed == jobs.failed()
+    assert hash(failed) == hash(jobs.failed().failed())
+    assert failed != jobs
+
+
+def test_with_eager_nothing_is_there(redisjobs: dict[str, Any]):
+    settings = {**redisjobs, "URL": "redis://127.0.0.1:1", "EAGER": True}
+
+    with override_settings(REDISJOBS=settings):
+        assert jobs.ids() == []
+        assert jobs.failed().retry().total == 0
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+def test_the_async_twins(
+    store: Store, some: dict[str, list[str]], loop: asyncio.Runner
+):
+    async def act() -> list[Any]:
+        pending = jobs.pending()
+        return [
+            await pending.acount(),
+            len(await pending.aids(2)),
+            (await pending.ainfos(1))[0].status,
+            (await jobs.failed().aretry()).done,
+            (await jobs.scheduled().arun_now()).done,
+            (await jobs.in_queue("default").amove("low")).done,
+            (await jobs.pending().acancel()).done,
+            (await jobs.cancelled().adelete()).done,
+        ]
+
+    assert loop.run(act()) == [3, 2, JobStatus.PENDING, 3, 2, 5, 8, 8]
