@@ -79,7 +79,7 @@ class Server:
         )
         self.wait_ready()
 
-    def wait_ready(self, limit: float = 20.0) -> None:
+    def wait_ready(self, limit: float = 60.0) -> None:
         ticks = threading.Event()
         with self.client() as client:
             for _ in range(int(limit / 0.02)):

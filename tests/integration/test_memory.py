@@ -87,11 +87,11 @@ def test_jobs_run_in_a_burst() -> None:
 def test_a_worker_in_a_thread_serves_others_and_event_loops(worker: Worker) -> None:
     async def by_asyncio() -> int:
         handle = await add_later.adelay(3, 4)
-        return await handle.aresult(timeout=20)
+        return await handle.aresult(timeout=60)
 
-    assert stubborn.delay().result(timeout=20) == 3
+    assert stubborn.delay().result(timeout=60) == 3
     assert asyncio.run(by_asyncio()) == 7
-    assert add.delay(1, 2).result(timeout=20) == 3
+    assert add.delay(1, 2).result(timeout=60) == 3
 
 
 def test_all_clients_share_one_server() -> None:

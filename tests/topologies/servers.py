@@ -24,7 +24,7 @@ from tests.servers import find_server
 HOST = "127.0.0.1"
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Look again and again, for what nobody announces; gives what came true."""
     deadline = time.monotonic() + seconds
     ticks = threading.Event()

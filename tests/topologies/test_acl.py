@@ -73,8 +73,8 @@ def test_such_a_user_can_do_everything(
     admin.execute_command("ACL", "SETUSER", "jobs", *rules(redisjobs["PREFIX"]))
     worker = start(redisjobs, "--processes", "1")
 
-    assert add.delay(1, 2).result(timeout=30) == 3
-    assert kill_once.delay().result(timeout=20) == 2
+    assert add.delay(1, 2).result(timeout=60) == 3
+    assert kill_once.delay().result(timeout=60) == 2
     assert worker.stop() == 0
 
     queue = get_queue("default")

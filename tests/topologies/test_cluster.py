@@ -82,10 +82,10 @@ def test_the_main_job(redisjobs: Any, start: Callable[..., Any]) -> None:
     killer = kill_once.delay()
     worker = start(redisjobs, "--processes", "2")
 
-    assert urgent.result(timeout=30) == 42
-    assert [each.result(timeout=20) for each in sums] == list(range(1, 21))
-    assert [each.result(timeout=20) for each in doubled] == list(range(0, 40, 2))
-    assert killer.result(timeout=20) == 2
+    assert urgent.result(timeout=60) == 42
+    assert [each.result(timeout=60) for each in sums] == list(range(1, 21))
+    assert [each.result(timeout=60) for each in doubled] == list(range(0, 40, 2))
+    assert killer.result(timeout=60) == 2
     assert killer.info().crashes == 1
     # It sleeps on three nodes by now; a job on any of them wakes it.
     for queue in ("low", "default", "high"):
@@ -324,16 +324,16 @@ def test_a_failover_is_followed(
     before = cluster.owner(conf.keys_for("default").base)
     replica = cluster.add_replica(before)
     worker = start(redisjobs, "--processes", "1")
-    assert add.delay(1, 2).result(timeout=30) == 3
+    assert add.delay(1, 2).result(timeout=60) == 3
 
     replica.client.execute_command("CLUSTER", "FAILOVER")
     until(
         lambda: replica.client.info("replication")["role"] == "master",
         "the replica is the primary",
     )
-    assert add.delay(3, 4).result(timeout=20) == 7
+    assert add.delay(3, 4).result(timeout=60) == 7
 
     before.kill()
-    assert add.delay(5, 6).result(timeout=20) == 11
+    assert add.delay(5, 6).result(timeout=60) == 11
     assert asyncio.run(_by_asyncio())[0] == 5
     assert worker.stop() == 0

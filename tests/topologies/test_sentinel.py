@@ -30,7 +30,7 @@ def redisjobs(pair: SentinelPair, use: Callable[..., Any]) -> dict[str, Any]:
 
 async def _by_asyncio() -> int:
     handle = await add.adelay(2, 3)
-    return await handle.aresult(timeout=20)
+    return await handle.aresult(timeout=60)
 
 
 def test_the_main_job_before_and_after_a_failover(
@@ -38,15 +38,15 @@ def test_the_main_job_before_and_after_a_failover(
 ) -> None:
     worker = start(redisjobs, "--processes", "2")
     killer = kill_once.delay()
-    assert add.delay(1, 2).result(timeout=30) == 3
-    assert killer.result(timeout=20) == 2
+    assert add.delay(1, 2).result(timeout=60) == 3
+    assert killer.result(timeout=60) == 2
     assert asyncio.run(_by_asyncio()) == 5
 
     pair.fail_over()
 
     # The replica had everything, and takes over with what is new.
     assert killer.info().crashes == 1
-    assert add.delay(3, 4).result(timeout=30) == 7
+    assert add.delay(3, 4).result(timeout=60) == 7
     assert asyncio.run(_by_asyncio()) == 5
     assert worker.stop() == 0
 
@@ -97,13 +97,13 @@ def test_a_primary_that_was_killed_is_replaced(
     pair: SentinelPair, redisjobs: Any, start: Callable[..., Any]
 ) -> None:
     worker = start(redisjobs, "--processes", "1")
-    assert add.delay(1, 2).result(timeout=30) == 3
+    assert add.delay(1, 2).result(timeout=60) == 3
     before = pair.primary()
 
     before.kill()
     pair.wait_for_other(before)
 
-    assert add.delay(3, 4).result(timeout=30) == 7
+    assert add.delay(3, 4).result(timeout=60) == 7
     assert worker.stop() == 0
 
 
@@ -122,7 +122,7 @@ def test_servers_and_sentinels_may_want_passwords(
         assert connections.client().ping()
         assert "sesame" not in connections.describe()
         worker = start(redisjobs, "--processes", "1")
-        assert add.delay(1, 2).result(timeout=30) == 3
+        assert add.delay(1, 2).result(timeout=60) == 3
         assert asyncio.run(_by_asyncio()) == 5
         assert worker.stop() == 0
     finally:

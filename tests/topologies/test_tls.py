@@ -38,7 +38,7 @@ def options(certificates: Certificates) -> dict[str, Any]:
 
 async def _by_asyncio() -> int:
     handle = await add.adelay(2, 3)
-    return await handle.aresult(timeout=20)
+    return await handle.aresult(timeout=60)
 
 
 def test_the_main_job(
@@ -50,7 +50,7 @@ def test_the_main_job(
     redisjobs = use(server.url, OPTIONS=options)
     worker = start(redisjobs, "--processes", "2")
 
-    assert add.delay(1, 2).result(timeout=30) == 3
+    assert add.delay(1, 2).result(timeout=60) == 3
     assert asyncio.run(_by_asyncio()) == 5
     # It sleeps on an encrypted connection by now.
     assert add.delay(3, 4).result(timeout=4) == 7

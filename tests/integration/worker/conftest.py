@@ -17,6 +17,8 @@ import pytest
 import redis
 
 ROOT = Path(__file__).resolve().parents[3]
+# Seconds. A worker starts within one, and on a busy machine within many.
+PATIENCE = 60
 
 
 class Running:
@@ -47,11 +49,11 @@ class Running:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = 20.0) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         """The exit status."""
         return self.process.wait(seconds)
 
-    def stop(self, seconds: float = 20.0) -> int:
+    def stop(self, seconds: float = PATIENCE) -> int:
         self.signal(signal.SIGTERM)
         return self.wait(seconds)
 
@@ -68,15 +70,20 @@ class Running:
 class Events:
     """What jobs tell while they run."""
 
-    def __init__(self, client: redis.Redis, key: str) -> None:
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
-        self._key = key
+        self._key = f"{prefix}:events"
+        self._gate = f"{prefix}:gate"
 
-    def wait(self, seconds: int = 20) -> list[str]:
+    def wait(self, seconds: int = PATIENCE) -> list[str]:
         """The words of the next event."""
         reply: Any = self._client.blpop([self._key], timeout=seconds)
         assert reply is not None, "no event came"
         return reply[1].decode().split(" ")
+
+    def open_gate(self, number: int) -> None:
+        """Let so many of the jobs that wait at the gate pass."""
+        self._client.rpush(self._gate, *["open"] * number)
 
     def all(self) -> list[str]:
         raw: Any = self._client.lrange(self._key, 0, -1)
@@ -85,7 +92,7 @@ class Events:
 
 @pytest.fixture
 def events(client: redis.Redis, prefix: str) -> Events:
-    return Events(client, f"{prefix}:events")
+    return Events(client, prefix)
 
 
 @pytest.fixture
@@ -143,7 +150,7 @@ def left_in_redis(client: redis.Redis, prefix: str) -> Callable[[], set[str]]:
     return look
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """Look again and again, for what nobody announces; gives what came true."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

@@ -30,6 +30,16 @@ def tell(*words: object) -> None:
     get_connection().rpush(f"{get_settings().prefix}:events", text)
 
 
+def wait_at_gate() -> None:
+    """Until the test lets one more pass."""
+    while not _may_pass():
+        time.sleep(0.01)  # noqa: TID251 - a job that takes its time
+
+
+def _may_pass() -> bool:
+    return bool(get_connection().lpop(f"{get_settings().prefix}:gate"))
+
+
 def hold_the_interpreter(seconds: float) -> None:
     """Sleep without letting any other thread of this process run."""
     ctypes.PyDLL(None).usleep(int(seconds * 1e6))
@@ -73,6 +83,36 @@ async def sleep_async(seconds: float, name: str = "") -> str:
     tell("started", name, os.getpid())
     await asyncio.sleep(seconds)
     return name
+
+
+@job(retry=0)
+def pass_gate(name: str = "", then: float = 0.0) -> str:
+    tell("arrived", name, os.getpid())
+    wait_at_gate()
+    time.sleep(then)  # noqa: TID251 - a job that takes its time
+    return name
+
+
+@job(retry=0)
+async def pass_gate_async(name: str = "") -> str:
+    tell("arrived", name, os.getpid())
+    while not _may_pass():  # noqa: ASYNC110 - the gate is in Redis
+        await asyncio.sleep(0.01)
+    return name
+
+
+@job(retry=0)
+async def gather(number: int) -> int:
+    """Ends when so many have begun beside each other."""
+    _gathered.append(number)
+    if len(_gathered) == number:
+        _complete.set()
+    await _complete.wait()
+    return number
+
+
+_gathered: list[int] = []
+_complete = asyncio.Event()
 
 
 @job
@@ -207,15 +247,14 @@ def give(what: str) -> Any:
 
 
 @job
-def report(steps: int, pause: float) -> None:
+def report(steps: int, *, gated: bool = False) -> None:
     context = current_job()
     assert context is not None
     for step in range(steps):
         context.progress(step + 1, steps, "working")
         context.meta["step"] = step + 1
-        if pause:
-            tell("step", step + 1)
-            time.sleep(pause)  # noqa: TID251 - a job that takes its time
+        if gated:
+            wait_at_gate()
 
 
 @job(retry=SOON)

@@ -61,8 +61,8 @@ def test_at_first_it_tells_of_failures_and_retries_only(start):
     fine, flaky, bad = jobs.add.delay(1, 1), jobs.flaky.delay(1), jobs.fail.delay("x")
 
     worker = start(command=["-m", "django", "runworker", "--processes", "1"])
-    flaky.wait(timeout=20)
-    bad.wait(timeout=20)
+    flaky.wait(timeout=60)
+    bad.wait(timeout=60)
     worker.stop()
 
     assert fine.id not in worker.output

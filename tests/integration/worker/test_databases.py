@@ -36,8 +36,8 @@ def test_an_atomic_job_that_fails_leaves_nothing(start, database, threads):
     failed = jobs.write_and_fail.delay("never")
     written = jobs.write.delay("kept")
 
-    assert failed.wait(timeout=20) is JobStatus.FAILED
-    assert written.result(timeout=20) is True
+    assert failed.wait(timeout=60) is JobStatus.FAILED
+    assert written.result(timeout=60) is True
     assert names(database) == ["kept"]
 
 
@@ -46,16 +46,16 @@ def test_connections_are_closed_after_a_job_as_after_a_request(
     start, database, threads
 ):
     start(threads=threads, environment={"WORKER_TEST_DATABASE": database})
-    assert jobs.write.delay("x").result(timeout=20) is True
+    assert jobs.write.delay("x").result(timeout=60) is True
 
-    assert not any(jobs.connection_is_open.delay().result(timeout=20) for _ in range(6))
+    assert not any(jobs.connection_is_open.delay().result(timeout=60) for _ in range(6))
 
 
 def test_connections_of_coroutine_jobs_are_closed_in_their_thread(start, database):
     start(environment={"WORKER_TEST_DATABASE": database})
-    assert jobs.write_async.delay("x").result(timeout=20) == 1
+    assert jobs.write_async.delay("x").result(timeout=60) == 1
 
-    assert jobs.connection_is_open_async.delay().result(timeout=20) is False
+    assert jobs.connection_is_open_async.delay().result(timeout=60) is False
     assert names(database) == ["x"]
 
 
@@ -77,7 +77,7 @@ def test_a_missing_row_fails_the_job_once(start, database, function):
     handle = enqueue_with_missing_row(function, database)
 
     with pytest.raises(JobFailed, match="ContentType with primary key 1"):
-        handle.result(timeout=20)
+        handle.result(timeout=60)
     assert len(handle.info().attempts) == 1
 
 
@@ -86,4 +86,4 @@ def test_a_missing_row_may_discard_the_job(start, database):
 
     handle = enqueue_with_missing_row(jobs.take_or_leave, database)
 
-    assert handle.wait(timeout=20) is JobStatus.CANCELLED
+    assert handle.wait(timeout=60) is JobStatus.CANCELLED

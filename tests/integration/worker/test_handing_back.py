@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from django_redisjobs import get_queue
@@ -17,18 +15,17 @@ def test_fast_jobs_claimed_behind_a_slow_one_run_elsewhere(start, slow):
     # Both children have learnt that jobs are fast, and claim many at once.
     start(processes=2)
     warm_up(3000)
-    before = time.monotonic()
 
     # What ended before it in the same claim cannot be settled while a job holds the
     # interpreter: only those behind it count here.
     jobs.add.delay_many([(1, 1)] * 200)
-    blocker = slow.delay(4.0)
+    blocker = slow.delay(6.0)
     behind = jobs.add.delay_many([(1, 1)] * 200)
 
     for handle in behind:
-        assert handle.result(timeout=20) == 2
-    assert time.monotonic() - before < 3
-    blocker.wait(timeout=20)
+        assert handle.result(timeout=60) == 2
+    assert blocker.status() == "running"
+    blocker.wait(timeout=60)
     assert all(len(handle.info().attempts) == 1 for handle in behind)
 
 
@@ -41,17 +38,17 @@ def test_finished_work_is_settled_while_a_slow_job_runs(start, events):
     # Claimed together: nobody sees a part of them.
     get_queue("default").pause()
     quick = jobs.add.delay_many([(1, 1)] * 20)
-    slow = jobs.sleep.delay(10.0)
+    slow = jobs.sleep.delay(60.0)
     get_queue("default").resume()
     events.wait()
 
     for handle in quick:
-        assert handle.result(timeout=20) == 2
+        assert handle.result(timeout=60) == 2
     assert slow.status() == "running"
 
 
 def warm_up(number: int) -> None:
-    assert jobs.add.delay_many([(1, 1)] * number)[-1].result(timeout=20) == 2
+    assert jobs.add.delay_many([(1, 1)] * number)[-1].result(timeout=60) == 2
 
 
 def test_a_job_function_may_have_each_end_written_at_once(start, client, prefix):
@@ -59,8 +56,7 @@ def test_a_job_function_may_have_each_end_written_at_once(start, client, prefix)
     warm_up(500)
 
     handles = jobs.one_by_one.delay_many([(number, 0.0) for number in range(20)])
-    handles += jobs.one_by_one.delay_many([(20, 5.0)])
+    handles += jobs.one_by_one.delay_many([(20, 60.0)])
 
-    before = time.monotonic()
-    assert [handle.result(timeout=20) for handle in handles[:20]] == list(range(20))
-    assert time.monotonic() - before < 1
+    assert [handle.result(timeout=60) for handle in handles[:20]] == list(range(20))
+    assert handles[20].info().finished_at is None

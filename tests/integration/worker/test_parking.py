@@ -36,14 +36,14 @@ def test_a_parked_job_runs_when_a_worker_that_knows_it_starts(start):
 
     start()
 
-    assert handle.result(timeout=20) == 5
+    assert handle.result(timeout=60) == 5
 
 
 def test_one_that_nobody_knows_stays_parked(start):
     handle = jobs.add.using(queue="default").delay(2, 3)
     park(handle)
     worker = start("low")
-    assert jobs.add.using(queue="low").delay(1, 1).result(timeout=20) == 2
+    assert jobs.add.using(queue="low").delay(1, 1).result(timeout=60) == 2
 
     assert worker.stop() == 0
 

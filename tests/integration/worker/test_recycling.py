@@ -34,11 +34,11 @@ def test_other_executors_count_too(start, kind):
 
 def test_a_process_that_holds_too_much_memory_is_replaced(start):
     worker = start(max_rss=200_000_000)
-    first = jobs.whoami.delay().result(timeout=20)[0]
+    first = jobs.whoami.delay().result(timeout=60)[0]
 
-    assert jobs.eat_memory.delay(300).result(timeout=20) == first
+    assert jobs.eat_memory.delay(300).result(timeout=60) == first
 
-    assert jobs.whoami.delay().result(timeout=20)[0] != first
+    assert jobs.whoami.delay().result(timeout=60)[0] != first
     assert worker.stop() == 0
 
 
@@ -66,10 +66,10 @@ def test_a_burst_survives_crashes(start):
 
 def test_the_last_permitted_start_is_alone_in_a_fresh_process(start):
     worker = start()
-    assert jobs.add.delay(1, 1).result(timeout=20) == 2
+    assert jobs.add.delay(1, 1).result(timeout=60) == 2
 
     poison = jobs.leave.delay(9)
 
-    assert poison.wait(timeout=20) is JobStatus.FAILED
+    assert poison.wait(timeout=60) is JobStatus.FAILED
     assert "exit status 9" in poison.info().error
     assert worker.stop() == 0

@@ -155,5 +155,5 @@ def test_a_killed_reloader_takes_its_worker_along(project):
 
     project.worker.process.kill()
 
-    _, alive = psutil.wait_procs(processes, timeout=30)
+    _, alive = psutil.wait_procs(processes, timeout=60)
     assert not alive

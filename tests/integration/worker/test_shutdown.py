@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 
 import pytest
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("redisjobs")
 
 
 def ready(worker):
-    assert jobs.add.delay(1, 1).result(timeout=20) == 2
+    assert jobs.add.delay(1, 1).result(timeout=60) == 2
     return worker
 
 
@@ -26,8 +27,9 @@ def test_an_idle_worker_stops_at_once_and_leaves_nothing(start, left_in_redis, n
 
     worker.signal(number)
 
-    assert worker.wait(5) == 0
-    assert time.monotonic() - before < 2
+    assert worker.wait() == 0
+    # A sleep on Redis takes five seconds, the grace 25.
+    assert time.monotonic() - before < 4
     assert not left_in_redis()
 
 
@@ -35,7 +37,7 @@ def test_a_worker_that_is_still_starting_stops(start):
     worker = start(processes=2)
     until(lambda: "2 processes" in worker.output)
 
-    assert worker.stop(10) == 0
+    assert worker.stop() == 0
 
 
 @pytest.mark.parametrize(
@@ -56,12 +58,15 @@ def test_a_running_job_finishes(start, events, left_in_redis, function, threads)
 
 def test_what_did_not_start_goes_back(start, events):
     worker = start()
-    jobs.sleep.delay(1.0)
+    jobs.pass_gate.delay(then=1.0)
     events.wait()
     waiting = jobs.add.delay(1, 1)
 
-    assert worker.stop() == 0
+    worker.signal(signal.SIGTERM)
+    until(lambda: "Stopping" in worker.output)
+    events.open_gate(1)
 
+    assert worker.wait() == 0
     assert waiting.status() is JobStatus.PENDING
 
 
@@ -74,12 +79,12 @@ def test_a_job_longer_than_the_grace_goes_back_to_the_head(
     start, client, left_in_redis, function, threads
 ):
     worker = start(threads=threads, grace=0.3)
-    handle = function.delay(30)
+    handle = function.delay(60)
     until(lambda: handle.status() is JobStatus.RUNNING)
     behind = jobs.add.using(queue="low").delay(1, 1)
     assert behind
 
-    assert worker.stop(10) == 0
+    assert worker.stop() == 0
 
     info = handle.info()
     assert (info.status, info.attempts, info.crashes) == (JobStatus.PENDING, (), 0)
@@ -88,10 +93,10 @@ def test_a_job_longer_than_the_grace_goes_back_to_the_head(
 
 def test_an_interrupted_job_may_tidy_up(start, events):
     worker = start(grace=0.2)
-    handle = jobs.interrupted_cleanly.delay(30)
+    handle = jobs.interrupted_cleanly.delay(60)
     events.wait()
 
-    assert worker.stop(10) == 0
+    assert worker.stop() == 0
 
     assert events.all() == ["interrupted shutdown"]
     assert handle.status() is JobStatus.PENDING
@@ -99,44 +104,43 @@ def test_an_interrupted_job_may_tidy_up(start, events):
 
 def test_a_second_signal_ends_the_patience(start, events):
     worker = start(grace=60)
-    handle = jobs.hold.delay(60)
+    handle = jobs.hold.delay(100)
     events.wait()
-    worker.signal(signal.SIGTERM)
-    until(lambda: "Stopping" in worker.output)
-    before = time.monotonic()
 
     # A second one at once is the same request, sent twice.
+    worker.signal(signal.SIGTERM)
     worker.signal(signal.SIGINT)
-    with pytest.raises(Exception, match="timed out"):
-        worker.wait(1.2)
+    until(lambda: "Stopping" in worker.output)
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(1.5)
     worker.signal(signal.SIGTERM)
 
-    assert worker.wait(5) == 0
-    assert time.monotonic() - before < 5
+    assert worker.wait() == 0
     assert handle.status() is JobStatus.PENDING
 
 
 def test_the_job_runs_elsewhere_after_a_short_grace(start, events):
     first = start(grace=0.2)
-    handle = jobs.sleep.delay(2.0, "moved")
+    handle = jobs.pass_gate.delay("moved")
     _, _, pid = events.wait()
 
     first.signal(signal.SIGTERM)
     start()
 
     assert events.wait()[2] != pid
-    assert first.wait(10) == 0
-    assert handle.result(timeout=20) == "moved"
+    assert first.wait() == 0
+    events.open_gate(1)
+    assert handle.result(timeout=60) == "moved"
     assert len(handle.info().attempts) == 1
 
 
 def test_a_child_that_gets_the_signal_itself_is_replaced(start):
     worker = start()
-    pid = jobs.whoami.delay().result(timeout=20)[0]
+    pid = jobs.whoami.delay().result(timeout=60)[0]
 
     child = next(each for each in worker.children() if each.pid == pid)
     child.terminate()
 
-    child.wait(10)
-    assert jobs.whoami.delay().result(timeout=20)[0] != pid
+    child.wait(20)
+    assert jobs.whoami.delay().result(timeout=60)[0] != pid
     assert worker.stop() == 0

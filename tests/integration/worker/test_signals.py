@@ -115,13 +115,13 @@ def test_a_job_that_is_cancelled_while_it_runs(told: Any) -> None:
     worker = Worker(processes=0)
     thread = threading.Thread(target=worker.run)
     thread.start()
-    handle = jobs.spin.delay(20)
+    handle = jobs.spin.delay(60)
     until(lambda: handle.status() is JobStatus.RUNNING)
 
     handle.cancel()
-    handle.wait(timeout=10)
+    handle.wait(timeout=60)
     worker.stop()
-    thread.join(20)
+    thread.join(60)
 
     (cancelled,) = [each for each in told if each[0] == "job_cancelled"]
     assert cancelled[1] is jobs.spin

@@ -29,7 +29,7 @@ def test_a_restart_in_the_middle_loses_nothing(own_server, start):
     server, settings = own_server
     worker = start(processes=2, settings=settings)
     handles = [jobs.nap.delay(0.02, str(number)) for number in range(150)]
-    handles[20].wait(timeout=20)
+    handles[20].wait(timeout=60)
 
     server.kill()
     until(lambda: "cannot use Redis" in worker.output)
@@ -37,7 +37,7 @@ def test_a_restart_in_the_middle_loses_nothing(own_server, start):
     until(lambda: "is back on Redis" in worker.output)
 
     for number, handle in enumerate(handles):
-        assert handle.result(timeout=30) == str(number)
+        assert handle.result(timeout=60) == str(number)
         assert handle.info().crashes == 0
     assert worker.stop() == 0
 
@@ -50,20 +50,21 @@ def test_a_worker_waits_for_a_redis_that_is_not_there_yet(own_server, start):
 
     server.start()
 
-    assert jobs.add.delay(1, 1).result(timeout=20) == 2
+    assert jobs.add.delay(1, 1).result(timeout=60) == 2
     assert worker.stop() == 0
 
 
 def test_a_worker_stops_though_redis_is_away(own_server, start):
     server, settings = own_server
     worker = start(settings=settings)
-    assert jobs.add.delay(1, 1).result(timeout=20) == 2
+    assert jobs.add.delay(1, 1).result(timeout=60) == 2
     server.kill()
     before = time.monotonic()
 
-    assert worker.stop(20) == 0
+    assert worker.stop() == 0
 
-    assert time.monotonic() - before < 12
+    # Not when its patience ends, which takes longer than the grace of 25 seconds.
+    assert time.monotonic() - before < 25
 
 
 def test_scripts_may_be_flushed_at_any_time(own_server, start):
@@ -73,7 +74,7 @@ def test_scripts_may_be_flushed_at_any_time(own_server, start):
     with server.client() as client:
         for number in range(10):
             client.script_flush()
-            assert jobs.add.delay(number, 1).result(timeout=20) == number + 1
+            assert jobs.add.delay(number, 1).result(timeout=60) == number + 1
 
 
 def test_a_full_redis_still_lets_work_drain(own_server, start):
@@ -89,7 +90,7 @@ def test_a_full_redis_still_lets_work_drain(own_server, start):
 
 def test_a_lost_lease_voids_what_ran_under_it(own_server, start):
     server, settings = own_server
-    worker = start(settings={**settings, "LEASE": 2})
+    worker = start(settings={**settings, "LEASE": 6})
     handle = jobs.nap.delay(1.0, "once more")
     until(lambda: handle.status().value == "running")
 
@@ -98,6 +99,6 @@ def test_a_lost_lease_voids_what_ran_under_it(own_server, start):
         for each in client.zrange(workers, 0, -1):
             client.zadd(workers, {each: 1})
 
-    assert handle.result(timeout=20) == "once more"
+    assert handle.result(timeout=60) == "once more"
     assert handle.info().crashes == 1
     assert worker.stop() == 0
