@@ -25,7 +25,7 @@ from .inbox import Inbox
 from .keeper import Keeper
 from .logs import JobLog
 from .machine import resident_bytes
-from .memory import RSS, Board, Phase
+from .memory import RSS, STEPPED, Board, Phase
 from .options import WorkerOptions
 from .plans import Plans
 from .stations import Post
@@ -203,6 +203,7 @@ class Child:
                 room, fresh=self._is_fresh, expected=self._crew.take_expected()
             )
             self._trouble.over()
+            self._board.cells[STEPPED] = monotonic()
         except LeaseLost:
             logger.warning("The lease was lost; what ran under it is void.")
             self.lease_lost()

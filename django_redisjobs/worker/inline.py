@@ -11,19 +11,23 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .bells import Bell
 from .child import Child
+from .health import Health
 from .inbox import open_pipe
 from .liaison import Liaison
 from .machine import identity
-from .memory import Phase, SharedMemory, new_base
+from .memory import STOPPING, TURNED, Phase, SharedMemory, new_base
 from .shutdown import SAME_REQUEST_SECONDS
 
 if TYPE_CHECKING:
     from .options import WorkerOptions
+    from .probes import Probes
     from .stations import Post
 
 
@@ -31,13 +35,18 @@ class InlineWorker:
     """``run`` returns when the work is over; ``stop`` may be called by any thread."""
 
     def __init__(
-        self, options: WorkerOptions, posts: Sequence[Post], info: dict[str, str]
+        self,
+        options: WorkerOptions,
+        posts: Sequence[Post],
+        info: dict[str, str],
+        probes: Probes | None = None,
     ) -> None:
         self._options = options
         self._posts = posts
         self._info = info
         self._memory = SharedMemory(1, options.slots)
         self._board = self._memory.board(0)
+        self._probes = probes
         self._child: Child | None = None
         self._stopped_at = 0.0
         self._timer: threading.Timer | None = None
@@ -55,8 +64,9 @@ class InlineWorker:
         handlers = self._take_signals()
         try:
             ready()
-            while self._run_child(line):
-                pass
+            with self._answering_probes():
+                while self._run_child(line):
+                    pass
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
@@ -65,12 +75,27 @@ class InlineWorker:
             line.ask({"do": "dismiss"})
             thread.join()
 
+    @contextmanager
+    def _answering_probes(self) -> Iterator[None]:
+        if self._probes is None:
+            yield
+            return
+        # There is no supervisor: whoever answers is alive.
+        self._memory.common[TURNED] = inf
+        options = self._options
+        health = Health(
+            [self._board], self._memory.common, options.name, options.queues
+        )
+        with self._probes.in_threads(health):
+            yield
+
     def stop(self) -> None:
         """Finish what runs, within the grace, and end. Again: end at once."""
         now = monotonic()
         child = self._child
         if not self._stopped_at:
             self._stopped_at = now
+            self._memory.common[STOPPING] = 1
             if child is not None:
                 child.quiet()
                 self._timer = threading.Timer(self._options.grace, child.interrupt)

@@ -18,7 +18,7 @@ from .beats import Beats
 from .bells import poll
 from .link import Messages
 from .logs import JobLog
-from .memory import LIAISON_DEADLINE, Board
+from .memory import LIAISON_DEADLINE, REDIS_AT, Board
 from .parking import take_up_parked
 from .plans import Plans
 from .rescues import Overrun, Rescuer
@@ -65,7 +65,9 @@ class Liaison:
             try:
                 self._turn()
                 self._trouble.over()
+                self._common[REDIS_AT] = monotonic()
             except TROUBLE as error:
+                self._common[REDIS_AT] = 0.0
                 self._forget_waiter()
                 poll([self._line.fileno()], self._trouble.met(error))
         return 0

@@ -36,6 +36,7 @@ SUCCEEDED = 6
 FAILED = 7
 RETRIED = 8
 RSS = 9  # resident bytes, as last measured by the child itself
+STEPPED = 10  # monotonic time at which Redis last answered a claim
 CHILD_CELLS = 16
 
 # Cells of a slot.
@@ -47,6 +48,11 @@ SLOT_CELLS = 4
 
 # Cells that belong to no child.
 LIAISON_DEADLINE = 0
+TURNED = 1  # monotonic time of the supervisor's last round
+REDIS_AT = (
+    2  # monotonic time at which the liaison last got on with Redis; 0: it is away
+)
+STOPPING = 3  # not 0: the worker was asked to end
 COMMON_CELLS = 8
 
 CELL = 8

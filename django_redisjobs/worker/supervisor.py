@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .child import Child
 from .forking import describe_status, fork, prepare_to_fork
+from .health import Health
 from .liaison import Liaison
 from .link import Desk, Line, open_line
 from .logs import duration
@@ -26,7 +27,9 @@ from .memory import (
     FAILED,
     LIAISON_DEADLINE,
     RETRIED,
+    STOPPING,
     SUCCEEDED,
+    TURNED,
     Phase,
     SharedMemory,
 )
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from .options import WorkerOptions
+    from .probes import Probes
     from .stations import Post
 
 logger = logging.getLogger("redisjobs.worker")
@@ -59,7 +63,11 @@ class Supervisor:
     """``run`` returns when the work is over."""
 
     def __init__(
-        self, options: WorkerOptions, posts: Sequence[Post], info: dict[str, str]
+        self,
+        options: WorkerOptions,
+        posts: Sequence[Post],
+        info: dict[str, str],
+        probes: Probes | None = None,
     ) -> None:
         self._options = options
         self._posts = posts
@@ -69,6 +77,13 @@ class Supervisor:
             Offspring(number, self._memory.board(number))
             for number in range(options.processes)
         ]
+        health = Health(
+            [child.board for child in self._children],
+            self._memory.common,
+            options.name,
+            options.queues,
+        )
+        self._probes = None if probes is None else probes.in_process(health)
         self._selector = selectors.DefaultSelector()
         self._watch = InboxWatch(self._selector, options.threads)
         self._desk = Desk()
@@ -92,7 +107,10 @@ class Supervisor:
         self._fork_liaison()
         while not self._is_over():
             now = monotonic()
+            self._memory.common[TURNED] = now
             self._start_children(now)
+            if self._probes is not None:
+                self._probes.tend(now, self._own_descriptors())
             self._wait(now)
             self._reap()
             self._look(monotonic())
@@ -175,6 +193,8 @@ class Supervisor:
         found = [self._wake_read, self._wake_write, self._selector.fileno()]
         if self._line is not None:
             found.append(self._line.fileno())
+        if self._probes is not None:
+            found += self._probes.descriptors
         for child in self._children:
             if child is not besides:
                 found += child.descriptors
@@ -377,6 +397,8 @@ class Supervisor:
             if not self._shutdown.begun:
                 logger.info("Stopping: running jobs have %g s.", self._options.grace)
             self._shutdown.ask(now)
+        if self._shutdown.begun:
+            self._memory.common[STOPPING] = 1
         for step in self._shutdown.steps(now):
             for child in self._children:
                 if step is Step.QUIET:
@@ -394,6 +416,8 @@ class Supervisor:
     def _say_farewell(self) -> None:
         """Have the liaison finish; then nothing of this worker is left in Redis."""
         self._desk.ask("dismiss")
+        if self._probes is not None:
+            self._probes.end()
         deadline = monotonic() + FAREWELL_SECONDS
         while monotonic() < deadline:
             pid, _ = os.waitpid(self._liaison_pid, os.WNOHANG)

@@ -8,6 +8,7 @@ import platform
 import threading
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import connections as database_connections
@@ -20,6 +21,9 @@ from .logs import set_up
 from .options import WorkerOptions, default_processes
 from .stations import Post, posts
 from .supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from .probes import Probes
 
 logger = logging.getLogger("redisjobs.worker")
 
@@ -34,10 +38,12 @@ class Worker:
     can be claimed now. ``max_jobs`` and ``max_rss`` (bytes): when a process is
     replaced by a new one. ``grace``: seconds for running jobs at shutdown;
     ``overrun``: seconds past its timeout after which a job's process is killed.
+    ``health`` ("host:port"): where HTTP health checks are answered; ``health_file``:
+    a file that is written anew every two seconds while the worker is ready.
 
     Raises:
         UnknownQueue: a queue is not in the settings.
-        ValueError: a number is out of range.
+        ValueError: a number is out of range, an address is none.
     """
 
     def __init__(  # noqa: PLR0913 - each is a choice of its own, by keyword
@@ -53,6 +59,8 @@ class Worker:
         grace: float = 25.0,
         overrun: float = 10.0,
         name: str | None = None,
+        health: str | None = None,
+        health_file: str | os.PathLike[str] | None = None,
         verbosity: int = 1,
     ) -> None:
         names = tuple(queues or conf.get_settings().queues)
@@ -70,6 +78,12 @@ class Worker:
             name=name or f"{platform.node()}:{os.getpid()}",
             verbosity=verbosity,
         )
+        self._probes: Probes | None = None
+        if health or health_file:
+            # Only now: an HTTP server is not for those who answer no health checks.
+            from .probes import make_probes
+
+            self._probes = make_probes(health, health_file)
         self._inline: InlineWorker | None = None
 
     def run(self) -> None:
@@ -77,14 +91,21 @@ class Worker:
 
         With processes it belongs into the main thread of a process that has no
         other: it takes over SIGTERM, SIGINT and SIGCHLD, and forks.
+
+        Raises:
+            ConfigurationError: health checks cannot be answered where they should be.
         """
+        if self._probes is not None:
+            self._probes.open()
         set_up(self._options.verbosity)
         registry.autodiscover()
         for function, reason in registry.misconfigured():
             # Who enqueues them will hear of it; their colleagues run as ever.
             logger.error("%s cannot be enqueued. %s", function.path, reason)
         if self._options.processes == 0:
-            self._inline = InlineWorker(self._options, self._posts, self._info())
+            self._inline = InlineWorker(
+                self._options, self._posts, self._info(), self._probes
+            )
             self._inline.run(self._say_hello)
         else:
             self._supervise()
@@ -99,7 +120,9 @@ class Worker:
         # Nothing that is open may cross a fork.
         database_connections.close_all()
         connections.forget()
-        Supervisor(self._options, self._posts, self._info()).run(self._say_hello)
+        Supervisor(self._options, self._posts, self._info(), self._probes).run(
+            self._say_hello
+        )
 
     def stop(self) -> None:
         """End a worker with ``processes=0`` from another thread, as SIGTERM does."""
@@ -127,6 +150,8 @@ class Worker:
             " > ".join(options.queues),
             connections.describe(),
         )
+        if self._probes is not None:
+            logger.info("Health: %s.", ", ".join(self._probes.places))
 
     def _info(self) -> dict[str, str]:
         """What every child registers of its worker."""

@@ -85,6 +85,16 @@ class Command(BaseCommand):
         )
         add("--name", metavar="NAME", help="A name for people (default: host:pid).")
         add(
+            "--health",
+            metavar="HOST:PORT",
+            help="Answer HTTP health checks there, at /live and /ready.",
+        )
+        add(
+            "--health-file",
+            metavar="PATH",
+            help="Write this file every two seconds while the worker is ready.",
+        )
+        add(
             "--reload",
             action="store_true",
             help="For development: begin anew when a file of the project changes.",
@@ -100,6 +110,8 @@ class Command(BaseCommand):
             "max_rss",
             "grace",
             "name",
+            "health",
+            "health_file",
             "verbosity",
         )
         try:
@@ -112,7 +124,10 @@ class Command(BaseCommand):
             # What ends a process with a signal does not fit into an exit status.
             sys.exit(abs(Reloader(self.stderr.write).run()))
         self._look_around()
-        worker.run()
+        try:
+            worker.run()
+        except ConfigurationError as error:
+            raise CommandError(str(error)) from error
 
     def _look_around(self) -> None:
         """Say what puts jobs at risk; refuse only a server that cannot run them."""
