@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from django_redisjobs import conf
 from django_redisjobs.admin.formats import (
     NOTHING,
     badge,
@@ -21,10 +22,16 @@ from django_redisjobs.admin.formats import (
 )
 from django_redisjobs.admin.sources import moment
 from django_redisjobs.context import Progress
-from django_redisjobs.core.payload import parse_body
+from django_redisjobs.core.payload import Body, parse_body
 from django_redisjobs.core.records import AttemptRecord
-from django_redisjobs.exceptions import RedisJobsError
+from django_redisjobs.exceptions import PayloadMalformed, RedisJobsError
 from django_redisjobs.models import Job
+from django_redisjobs.redaction import (
+    HIDDEN,
+    redacted,
+    redacted_text,
+    redacted_value,
+)
 from django_redisjobs.serialization import snapshot_codec
 
 # What a value that names a class of this project may raise while it is decoded.
@@ -83,10 +90,11 @@ class JobPage:
     @cached_property
     def arguments(self) -> list[Argument]:
         """The arguments; model instances as references, nothing is fetched."""
-        try:
-            body = parse_body(self.record.body)
-        except RedisJobsError:
-            return [Argument(_("unreadable"), shortened(self.record.body))]
+        if self._body is None:
+            # Where REDACT names something, who knows what stands in there.
+            raw = HIDDEN if conf.get_settings().redact else self.record.body
+            return [Argument(_("unreadable"), shortened(raw))]
+        body = redacted(self._body)
         placed = [
             Argument(str(place), decoded(value))
             for place, value in enumerate(body.args, start=1)
@@ -97,13 +105,13 @@ class JobPage:
     @property
     def result(self) -> str | None:
         """What it returned; None when nothing is stored."""
-        return decoded_text(self.record.result)
+        return self._decoded(self.record.result)
 
     @property
     def meta(self) -> str | None:
         """What the job noted; None when it noted nothing."""
         text = self.record.meta
-        return None if text in (None, "{}") else decoded_text(text)
+        return None if text in (None, "{}") else self._decoded(text)
 
     @cached_property
     def progress(self) -> Progress | None:
@@ -122,7 +130,7 @@ class JobPage:
     @property
     def error(self) -> str | None:
         """Why it failed, in a line or a few."""
-        return shortened(self.row.error) if self.row.error else None
+        return shortened(self._shown(self.row.error)) if self.row.error else None
 
     @cached_property
     def attempts(self) -> list[Attempt]:
@@ -130,15 +138,36 @@ class JobPage:
         records = list(reversed(self.record.attempts))
         return [
             Attempt(
-                record=record,
+                record=replace(record, message=self._shown(record.message)),
                 outcome=badge(record.outcome),
                 started=when(moment(record.started_ms)),
                 took=between(moment(record.started_ms), moment(record.finished_ms)),
-                traceback=shortened(record.traceback),
+                traceback=shortened(self._shown(record.traceback)),
                 is_last=place == 0,
             )
             for place, record in enumerate(records)
         ]
+
+    @cached_property
+    def _body(self) -> Body | None:
+        """What it calls, with everything in it; None when nobody can read it."""
+        try:
+            return parse_body(self.record.body)
+        except PayloadMalformed:
+            return None
+
+    def _shown(self, text: str) -> str:
+        """A text of an attempt as people may see it: it may be older than REDACT."""
+        return text if self._body is None else redacted_text(self._body, text)
+
+    def _decoded(self, text: str | None) -> str | None:
+        """Stored JSON text as Python, as people may see it; None stays None."""
+        if text is None:
+            return None
+        try:
+            return decoded(redacted_value(self.row.function, json.loads(text)))
+        except ValueError:
+            return HIDDEN if conf.get_settings().redact else shortened(text)
 
 
 def decoded(value: Any) -> str:
@@ -147,13 +176,3 @@ def decoded(value: Any) -> str:
         return pretty(snapshot_codec.restore(value))
     except UNREADABLE:
         return shortened(json.dumps(value, indent=1, ensure_ascii=False))
-
-
-def decoded_text(text: str | None) -> str | None:
-    """Stored JSON text as Python; None stays None."""
-    if text is None:
-        return None
-    try:
-        return decoded(json.loads(text))
-    except ValueError:
-        return shortened(text)

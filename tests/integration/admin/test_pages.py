@@ -229,6 +229,33 @@ def test_html_in_anything_is_shown_as_text(store: Store, browser: Client):
     assert "&lt;script&gt;" in shown(browser, page_of(job_id))
 
 
+def test_what_redact_names_is_nowhere_on_the_page(
+    store: Store, browser: Client, redisjobs: dict[str, Any]
+):
+    body = json.dumps(["shop.send", ["s3cret"], {"token": "s3cret", "to": "ada"}])
+    (job_id,) = store.add("default", body=body)
+    worker = store.worker("default")
+    (job,) = worker.claim()
+    # As before there was a REDACT: with what the error and its traceback tell.
+    attempt = AttemptRecord(1, 1, "w", 1, 2, "failed", "E", "no s3cret", "in s3cret")
+    worker.settle(
+        job,
+        kind="failed",
+        error="E: no s3cret",
+        attempt=attempt.to_json(),
+        meta='{"token": "s3cret"}',
+    )
+    (broken,) = store.add("low", body="rubbish s3cret")
+
+    with override_settings(REDISJOBS={**redisjobs, "REDACT": ["to*en"]}):
+        text, raw = shown(browser, page_of(job_id)), shown(browser, page_of(broken))
+
+    assert "s3cret" not in text + raw
+    assert "[hidden]" in text
+    assert "ada" in text
+    assert "s3cret" in shown(browser, page_of(job_id))
+
+
 def test_what_cannot_be_decoded_is_shown_raw(store: Store, browser: Client):
     (broken,) = store.add("low", body="rubbish <i>")
     (strange,) = store.add("low", body='["f",[{"$":"Unknown","v":[1]}],{}]')
