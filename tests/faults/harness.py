@@ -1,8 +1,9 @@
-"""Real servers, real workers, kills from outside at random moments, then a check."""
+"""Real servers, real workers, faults from outside, then a check of every job."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -10,29 +11,38 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import redis
 
 from django_redisjobs.core import inspection, payload, producer
+from django_redisjobs.core.audit import audit
 from django_redisjobs.core.keys import GroupKeys
-from django_redisjobs.core.records import JobStatus, NewJob, new_id
+from django_redisjobs.core.records import JobRecord, JobStatus, Keep, NewJob, new_id
 from django_redisjobs.core.scripts import perform
-from tests.faults.history import History, Kill
+from tests.faults.history import Fault, History, Run
 from tests.servers import Server
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 QUEUES = ("high", "default", "low")
 KEYS = GroupKeys()
+KEEP = {
+    JobStatus.SUCCEEDED: Keep(3_600_000, 200_000),
+    JobStatus.FAILED: Keep(3_600_000, 10_000),
+}
+LIMIT = 60.0
+"""Seconds after which a test gives up: how long a busy machine may take for anything."""
+
+Worker = subprocess.Popen[bytes]
+Process = psutil.Process | Worker
 
 
-Process = psutil.Process | subprocess.Popen[bytes]
-
-
-def _runs(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -47,65 +57,128 @@ class Site:
     server: Server
     broken: str = ""
     lease: float = 3.0
+    url: str = ""
     environment: dict[str, str] = field(default_factory=dict)
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    kills: dict[int, Kill] = field(default_factory=dict)
-    enqueued: int = 0
+    workers: list[Worker] = field(default_factory=list)
+    faults: dict[int, list[Fault]] = field(default_factory=lambda: defaultdict(list))
+    ids: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.history_path = self.folder / "history"
         self.history_path.touch()
-        self.client: redis.Redis = self.server.client()
+        self.client: redis.Redis = self.server.client(socket_timeout=30)
         self._ticks = threading.Event()
 
-    def wait(self, seconds: float) -> None:
+    # Waiting
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass: for a random moment, never for something to have happened."""
         self._ticks.wait(seconds)
 
-    def start_worker(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def until(
+        self, condition: Callable[[], Any], what: str, limit: float = LIMIT
+    ) -> Any:
+        """Look again and again; gives what came true."""
+        end = time.monotonic() + limit
+        while not (found := condition()):
+            if time.monotonic() > end:
+                raise AssertionError(f"never came true: {what}\n{self.log()[-4000:]}")
+            self.pause(0.02)
+        return found
+
+    # Workers
+
+    def start_worker(
+        self,
+        *arguments: str,
+        queues: Sequence[str] = QUEUES,
+        url: str = "",
+        **environment: str,
+    ) -> Worker:
         """``runworker`` as a user starts it, with its log in the folder."""
-        environment = {
-            **os.environ,
-            **self.environment,
-            "DJANGO_SETTINGS_MODULE": "tests.faults.settings",
-            "PYTHONPATH": str(ROOT),
-            "FAULTS_URL": self.server.url,
-            "FAULTS_HISTORY": str(self.history_path),
-            "FAULTS_BROKEN": self.broken,
-            "FAULTS_LEASE": str(self.lease),
-        }
-        command = [sys.executable, "-m", "django", "runworker", *QUEUES, *arguments]
+        command = ["runworker", *queues, *arguments]
         with (self.folder / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=log, stderr=log
+                [sys.executable, "-m", "django", *command],
+                cwd=ROOT,
+                env=self.surroundings(url, **environment),
+                stdout=log,
+                stderr=log,
+                # What a job does to its process group must not strike the tests.
+                start_new_session=True,
             )
         self.workers.append(worker)
         return worker
 
+    def surroundings(self, url: str = "", **more: str) -> dict[str, str]:
+        """The environment of a command."""
+        return {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.faults.settings",
+            "PYTHONPATH": str(ROOT),
+            "FAULTS_URL": url or self.url or self.server.url,
+            "FAULTS_HISTORY": str(self.history_path),
+            "FAULTS_BROKEN": self.broken,
+            "FAULTS_LEASE": str(self.lease),
+            **self.environment,
+            **more,
+        }
+
     def log(self) -> str:
-        return (self.folder / "worker.log").read_text(errors="replace")
+        path = self.folder / "worker.log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
-    def enqueue(self, count: int, rng: random.Random) -> list[str]:
-        """Jobs on three queues: some take nothing, most milliseconds, a few longer."""
-        codec = payload.Codec()
-        ids, jobs = [], []
-        for number in range(count):
-            seconds = rng.choice([0, 0, 0.005, 0.01, 0.03])
-            if number % 97 == 0:
-                seconds = 0.15
-            body = payload.encode_body(
-                "tests.faults.jobs.work", [number, seconds], {}, {}, codec
-            )
-            ids.append(new_id())
-            jobs.append(NewJob(ids[-1], rng.choice(QUEUES), body))
-        perform(self.client, producer.enqueue(KEYS, jobs))
-        self.enqueued += count
-        return ids
+    @property
+    def running(self) -> list[Worker]:
+        return [worker for worker in self.workers if worker.poll() is None]
 
-    def family(self, worker: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    def family(self, worker: Worker) -> list[psutil.Process]:
+        """All processes under the supervisor."""
         try:
             return psutil.Process(worker.pid).children(recursive=True)
         except psutil.Error:
             return []
+
+    def liaison(self, worker: Worker) -> psutil.Process:
+        """The process of a worker that talks to Redis: the first that it starts."""
+        return min(self.family(worker), key=lambda one: (one.create_time(), one.pid))
+
+    def wait_registered(self, workers: int, limit: float = LIMIT) -> None:
+        """Until so many worker ids are registered: no dead one, no one still to come."""
+        self.until(
+            lambda: self.client.zcard(KEYS.workers) == workers,
+            f"{workers} worker processes are registered",
+            limit,
+        )
+
+    def stop(self) -> list[int]:
+        """Ask all workers to end; gives the exit codes of those that nobody killed."""
+        asked = self.running
+        for worker in asked:
+            worker.terminate()
+        codes = [self.wait_exit(worker) for worker in asked]
+        return [
+            code
+            for worker, code in zip(asked, codes, strict=True)
+            if worker.pid not in self.faults
+        ]
+
+    def wait_exit(self, worker: Worker, limit: float = LIMIT) -> int:
+        try:
+            return worker.wait(limit)
+        except subprocess.TimeoutExpired:
+            return -999
+
+    def end(self) -> None:
+        """Leave no process behind, whatever happened."""
+        for worker in self.running:
+            for process in [*self.family(worker), worker]:
+                with contextlib.suppress(psutil.Error, ProcessLookupError):
+                    process.resume() if isinstance(process, psutil.Process) else None
+                    process.kill()
+            worker.wait()
+
+    # Faults
 
     def kill(self, processes: Sequence[Process]) -> None:
         """SIGKILL each."""
@@ -113,153 +186,209 @@ class Site:
             before = time.monotonic()
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
-            self.kills[process.pid] = Kill(before, time.monotonic())
+            self.faults[process.pid].append(Fault(before, time.monotonic()))
 
-    def kill_someone(self, rng: random.Random) -> str:
-        """A child, a supervisor (whose children die with it), or everything."""
-        kind = rng.choice(["child", "child", "supervisor", "all"])
-        alive = [worker for worker in self.workers if worker.poll() is None]
-        victims = alive if kind == "all" else alive and [rng.choice(alive)]
-        if kind == "child":
-            children = [child for worker in victims for child in self.family(worker)]
-            if children:
-                self.kill([rng.choice(children)])
-            return kind
-        for worker in victims:
-            family = self.family(worker)
-            if kind == "all":
-                self.kill([worker, *family])
-                continue
-            # Its children die by the kernel's hand, within moments.
-            self.kill([worker])
-            before = self.kills[worker.pid].before
-            self.wait_dead(family)
-            for child in family:
-                self.kills[child.pid] = Kill(before, time.monotonic())
-        for worker in victims:
+    def kill_worker(self, worker: Worker) -> None:
+        """SIGKILL to a supervisor: the kernel kills its children, within moments."""
+        family = self.family(worker)
+        before = time.monotonic()
+        self.kill([worker])
+        self.until(
+            lambda: not any(map(is_alive, family)), "the children die with it", 30
+        )
+        for child in family:
+            self.faults[child.pid].append(Fault(before, time.monotonic()))
+        worker.wait()
+
+    def kill_everything(self) -> None:
+        """As when a host dies: all processes of all workers."""
+        workers = self.running
+        families = [process for worker in workers for process in self.family(worker)]
+        self.kill([*workers, *families])
+        self.until(lambda: not any(map(is_alive, families)), "all are dead", 30)
+        for worker in workers:
             worker.wait()
-        return kind
 
-    def wait_dead(self, processes: Sequence[psutil.Process], limit: float = 10) -> None:
-        """Until none of them runs any more; who inherits them may reap them late."""
-        end = time.monotonic() + limit
-        while any(map(_runs, processes)) and time.monotonic() < end:
-            self.wait(0.005)
+    @contextlib.contextmanager
+    def cut_off(self, *workers: Worker) -> Iterator[None]:
+        """While this lasts Redis does not hear of these workers: they are stopped, or
+        the way between them is.
+        """
+        pids = [
+            process.pid
+            for worker in workers
+            for process in [*self.family(worker), worker]
+        ]
+        before = time.monotonic()
+        try:
+            yield
+        finally:
+            for pid in pids:
+                self.faults[pid].append(Fault(before, time.monotonic(), cut=True))
 
-    def wait_settled(self, workers: int, limit: float) -> None:
-        """Until so many worker ids are registered: no dead one, no one still to come."""
-        end = time.monotonic() + limit
-        while time.monotonic() < end:
-            if self.client.zcard(KEYS.workers) == workers:
-                return
-            self.wait(0.05)
+    # Jobs
 
-    def count(self, status: JobStatus) -> int:
+    def add(
+        self,
+        *arguments: Sequence[Any],
+        function: str = "work",
+        queue: str = "default",
+        **fields: Any,
+    ) -> list[int]:
+        """Enqueue a job for each list of arguments, beside its number; the numbers."""
+        numbers, jobs = [], []
+        for each in arguments:
+            number = len(self.ids)
+            self.ids[number] = new_id()
+            numbers.append(number)
+            body = payload.encode_body(
+                f"tests.faults.jobs.{function}", [number, *each], {}, {}, _CODEC
+            )
+            jobs.append(NewJob(self.ids[number], queue, body, **fields))
+        perform(self.client, producer.enqueue(KEYS, jobs))
+        return numbers
+
+    def add_mixed(self, count: int, rng: random.Random) -> list[int]:
+        """Jobs on three queues: some take nothing, most milliseconds, a few longer."""
+        numbers = []
+        for place in range(count):
+            seconds = rng.choice([0, 0, 0.005, 0.01, 0.03])
+            if place % 97 == 0:
+                seconds = 0.15
+            numbers += self.add([seconds], queue=rng.choice(QUEUES))
+        return numbers
+
+    def records(self) -> dict[int, JobRecord]:
+        numbers = list(self.ids)
+        found: dict[int, JobRecord] = {}
+        for first in range(0, len(numbers), 1000):
+            some = numbers[first : first + 1000]
+            ids = [self.ids[number] for number in some]
+            by_id = {
+                record.id: record
+                for record in perform(self.client, inspection.jobs(KEYS, ids))
+            }
+            found |= {
+                number: by_id[self.ids[number]]
+                for number in some
+                if self.ids[number] in by_id
+            }
+        return found
+
+    def record(self, number: int) -> JobRecord:
+        found = perform(self.client, inspection.job(KEYS, self.ids[number]))
+        assert found is not None
+        return found
+
+    def count(self, status: JobStatus = JobStatus.SUCCEEDED) -> int:
         found = perform(self.client, inspection.counts(KEYS, QUEUES))
         return sum(getattr(counts, status.value) for counts in found)
 
-    def wait_progress(self, jobs: int, limit: float) -> None:
+    def wait_progress(self, jobs: int, limit: float = LIMIT) -> None:
         """Until so many more jobs have ended, or none is left to end."""
-        so_far = self.count(JobStatus.SUCCEEDED)
-        self.wait_ended(min(so_far + jobs, self.enqueued), limit, step=0.01)
+        target = min(self.count() + jobs, len(self.ids))
+        self.until(lambda: self.count() >= target, f"{target} jobs have ended", limit)
 
-    def wait_ended(self, count: int, limit: float, step: float = 0.05) -> bool:
-        """Whether so many jobs succeeded within the limit."""
-        end = time.monotonic() + limit
-        while time.monotonic() < end:
-            if self.count(JobStatus.SUCCEEDED) >= count:
-                return True
-            self.wait(step)
-        return False
+    def wait_ended(self, limit: float = LIMIT) -> None:
+        """Until all jobs have succeeded."""
+        self.until(
+            lambda: self.count() >= len(self.ids),
+            f"all {len(self.ids)} jobs have succeeded",
+            limit,
+        )
 
-    def stop(self) -> list[int]:
-        """Ask all workers to end; gives their exit codes."""
-        for worker in self.workers:
-            if worker.poll() is None:
-                worker.terminate()
-        codes = []
-        for worker in self.workers:
-            if worker.pid in self.kills:
-                worker.wait()
+    def wait_started(self, number: int, run: int = 1, limit: float = LIMIT) -> Run:
+        """Until that run of a job has begun."""
+
+        def look() -> Run | None:
+            runs = self.history().runs_of(number)
+            return next((one for one in runs if one.number >= run), None)
+
+        found: Run = self.until(look, f"job {number} has run {run}", limit)
+        return found
+
+    # The verdict
+
+    def history(self) -> History:
+        return History.read(self.history_path, self.faults)
+
+    def complaints(self, limit: float = LIMIT) -> list[str]:
+        """Wait for the end of all jobs and stop the workers; what is wrong then.
+
+        Every job ended once, by the last run that began, and each earlier run is
+        explained by a fault; nothing is left in Redis but ended jobs; the workers
+        ended in good order.
+        """
+        found = []
+        try:
+            self.wait_ended(limit)
+        except AssertionError:
+            found.append(f"only {self.count()} of {len(self.ids)} jobs have ended")
+        codes = self.stop()
+        found += [f"a worker ended with {code}" for code in codes if code != 0]
+        return found + self.flaws()
+
+    def flaws(self) -> list[str]:
+        """``complaints`` about what there is now."""
+        history = self.history()
+        found = history.unexplained(self.ids)
+        found += self._wrong_ends(history)
+        found += self._doctor()
+        found += [f"left behind: {name}" for name in self._leftovers()]
+        return found
+
+    def _wrong_ends(self, history: History) -> Iterator[str]:
+        records = self.records()
+        for number in self.ids:
+            record, runs = records.get(number), history.runs_of(number)
+            if record is None or not runs:
+                yield f"job {number} has no record, or never ran: lost"
                 continue
-            try:
-                codes.append(worker.wait(timeout=40))
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                codes.append(-9)
-        return codes
+            last = runs[-1].number
+            if record.status is not JobStatus.SUCCEEDED:
+                yield f"job {number} is {record.status}: {record.error}"
+            elif record.run != last or json.loads(record.result or "0") != [
+                number,
+                last,
+            ]:
+                yield (
+                    f"job {number} ended by run {record.run} with {record.result}, but "
+                    f"run {last} was the last: a late worker was believed"
+                )
 
-    def leftovers(self) -> list[str]:
+    def _doctor(self) -> list[str]:
+        lease_ms = round(self.lease * 1000)
+        report = perform(
+            self.client, audit(KEYS, lease_ms=lease_ms, keep=KEEP, queues=QUEUES)
+        )
+        return [
+            f"doctor: {one.code} {one.where}: {one.message}" for one in report.broken
+        ]
+
+    def _leftovers(self) -> list[str]:
         """Keys that no ended job, counter or queue name owns."""
-        base = KEYS.base
         owned = ("job:", "succeeded:", "stats:", "wake:")
         single = {"schema", "queues", "maintained", "sequence"}
-        base = KEYS.base
-        names = {key.decode().removeprefix(base) for key in self.client.scan_iter()}
+        names = {
+            key.decode().removeprefix(KEYS.base) for key in self.client.scan_iter()
+        }
+        # A worker that could not say farewell is dead or thawing; its lease tells.
+        gone = ("claimed:", "worker:", "workers", "control:") if self.faults else ()
         return sorted(
             name
             for name in names - single
-            if not name.startswith(owned)
+            if not name.startswith((*owned, *gone))
             # A crash that a job went through is told as long as the job is kept.
             and f"job:{name.removeprefix('attempts:')}" not in names
         )
 
-    def history(self) -> History:
-        return History.read(self.history_path, self.kills)
-
-
-@dataclass(frozen=True)
-class Report:
-    """What an experiment gave: no complaints means that nothing was lost."""
-
-    seed: int
-    kills: dict[str, int]
-    reruns: int
-    complaints: list[str]
-
-    def __str__(self) -> str:
-        kills = ", ".join(f"{count} {kind}" for kind, count in self.kills.items())
-        verdict = (
-            "; ".join(self.complaints[:5]) or "nothing lost, every rerun explained"
+    def figures(self) -> str:
+        history = self.history()
+        faults = sum(map(len, self.faults.values()))
+        return (
+            f"{len(self.ids)} jobs, {faults} processes struck, lost 0, "
+            f"reruns {history.reruns}, back after {history.recovery():.2f} s"
         )
-        return f"seed {self.seed}: kills {kills}; reruns {self.reruns}; {verdict}"
 
 
-def run_kills(
-    folder: Path,
-    server: Server,
-    *,
-    seed: int,
-    jobs: int = 2_000,
-    kills: int = 20,
-    broken: str = "",
-    limit: float = 60.0,
-) -> Report:
-    """Kill children, supervisors and everything while jobs run; then check all."""
-    rng = random.Random(seed)
-    site = Site(folder, server, broken=broken)
-    site.enqueue(jobs, rng)
-    done: dict[str, int] = {}
-    complaints: list[str] = []
-    try:
-        for _ in range(2):
-            site.start_worker("--processes", "2")
-        for _ in range(kills):
-            # Only a kill in the midst of work proves anything.
-            site.wait_progress(20, limit=15.0)
-            site.wait(rng.uniform(0.0, 0.3))
-            kind = site.kill_someone(rng)
-            done[kind] = done.get(kind, 0) + 1
-            while sum(worker.poll() is None for worker in site.workers) < 2:
-                site.start_worker("--processes", "2")
-        if not site.wait_ended(jobs, limit):
-            complaints.append(f"only {site.count(JobStatus.SUCCEEDED)} of {jobs} ended")
-        else:
-            site.wait_settled(4, limit=2 * site.lease + 5)
-    finally:
-        codes = site.stop()
-    history = site.history()
-    complaints += history.unexplained(range(jobs))
-    complaints += [f"left behind: {name}" for name in site.leftovers()]
-    complaints += [f"a worker ended with {code}" for code in codes if code != 0]
-    return Report(seed, done, history.reruns, complaints)
+_CODEC = payload.Codec()

@@ -1,10 +1,11 @@
-"""Settings of the workers that the fault tests kill; the test gives the rest by environment."""
+"""Settings of the workers that the fault tests torment; the test gives the rest by
+environment.
+"""
 
 from __future__ import annotations
 
 import os
 
-from tests.faults import broken
 from tests.settings import *  # noqa: F403
 
 INSTALLED_APPS = ["django_redisjobs", "tests.faults"]
@@ -14,9 +15,7 @@ REDISJOBS = {
     "URL": os.environ.get("FAULTS_URL", "unix:///nonexistent"),
     "QUEUES": ["high", "default", "low"],
     "LEASE": float(os.environ.get("FAULTS_LEASE", "3")),
-    # Kills that strike one job again and again are not the job's fault here.
+    # Faults that strike one job again and again are not the job's fault here.
     "MAX_CRASHES": int(os.environ.get("FAULTS_MAX_CRASHES", "100")),
     "KEEP": {"succeeded": ("1h", 200_000), "failed": ("1h", 10_000)},
 }
-
-broken.apply(os.environ.get("FAULTS_BROKEN", ""))

@@ -1,50 +1,61 @@
-"""kill -9 of a child, of a supervisor, of everything: nothing is lost."""
+"""kill -9 of any process at any moment: nothing is lost, every rerun is explained."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
+import random
+import subprocess
+import sys
 
 import pytest
 
-from tests.faults.harness import run_kills
-from tests.servers import Server
-
-pytestmark = pytest.mark.slow
-
-SEEDS = [int(seed) for seed in os.environ.get("FAULTS_SEEDS", "1").split(",")]
+from tests.faults.harness import ROOT, Site
 
 
-@pytest.fixture
-def own_server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.stop()
+def kill_someone(site: Site, rng: random.Random) -> None:
+    """A child, a liaison, a supervisor (whose children die with it), or everything."""
+    kind = rng.choice(["child", "child", "liaison", "both", "supervisor", "all"])
+    worker = rng.choice(site.running)
+    if kind == "all":
+        site.kill_everything()
+    elif kind == "supervisor":
+        site.kill_worker(worker)
+    elif family := site.family(worker):
+        liaison = site.liaison(worker)
+        children = [one for one in family if one.pid != liaison.pid]
+        victims = [rng.choice(children)] if children and kind != "liaison" else []
+        site.kill(victims + ([liaison] if kind != "child" else []))
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+def kill_again_and_again(site: Site, rng: random.Random, kills: int) -> None:
+    """Keeps two workers of two processes running."""
+    for _ in range(kills):
+        while len(site.running) < 2:
+            site.start_worker("--processes", "2")
+        # Only a kill in the midst of work proves anything.
+        site.wait_progress(20)
+        site.pause(rng.uniform(0.0, 0.3))
+        kill_someone(site, rng)
+    while len(site.running) < 2:
+        site.start_worker("--processes", "2")
+
+
+def test_a_few_kills(site: Site) -> None:
+    """The short form: one of each kind."""
+    rng = random.Random(4)
+    site.add_mixed(300, rng)
+    kill_again_and_again(site, rng, kills=4)
+
+    assert not site.complaints()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_kills_lose_nothing_and_explain_every_rerun(
-    seed: int, tmp_path: Path, own_server: Server
+    site: Site, rng: random.Random
 ) -> None:
-    report = run_kills(tmp_path, own_server, seed=seed)
+    site.add_mixed(2_000, rng)
+    kill_again_and_again(site, rng, kills=20)
 
-    print(report)  # noqa: T201 - the seed and its figures
-    assert not report.complaints
-
-
-def test_the_checker_catches_a_worker_without_rescue(
-    tmp_path: Path, own_server: Server
-) -> None:
-    report = run_kills(
-        tmp_path,
-        own_server,
-        seed=1,
-        jobs=400,
-        kills=4,
-        broken="no-rescue",
-        limit=4.0,
-    )
-
-    print(report)  # noqa: T201 - the seed and its figures
-    assert any("never ended: lost" in line for line in report.complaints)
+    assert not site.complaints(limit=200)
+    doctor = [sys.executable, "-m", "django", "redisjobs", "doctor"]
+    subprocess.run(doctor, cwd=ROOT, env=site.surroundings(), check=True)

@@ -1,0 +1,73 @@
+"""A checker that cannot fail proves nothing: it catches each broken variant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults import broken
+from tests.faults.experiments import (
+    HOUR,
+    freeze_beyond_lease,
+    kill_a_child,
+    race_of_rescuers,
+    wake_by_a_job,
+    wrong_clock,
+)
+from tests.faults.harness import Site
+
+Open = Callable[..., Site]
+
+
+def caught(complaints: list[str], text: str) -> bool:
+    print(complaints)  # noqa: T201 - what gave it away
+    return any(text in line for line in complaints)
+
+
+@pytest.mark.slow
+def test_no_rescue(open_site: Open) -> None:
+    site = open_site(broken="no-rescue", lease=1.0)
+
+    assert caught(kill_a_child(site, limit=6), "never ended: lost")
+
+
+def test_early_ack(open_site: Open) -> None:
+    site = open_site(broken="early-ack")
+
+    assert caught(kill_a_child(site), "never ended: lost")
+
+
+@pytest.mark.slow
+def test_no_fence(open_site: Open) -> None:
+    site = open_site(broken="no-fence")
+
+    assert caught(freeze_beyond_lease(site), "a late worker was believed")
+
+
+@pytest.mark.slow
+def test_local_clock_ahead(open_site: Open) -> None:
+    site = open_site(broken="local-clock")
+
+    complaints = wrong_clock(site, HOUR, limit=20)
+
+    assert caught(complaints, "half an hour") or caught(complaints, "ran again")
+
+
+@pytest.mark.slow
+def test_local_clock_behind(open_site: Open) -> None:
+    site = open_site(broken="local-clock")
+
+    assert wrong_clock(site, -HOUR, limit=10)
+
+
+def test_lost_wake_up(open_site: Open) -> None:
+    site = open_site(broken="lost-wake-up")
+
+    assert caught(wake_by_a_job(site, patience=4), "though a process was idle")
+
+
+def test_racing_rescuers(site: Site) -> None:
+    complaints = race_of_rescuers(site, broken.rescue_in_two_calls)
+
+    assert caught(complaints, "ran again")
