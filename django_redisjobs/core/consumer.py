@@ -278,7 +278,7 @@ class Consumer:
         self, fields: list[Any], settled: list[str], want: int, fresh: bool
     ) -> Command:
         self._call += 1
-        leaving = sum(1 for token in settled if token in self._held)
+        leaving = len(self._held.keys() & settled)
         return _STEP.bind(
             self._keys,
             *self.queues,
@@ -332,7 +332,8 @@ class Consumer:
 
 
 def _size(arguments: Command) -> int:
-    return sum(len(text) for text in arguments[4:])
+    _, _, _, _, attempt, tail, result = arguments
+    return len(attempt) + len(tail) + len(result)
 
 
 def settle_for(

@@ -14,7 +14,8 @@ from .tags import PLAIN, Refused
 __all__ = ["Body", "Codec", "check_size", "decode_body", "encode_body", "parse_body"]
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: that would double what it costs to make one, for each job that runs.
+@dataclass(slots=True)
 class Body:
     """One job's function, arguments and options.
 
