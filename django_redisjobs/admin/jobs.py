@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.filters import SimpleListFilter
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
@@ -15,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from django_redisjobs import conf
+from django_redisjobs.admin.actions import ACTIONS, as_admin_action
 from django_redisjobs.admin.formats import badge, between, when
 from django_redisjobs.admin.jobpage import JobPage
 from django_redisjobs.admin.pages import LiveAdmin
@@ -73,6 +75,23 @@ class JobAdmin(LiveAdmin):
     search_fields = ("id", "function")
     search_help_text = _("An id or a part of one, or a part of a function's name.")
     fields = ("id", "function", "queue", "status")
+    actions = [as_admin_action(action) for action in ACTIONS.values()]
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        """Whether somebody may have jobs run again."""
+        return request.user.has_perm("redisjobs.retry_job")
+
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        """Whether somebody may have scheduled jobs run now."""
+        return request.user.has_perm("redisjobs.run_job")
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """Whether somebody may cancel jobs."""
+        return request.user.has_perm("redisjobs.cancel_job")
+
+    def has_remove_permission(self, request: HttpRequest) -> bool:
+        """Whether somebody may delete jobs; Django's own deletion is another one."""
+        return request.user.has_perm("redisjobs.delete_job")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -88,7 +107,14 @@ class JobAdmin(LiveAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The list; it says how many jobs it looks at when there are more."""
+        """The list; it says how many jobs it looks at when there are more.
+
+        Raises:
+            PermissionDenied: an action was sent that is not this user's.
+        """
+        for name in ACTIONS.keys() & set(request.POST.getlist("action")):
+            if not getattr(self, f"has_{name}_permission")(request):
+                raise PermissionDenied
         return super().changelist_view(
             request, {**(extra_context or {}), "looked_at": LOOKED_AT}
         )

@@ -38,7 +38,7 @@ class LiveResponse(TemplateResponse):
 class LiveAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows from Redis. Nothing can be added, changed or deleted through forms."""
 
-    actions = None
+    actions: Any = None
     list_per_page = 50
     list_max_show_all = 200
     save_on_top = False

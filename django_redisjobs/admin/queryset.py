@@ -54,7 +54,7 @@ class RedisQuerySet(QuerySet[Any]):
     @cached_property
     def _found(self) -> Found:
         """What the source has for this query, its window applied if it can."""
-        condition = self._condition()
+        condition = self.condition()
         wanted = Wanted(
             fixed=condition.fixed,
             as_stored=condition.complete and self._is_as_stored(),
@@ -68,7 +68,8 @@ class RedisQuerySet(QuerySet[Any]):
         """Whether there are more rows than one query looks at."""
         return self._found.cut
 
-    def _condition(self) -> Condition:
+    def condition(self) -> Condition:
+        """What is asked of a row."""
         return read(self.query.where)
 
     def _is_as_stored(self) -> bool:
@@ -95,7 +96,7 @@ class RedisQuerySet(QuerySet[Any]):
 
     def _matching(self) -> list[Model]:
         """All rows that the query asks for, in its order, without its limits."""
-        test = self._condition().test
+        test = self.condition().test
         rows = [row for row in self._found.rows if test(row)]
         for name, descending in reversed(self._order()):
             rows.sort(key=lambda row: _sortable(row, name), reverse=descending)
@@ -156,7 +157,7 @@ class RedisQuerySet(QuerySet[Any]):
         """How many rows iterating would give."""
         if self._result_cache is not None:
             return len(self._result_cache)
-        condition = self._condition()
+        condition = self.condition()
         total = None
         if condition.complete and not self._is_distinct:
             total = self._source.count(condition.fixed)

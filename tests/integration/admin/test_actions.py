@@ -1,0 +1,178 @@
+"""What the admin does to jobs: for whom, after which question, and what it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.messages import get_messages
+from django.test import Client, override_settings
+
+from django_redisjobs import JobStatus
+from django_redisjobs.admin import actions
+from tests.integration.core.store import Store
+
+from .conftest import Staff
+
+JOBS = "/admin/redisjobs/job/"
+
+
+@pytest.fixture
+def operator(staff: Staff) -> Client:
+    """A browser of somebody who may do everything to jobs."""
+    return staff("view_job", "retry_job", "run_job", "cancel_job", "delete_job")
+
+
+@pytest.fixture
+def failed(store: Store) -> list[str]:
+    ids = store.add("low", 3)
+    worker = store.worker("low")
+    worker.settle(*worker.claim(3), kind="failed", error="ValueError: no")
+    return ids
+
+
+def post(browser: Client, action: str, *ids: str, path: str = JOBS, **more: str) -> Any:
+    return browser.post(path, {"action": action, "_selected_action": ids, **more})
+
+
+def said(answer: Any) -> str:
+    assert answer.status_code == 302, answer
+    return " ".join(map(str, get_messages(answer.wsgi_request)))
+
+
+def test_those_who_may_only_look_see_no_action_and_are_refused(
+    store: Store, browser: Client, failed: list[str]
+):
+    assert 'name="action"' not in browser.get(JOBS).content.decode()
+    for name in actions.ACTIONS:
+        assert post(browser, name, *failed, confirmed="1").status_code == 403
+        assert post(browser, name, *failed, index="0").status_code == 403
+    assert {store.status(job_id) for job_id in failed} == {JobStatus.FAILED}
+
+
+def test_each_action_has_its_own_permission(
+    store: Store, staff: Staff, failed: list[str]
+):
+    browser = staff("view_job", "retry_job")
+
+    assert 'value="retry"' in browser.get(JOBS).content.decode()
+    assert 'value="cancel"' not in browser.get(JOBS).content.decode()
+    assert post(browser, "cancel", *failed, confirmed="1").status_code == 403
+    assert "3 retried" in said(post(browser, "retry", *failed))
+
+
+def test_retry_says_what_it_did_and_is_logged(
+    store: Store, operator: Client, failed: list[str]
+):
+    (waiting,) = store.add("high")
+
+    answer = post(operator, "retry", *failed, waiting)
+
+    assert said(answer) == "3 retried, 1 waiting or running already."
+    assert {store.status(job_id) for job_id in failed} == {JobStatus.PENDING}
+    assert set(LogEntry.objects.values_list("object_id", flat=True)) == set(failed)
+    assert LogEntry.objects.first().user.username == "ada"
+
+
+def test_what_succeeded_is_not_repeated_by_a_click_on_many(
+    store: Store, operator: Client
+):
+    (job_id,) = store.add("low")
+    worker = store.worker("low")
+    worker.settle(*worker.claim())
+
+    assert "nothing to do" in said(post(operator, "retry", job_id))
+    assert store.status(job_id) is JobStatus.SUCCEEDED
+
+
+def test_scheduled_jobs_are_run_now(store: Store, operator: Client):
+    (job_id,) = store.add("low", delay_ms=60_000)
+
+    assert said(post(operator, "run", job_id)) == "1 made ready."
+    assert store.status(job_id) is JobStatus.PENDING
+
+
+@pytest.mark.parametrize(
+    ("action", "text"), [("cancel", "1 cancelled."), ("remove", "1 deleted.")]
+)
+def test_what_destroys_asks_first(
+    store: Store, operator: Client, action: str, text: str
+):
+    (job_id,) = store.add("low")
+
+    question = post(operator, action, job_id)
+
+    assert question.status_code == 200
+    assert "(1 pending)" in question.content.decode()
+    assert store.status(job_id) is JobStatus.PENDING
+    assert said(post(operator, action, job_id, confirmed="1")) == text
+    assert LogEntry.objects.get().object_id == job_id
+
+
+def test_running_jobs_are_asked_to_stop_and_not_deleted(store: Store, operator: Client):
+    (job_id,) = store.add("low")
+    store.worker("low").claim()
+
+    text = said(post(operator, "remove", job_id, confirmed="1"))
+    assert text == "1 running: cancel them first."
+    text = said(post(operator, "cancel", job_id, confirmed="1"))
+    assert "1 running and asked to stop." in text
+
+
+def test_all_that_match_are_more_than_a_page(
+    store: Store, operator: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("django_redisjobs.queries.PAGE", 50)
+    many, other = store.add("low", 130), store.add("high", 2)
+    path = f"{JOBS}?queue=low&status__exact=pending"
+
+    asked = post(operator, "cancel", many[0], path=path, select_across="1")
+    assert "130 jobs" in asked.content.decode()
+    answer = post(
+        operator, "cancel", many[0], path=path, select_across="1", confirmed="1"
+    )
+
+    assert said(answer) == "130 cancelled."
+    assert {store.status(job_id) for job_id in other} == {JobStatus.PENDING}
+    entry = LogEntry.objects.get()
+    assert (entry.object_id, entry.change_message) == (None, "130 cancelled")
+
+
+def test_all_that_match_a_search(store: Store, operator: Client):
+    store.add("low", 2, body='["shop.jobs.send",[],{}]')
+    (charge,) = store.add("low", body='["shop.jobs.charge",[],{}]')
+
+    answer = post(
+        operator,
+        "cancel",
+        charge,
+        path=f"{JOBS}?q=charge",
+        select_across="1",
+        confirmed="1",
+    )
+
+    assert said(answer) == "1 cancelled."
+    assert store.status(charge) is JobStatus.CANCELLED
+
+
+def test_one_click_is_bounded(
+    store: Store, operator: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(actions, "MOST", 5)
+    ids = store.add("low", 8)
+
+    asked = post(operator, "remove", ids[0], select_across="1")
+    answer = post(operator, "remove", ids[0], select_across="1", confirmed="1")
+
+    assert "5 jobs at most" in asked.content.decode()
+    assert said(answer) == "5 deleted."
+
+
+def test_redis_away_during_an_action_is_a_page(
+    redisjobs: dict[str, Any], operator: Client
+):
+    with override_settings(REDISJOBS={**redisjobs, "URL": "redis://127.0.0.1:1/0"}):
+        answer = post(operator, "retry", "f" * 28)
+
+    assert answer.status_code == 503
