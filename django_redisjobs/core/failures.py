@@ -20,6 +20,8 @@ BEGINNING: Final = 1024
 """Bytes of a record in which its function's name stands."""
 LONGEST_REASON: Final = 200
 _FUNCTION: Final = re.compile(r'^\["((?:[^"\\]|\\.)*)"')
+# The beginning of the year 9999: no datetime is much later.
+LARGEST_SCORE: Final = 253_370_764_800_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,10 @@ def _scored(reply: Any) -> list[tuple[str, int]]:
     items = list(reply or ())
     if items and not isinstance(items[0], (tuple, list)):
         items = list(zip(items[::2], items[1::2], strict=True))
-    return [(word(job_id), int(float(score))) for job_id, score in items]
+    # By hand somebody may have scored one with infinity.
+    return [
+        (word(job_id), int(min(float(score), LARGEST_SCORE))) for job_id, score in items
+    ]
 
 
 def _described(
