@@ -1,10 +1,14 @@
-"""The list of queues: what waits, for how long, what went wrong."""
+"""The queues: their list is the overview of all that goes on."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
@@ -12,25 +16,23 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_redisjobs.admin.formats import NOTHING, duration, number, when
+from django_redisjobs.admin.formats import NOTHING, duration, when
+from django_redisjobs.admin.overview import OverviewPage
 from django_redisjobs.admin.pages import LiveAdmin
 from django_redisjobs.models import Queue
+from django_redisjobs.monitoring.periods import Period
+from django_redisjobs.monitoring.reading import take_overview
+
+PAGE = "admin/redisjobs/queue/overview.html"
+LIVE_PART = "admin/redisjobs/queue/overview_live.html"
+FILTERS = {"queue": "queue", "status": "status__exact", "function": "q"}
+"""The parameters of the list of jobs."""
 
 
 class QueueAdmin(LiveAdmin):
     """Queues, in the order of the settings."""
 
-    list_display = (
-        "name",
-        "waiting",
-        "oldest",
-        "running_now",
-        "later",
-        "failures",
-        "successes",
-        "parked_now",
-        "pause",
-    )
+    list_display = ("name",)
     ordering = ("position",)
     fields = (
         *("name", "pending", "oldest", "running", "scheduled", "failed", "succeeded"),
@@ -38,40 +40,51 @@ class QueueAdmin(LiveAdmin):
     )
     readonly_fields = ("oldest", "pause")
 
-    @admin.display(description=_("pending"), ordering="pending")
-    def waiting(self, queue: Queue) -> SafeString:
-        """Jobs that could start now."""
-        return self._jobs(queue, "pending")
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The overview, or a page that says that Redis is away."""
+        if request.method == "POST":
+            return super().changelist_view(request, extra_context)
+        return self._live(request, self._overview, request, extra_context)
+
+    def _overview(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        may_see_jobs = request.user.has_perm("redisjobs.view_job")
+        may_see_workers = request.user.has_perm("redisjobs.view_worker")
+        jobs = partial(self._jobs, request) if may_see_jobs else _no_address
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Background jobs"),
+            "opts": self.opts,
+            "page": OverviewPage(take_overview(_period(request)), jobs),
+            "may_see_jobs": may_see_jobs,
+            "may_see_workers": may_see_workers,
+            "workers_link": self._address(request, "worker") if may_see_workers else "",
+            **(extra_context or {}),
+        }
+        is_live = request.headers.get("X-Redisjobs-Live") == "rj-overview"
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, LIVE_PART if is_live else PAGE, context)
+
+    def _jobs(self, request: HttpRequest, **filters: str) -> str:
+        """The list of jobs with these filters."""
+        asked = urlencode({FILTERS[name]: value for name, value in filters.items()})
+        address = self._address(request, "job")
+        return f"{address}?{asked}" if asked else address
+
+    def _address(self, request: HttpRequest, model: str) -> str:
+        return reverse(
+            f"admin:redisjobs_{model}_changelist", current_app=self.admin_site.name
+        )
 
     @admin.display(description=_("oldest waits"), ordering="oldest_seconds")
     def oldest(self, queue: Queue) -> str:
         """How long the job at the head of the queue waits already."""
         return duration(queue.oldest_seconds) if queue.pending else NOTHING
-
-    @admin.display(description=_("running"), ordering="running")
-    def running_now(self, queue: Queue) -> SafeString:
-        """Jobs that workers hold."""
-        return self._jobs(queue, "running")
-
-    @admin.display(description=_("scheduled"), ordering="scheduled")
-    def later(self, queue: Queue) -> SafeString:
-        """Jobs for later, and those that wait for a retry."""
-        return self._jobs(queue, "scheduled")
-
-    @admin.display(description=_("failed"), ordering="failed")
-    def failures(self, queue: Queue) -> SafeString:
-        """Failed jobs that are still kept."""
-        return self._jobs(queue, "failed")
-
-    @admin.display(description=_("succeeded"), ordering="succeeded")
-    def successes(self, queue: Queue) -> SafeString:
-        """Succeeded jobs that are still kept."""
-        return self._jobs(queue, "succeeded")
-
-    @admin.display(description=_("parked"), ordering="parked")
-    def parked_now(self, queue: Queue) -> SafeString:
-        """Jobs whose function no worker knows."""
-        return self._jobs(queue, "parked")
 
     @admin.display(description=_("paused"), ordering="paused")
     def pause(self, queue: Queue) -> SafeString | str:
@@ -93,13 +106,11 @@ class QueueAdmin(LiveAdmin):
             why,
         )
 
-    def _jobs(self, queue: Queue, status: str) -> SafeString:
-        """A number that leads to those jobs."""
-        value: Any = number(getattr(queue, status))
-        address = reverse("admin:redisjobs_job_changelist", current_app=self._site)
-        asked = urlencode({"queue": queue.name, "status__exact": status})
-        return format_html('<a href="{}?{}">{}</a>', address, asked, value)
 
-    @property
-    def _site(self) -> str:
-        return self.admin_site.name
+def _no_address(**_filters: str) -> str:
+    return ""
+
+
+def _period(request: HttpRequest) -> Period:
+    asked = request.GET.get("period", "")
+    return Period(asked) if asked in list(Period) else Period.HOUR

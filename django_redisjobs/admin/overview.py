@@ -1,0 +1,580 @@
+"""The overview as its template shows it: numbers, links, charts, and what is amiss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Final
+
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from django_redisjobs import connections
+from django_redisjobs.admin import charts
+from django_redisjobs.admin.formats import NOTHING, duration, number, when
+from django_redisjobs.admin.sources import moment
+from django_redisjobs.core.failures import FailureRecord
+from django_redisjobs.core.records import JobStatus, WorkerRecord
+from django_redisjobs.monitoring.periods import Period
+from django_redisjobs.monitoring.reading import Overview, QueueView
+from django_redisjobs.monitoring.tallies import Tally
+
+FUNCTIONS_SHOWN: Final = 10
+GROUPS_SHOWN: Final = 20
+TICKS: Final = 4
+"""Parts of the time axis that have a label."""
+
+Jobs = Callable[..., str]
+"""Gives the address of the list of jobs with these filters; "" for who may not see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number of the summary."""
+
+    name: str
+    value: Any
+    note: str
+    link: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a person should know."""
+
+    text: str
+    tone: str = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class TimePoint:
+    """One bar, its words, and its row in the table."""
+
+    bar: charts.Bar
+    label: str
+    text: str
+    tally: Tally
+    waited: str
+    ran: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment on the time axis."""
+
+    x: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A small chart of an average over time."""
+
+    name: str
+    average: str
+    highest: str
+    curve: charts.Curve
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Failures of one function for one reason."""
+
+    function: str
+    reason: str
+    message: str
+    number: int
+    first: Any
+    last: Any
+    queues: str
+    link: str
+    newest_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The processes of one worker."""
+
+    name: str
+    processes: int
+    held: int
+    queues: str
+    version: str
+    started: Any
+    is_alive: bool
+    last_seen: str
+
+
+class QueueRow:
+    """One queue."""
+
+    def __init__(self, view: QueueView, minutes: Sequence[Tally], jobs: Jobs) -> None:
+        self.counts = view.counts
+        self.name = view.counts.queue
+        self.paused = view.counts.paused
+        self._view = view
+        self._minutes = minutes
+        self._jobs = jobs
+
+    def cells(self) -> Iterator[tuple[str, Any, str, str]]:
+        """(status, number, its words, the address of those jobs)."""
+        for status in SHOWN:
+            value = getattr(self.counts, status.value)
+            link = self._jobs(queue=self.name, status=status) if value else ""
+            yield status.value, number(value), STATUS_WORDS[status](), link
+
+    @property
+    def link(self) -> str:
+        """All jobs of the queue."""
+        return self._jobs(queue=self.name)
+
+    @property
+    def oldest(self) -> str:
+        """How long the job at its head waits."""
+        return duration(self._view.oldest_seconds) if self.counts.pending else NOTHING
+
+    @property
+    def per_minute(self) -> Any:
+        """Jobs that ended in the last sixty seconds."""
+        return number(round(self._view.per_minute))
+
+    @property
+    def parked(self) -> Any:
+        """Jobs whose function no worker knows."""
+        return number(self.counts.parked)
+
+    @property
+    def parked_link(self) -> str:
+        return self._jobs(queue=self.name, status=JobStatus.PARKED)
+
+    @cached_property
+    def spark(self) -> charts.Curve:
+        """What ended in each of the last sixty minutes."""
+        return charts.curve([tally.ended for tally in self._minutes], self._top)
+
+    @cached_property
+    def spark_failures(self) -> list[charts.Bar]:
+        """What failed in them."""
+        pairs = [(0, tally.failed) for tally in self._minutes]
+        return [bar for bar in charts.bars(pairs, self._top) if bar.failed]
+
+    @cached_property
+    def _top(self) -> float:
+        return max(1, *(tally.ended for tally in self._minutes))
+
+    @property
+    def spark_text(self) -> str:
+        """The same in words."""
+        total = Tally.total(self._minutes)
+        return _("%(ended)s ended in the last hour, %(failed)s of them failed") % {
+            "ended": number_text(total.ended),
+            "failed": number_text(total.failed),
+        }
+
+    @property
+    def paused_until(self) -> Any:
+        """When it goes on by itself; None when it does not."""
+        if self.paused is None or not self.paused.until_ms:
+            return None
+        return when(moment(self.paused.until_ms))
+
+    @property
+    def paused_since(self) -> Any:
+        return when(moment(self.paused.since_ms)) if self.paused else None
+
+
+SHOWN: Final = (
+    JobStatus.PENDING,
+    JobStatus.RUNNING,
+    JobStatus.SCHEDULED,
+    JobStatus.FAILED,
+)
+STATUS_WORDS: Final[Mapping[JobStatus, Callable[[], str]]] = {
+    JobStatus.PENDING: lambda: _("pending"),
+    JobStatus.RUNNING: lambda: _("running"),
+    JobStatus.SCHEDULED: lambda: _("scheduled"),
+    JobStatus.FAILED: lambda: _("failed"),
+}
+
+
+def number_text(value: float) -> str:
+    """A count with the separators of the language."""
+    return str(formats.number_format(value, use_l10n=True, force_grouping=True))
+
+
+class OverviewPage:
+    """What the template of the overview shows."""
+
+    def __init__(self, overview: Overview, jobs: Jobs) -> None:
+        self.snapshot = overview.snapshot
+        self.history = overview.history
+        self.failures = overview.failures
+        self._jobs = jobs
+
+    @property
+    def server(self) -> str:
+        """Where Redis is, without passwords."""
+        return connections.describe()
+
+    @property
+    def asked_at(self) -> Any:
+        """The moment of all this, in the server's time."""
+        return when(moment(self.snapshot.now_ms))
+
+    @cached_property
+    def queues(self) -> list[QueueRow]:
+        """All queues, in the order of the settings."""
+        return [
+            QueueRow(view, self.history.minutes[view.counts.queue], self._jobs)
+            for view in self.snapshot.queues
+        ]
+
+    @property
+    def has_parked(self) -> bool:
+        return any(row.counts.parked for row in self.queues)
+
+    # -- the summary -----------------------------------------------------------------
+
+    def tiles(self) -> list[Tile]:
+        """The summary."""
+        oldest = max((view.oldest_seconds for view in self.snapshot.queues), default=0)
+        alive = self.snapshot.alive
+        busy = sum(bool(worker.held) for worker in alive)
+        failed = self.total.failed
+        return [
+            self._tile(
+                JobStatus.RUNNING,
+                _("%(busy)s of %(alive)s processes busy")
+                % {"busy": number_text(busy), "alive": number_text(len(alive))},
+            ),
+            self._tile(
+                JobStatus.PENDING,
+                _("oldest waits %s") % duration(oldest) if oldest else _("none waits"),
+            ),
+            self._tile(JobStatus.SCHEDULED, _("for later, or for a retry")),
+            self._tile(
+                JobStatus.FAILED,
+                _("%(number)s in %(period)s")
+                % {"number": number_text(failed), "period": self.period_words},
+            ),
+            Tile(
+                _("a minute"),
+                number(round(sum(view.per_minute for view in self.snapshot.queues))),
+                _("jobs that ended"),
+            ),
+            self._workers_tile(),
+        ]
+
+    def _tile(self, status: JobStatus, note: str) -> Tile:
+        total = sum(getattr(view.counts, status.value) for view in self.snapshot.queues)
+        tone = status.value if total else ""
+        link = self._jobs(status=status) if total else ""
+        return Tile(STATUS_WORDS[status](), number(total), note, link, tone)
+
+    def _workers_tile(self) -> Tile:
+        alive, silent = len(self.snapshot.alive), len(self.snapshot.silent)
+        note = _("all alive") if alive else _("nothing runs")
+        if silent:
+            note = ngettext("%d silent", "%d silent", silent) % silent
+        tone = "failed" if silent or not alive else "succeeded"
+        return Tile(_("workers"), number(alive), note, tone=tone)
+
+    def notices(self) -> Iterator[Notice]:
+        """What keeps jobs from running."""
+        alive = self.snapshot.alive
+        served = {name for one in alive for name in _queues_of(one)}
+        waiting = [row.name for row in self.queues if row.counts.pending]
+        if waiting and not alive:
+            yield Notice(
+                _("Jobs wait and no worker is alive: start one with runworker."),
+                "error",
+            )
+        elif unserved := [name for name in waiting if name not in served]:
+            yield Notice(
+                _("Jobs wait in queues that no worker serves: %s.")
+                % ", ".join(unserved),
+                "error",
+            )
+        if silent := len(self.snapshot.silent):
+            yield Notice(
+                ngettext(
+                    "%d worker process fell silent. What it held goes back to its queue "
+                    "when its lease is over and another worker looks.",
+                    "%d worker processes fell silent. What they held goes back to their "
+                    "queues when their leases are over and another worker looks.",
+                    silent,
+                )
+                % silent
+            )
+        if parked := sum(row.counts.parked for row in self.queues):
+            yield Notice(
+                ngettext(
+                    "%s job is parked: no worker of this build knows its function.",
+                    "%s jobs are parked: no worker of this build knows their functions.",
+                    parked,
+                )
+                % number_text(parked)
+            )
+
+    # -- what ended --------------------------------------------------------------------
+
+    @property
+    def period(self) -> Period:
+        return self.history.period
+
+    @property
+    def period_words(self) -> str:
+        """The period in a sentence."""
+        return PERIODS[self.period]()
+
+    def periods(self) -> list[tuple[str, str, bool]]:
+        """(value, its words, whether it is shown) of each that can be chosen."""
+        return [
+            (period.value, PERIOD_NAMES[period](), period is self.period)
+            for period in Period
+        ]
+
+    @cached_property
+    def total(self) -> Tally:
+        """All that ended in the period."""
+        return Tally.total(tally for _start, tally in self.history.times)
+
+    def figures(self) -> Iterator[tuple[str, str, str]]:
+        """(name, value, tone) beside the chart."""
+        total = self.total
+        yield _("succeeded"), number_text(total.succeeded), "succeeded"
+        yield _("failed"), number_text(total.failed), "failed" if total.failed else ""
+        share = formats.number_format(100 * total.failed_share, 1)
+        yield _("failure rate"), f"{share} %", ""
+        yield _("retried"), number_text(total.retried), ""
+        yield (
+            _("crashes"),
+            number_text(total.crashed),
+            "failed" if total.crashed else "",
+        )
+        yield _("cancelled"), number_text(total.cancelled), ""
+        yield _("expired"), number_text(total.expired), ""
+
+    @cached_property
+    def top(self) -> float:
+        """The highest value of the chart's scale."""
+        return charts.rounded_up(
+            max(tally.ended for _start, tally in self.history.times)
+        )
+
+    def scale(self) -> list[str]:
+        """The labels of the scale, from the top."""
+        return [number_text(round(self.top)), number_text(round(self.top / 2)), "0"]
+
+    @cached_property
+    def times(self) -> list[TimePoint]:
+        """The bars of the chart, oldest first."""
+        times = self.history.times
+        bars = charts.bars([(t.succeeded, t.failed) for _start, t in times], self.top)
+        return [
+            TimePoint(
+                bar,
+                label := self._label(start_ms),
+                _("%(time)s: %(succeeded)s succeeded, %(failed)s failed")
+                % {
+                    "time": label,
+                    "succeeded": number_text(tally.succeeded),
+                    "failed": number_text(tally.failed),
+                },
+                tally,
+                _average(tally.wait_seconds),
+                _average(tally.run_seconds),
+            )
+            for bar, (start_ms, tally) in zip(bars, times, strict=True)
+        ]
+
+    @property
+    def happened(self) -> list[TimePoint]:
+        """The rows of the table, newest first: those in which something ended."""
+        return [point for point in reversed(self.times) if point.tally != Tally()]
+
+    def ticks(self) -> list[str]:
+        """Labels of the time axis, evenly spread."""
+        starts = [start for start, _tally in self.history.times]
+        step = len(starts) // TICKS
+        return [
+            *(self._label(starts[place * step]) for place in range(TICKS)),
+            _("now"),
+        ]
+
+    def marks(self) -> list[Mark]:
+        """When workers that live now were started: where a deployment shows."""
+        start_ms, bucket = self.history.times[0][0], self.period.bucket_ms
+        length_ms = len(self.history.times) * bucket
+        found: dict[int, set[str]] = {}
+        for worker in self.snapshot.alive:
+            began = worker.info.get("started_ms", "")
+            if began.isdigit() and int(began) >= start_ms:
+                place = (int(began) - start_ms) // bucket
+                found.setdefault(place, set()).add(_described(worker))
+        return [
+            Mark(
+                charts.position((place + 0.5) * bucket / length_ms),
+                _("%(time)s: started %(workers)s")
+                % {
+                    "time": self._label(start_ms + place * bucket),
+                    "workers": ", ".join(sorted(names)),
+                },
+            )
+            for place, names in sorted(found.items())
+        ]
+
+    def traces(self) -> list[Trace]:
+        """How long jobs waited and ran, on average, over the period."""
+        tallies = [tally for _start, tally in self.history.times]
+        return [
+            _trace(
+                _("Wait"), self.total.wait_seconds, [t.wait_seconds for t in tallies]
+            ),
+            _trace(_("Run"), self.total.run_seconds, [t.run_seconds for t in tallies]),
+        ]
+
+    @property
+    def chart_text(self) -> str:
+        """The chart in a sentence."""
+        return _(
+            "In %(period)s %(succeeded)s jobs succeeded and %(failed)s failed."
+        ) % {
+            "period": self.period_words,
+            "succeeded": number_text(self.total.succeeded),
+            "failed": number_text(self.total.failed),
+        }
+
+    @property
+    def bar_words(self) -> str:
+        """What one bar stands for."""
+        return _("each minute") if self.period is Period.HOUR else _("each hour")
+
+    def _label(self, start_ms: int) -> str:
+        local = datetime.fromtimestamp(start_ms / 1000, UTC).astimezone(
+            timezone.get_current_timezone()
+        )
+        if self.period is Period.WEEK:
+            return formats.date_format(local, "D H:i")
+        return formats.date_format(local, "H:i")
+
+    # -- functions, failures, workers ----------------------------------------------------
+
+    def functions(self) -> list[tuple[str, str, Tally, str, str, str]]:
+        """(name, module, tally, average run, total run, link) by time taken."""
+        busiest = sorted(
+            self.history.functions.items(), key=lambda each: -each[1].run_ms
+        )
+        return [
+            (
+                path.rpartition(".")[2],
+                path.rpartition(".")[0],
+                tally,
+                _average(tally.run_seconds),
+                duration(tally.run_ms / 1000),
+                self._jobs(function=path),
+            )
+            for path, tally in busiest[:FUNCTIONS_SHOWN]
+        ]
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Failures by function and reason, the most frequent first."""
+        found: dict[tuple[str, str], list[FailureRecord]] = {}
+        for failure in self.failures.newest:
+            found.setdefault((failure.function, failure.reason), []).append(failure)
+        ordered = sorted(found.items(), key=lambda each: -len(each[1]))
+        return [
+            Group(
+                function,
+                reason,
+                records[0].message,
+                len(records),
+                when(moment(records[-1].failed_ms)),
+                when(moment(records[0].failed_ms)),
+                ", ".join(sorted({record.queue for record in records})),
+                self._jobs(status=JobStatus.FAILED, function=function),
+                records[0].id,
+            )
+            for (function, reason), records in ordered[:GROUPS_SHOWN]
+        ]
+
+    @property
+    def looked_at(self) -> str:
+        """How many failures were looked at."""
+        return number_text(len(self.failures.newest))
+
+    @property
+    def failures_total(self) -> str:
+        return number_text(self.failures.total)
+
+    def crews(self) -> list[Crew]:
+        """Workers with all their processes, silent ones first."""
+        found: dict[tuple[str, bool], list[WorkerRecord]] = {}
+        for worker in self.snapshot.workers:
+            is_alive = worker.lease_ends_ms > self.snapshot.now_ms
+            name = worker.info.get("name") or worker.id
+            found.setdefault((name, is_alive), []).append(worker)
+        return [
+            self._crew(name, is_alive, records)
+            for (name, is_alive), records in sorted(
+                found.items(), key=lambda each: (each[0][1], each[0][0])
+            )
+        ]
+
+    def _crew(self, name: str, is_alive: bool, records: list[WorkerRecord]) -> Crew:
+        info = records[0].info
+        started = info.get("started_ms", "")
+        silent_ms = self.snapshot.now_ms - max(one.lease_ends_ms for one in records)
+        return Crew(
+            name,
+            len(records),
+            sum(len(one.held) for one in records),
+            " > ".join(_queues_of(records[0])),
+            info.get("version", ""),
+            when(moment(int(started))) if started.isdigit() else NOTHING,
+            is_alive,
+            "" if is_alive else _("for %s") % duration(silent_ms / 1000),
+        )
+
+
+PERIOD_NAMES: Final[Mapping[Period, Callable[[], str]]] = {
+    Period.HOUR: lambda: _("1 hour"),
+    Period.DAY: lambda: _("24 hours"),
+    Period.WEEK: lambda: _("7 days"),
+}
+PERIODS: Final[Mapping[Period, Callable[[], str]]] = {
+    Period.HOUR: lambda: _("the last hour"),
+    Period.DAY: lambda: _("the last 24 hours"),
+    Period.WEEK: lambda: _("the last 7 days"),
+}
+
+
+def _queues_of(worker: WorkerRecord) -> list[str]:
+    return worker.info.get("queues", "").replace(",", " ").split()
+
+
+def _described(worker: WorkerRecord) -> str:
+    version = worker.info.get("version", "")
+    name = worker.info.get("name") or worker.id
+    return f"{name} ({version})" if version else name
+
+
+def _average(seconds: float | None) -> str:
+    return NOTHING if seconds is None else duration(seconds)
+
+
+def _trace(name: str, average: float | None, values: Sequence[float | None]) -> Trace:
+    highest = max((value for value in values if value is not None), default=0.0)
+    curve = charts.curve(values, highest or 1.0)
+    text = _("%(name)s: %(average)s on average, at most %(highest)s") % {
+        "name": name,
+        "average": _average(average),
+        "highest": duration(highest),
+    }
+    return Trace(name, _average(average), duration(highest), curve, text)
