@@ -2,13 +2,15 @@
 
 Inside a transaction each ``delay`` leaves a hook with Django, which forgets the
 hooks of savepoints that are rolled back. The first hook that runs sends the jobs
-of all that are left, in the order of their calls, in one round trip.
+of all that are left, in the order of their calls, in one round trip. Those of queues
+with an outbox are in the database as well: what cannot be sent then is sent later.
 
 A *sink* takes jobs in place of Redis: a test's, or the one that EAGER asks for.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,20 +20,22 @@ from weakref import WeakKeyDictionary, ref
 
 import redis
 from asgiref.sync import sync_to_async
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError
 from django.db import connections as databases
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.module_loading import import_string
 
-from django_redisjobs import conf, connections
+from django_redisjobs import conf, connections, outbox
 from django_redisjobs.calls import explain
 from django_redisjobs.core.keys import GroupKeys
-from django_redisjobs.core.producer import enqueue
+from django_redisjobs.core.producer import enqueue, forget_sent
 from django_redisjobs.core.records import NewJob
 from django_redisjobs.core.scripts import aperform, perform
 from django_redisjobs.exceptions import EnqueueError
 from django_redisjobs.handles import JobHandle
 from django_redisjobs.signals import job_enqueued
+
+logger = logging.getLogger("redisjobs")
 
 # One script call blocks the server while it runs: about 10 ms for so many jobs.
 _MOST_A_CALL = 5_000
@@ -41,11 +45,15 @@ _GATHERS = sys.implementation.name == "cpython"
 
 
 class Outgoing(NamedTuple):
-    """A job on its way, where to, and which job function it is of."""
+    """A job on its way, where to, and which job function it is of.
+
+    ``row``: the database in whose outbox it is; empty for none.
+    """
 
     job: NewJob
     keys: GroupKeys
     sender: Any
+    row: str = ""
 
 
 class Sink(Protocol):
@@ -90,11 +98,12 @@ def hand_over(
 ) -> None:
     """Send ``batch`` in one round trip, at commit if a transaction is open.
 
-    Opens no database connection to find out.
+    Opens no database connection to find out. In a transaction, jobs of queues with an
+    outbox are written to the database first.
 
     Raises:
-        EnqueueError: Redis refused it or did not answer; or it is not clear which
-            transaction it belongs to.
+        EnqueueError: Redis refused it or did not answer; or the database refused it;
+            or it is not clear which transaction it belongs to.
     """
     database = open_transaction(using_db) if on_commit else None
     sink = current_sink()
@@ -203,7 +212,7 @@ class _Hook:
         waiting = list(self._with_later_ones()) if _GATHERS else [self]
         for hook in waiting:
             hook.sent = True
-        send([each for hook in waiting for each in hook.batch])
+        _send_committed([each for hook in waiting for each in hook.batch])
 
     def _with_later_ones(self) -> Iterator[_Hook]:
         # Not the earlier ones: a test that captures hooks runs only some of them.
@@ -217,6 +226,7 @@ _hooks: WeakKeyDictionary[BaseDatabaseWrapper, list[ref[_Hook]]] = WeakKeyDictio
 
 
 def _defer(database: BaseDatabaseWrapper, batch: Sequence[Outgoing]) -> None:
+    batch = _kept(database, batch)
     peers = _hooks.get(database)
     if peers is None or not database.run_on_commit:
         # Django knows of no hook: whatever is listed belongs to the past.
@@ -224,6 +234,52 @@ def _defer(database: BaseDatabaseWrapper, batch: Sequence[Outgoing]) -> None:
     hook = _Hook(batch, peers)
     peers.append(ref(hook))
     database.on_commit(hook)
+
+
+def _kept(
+    database: BaseDatabaseWrapper, batch: Sequence[Outgoing]
+) -> Sequence[Outgoing]:
+    """``batch``, of which those jobs are in the outbox whose queues have one."""
+    queues = conf.get_settings().queues
+    chosen = [each for each in batch if queues[each.job.queue].outbox]
+    if not chosen:
+        return batch
+    alias = database.alias
+    stored = outbox.store([each.job for each in chosen], alias)
+    rest = [each for each in batch if not queues[each.job.queue].outbox]
+    return rest + [
+        each._replace(job=job, row=alias)
+        for each, job in zip(chosen, stored, strict=True)
+    ]
+
+
+def _send_committed(batch: Sequence[Outgoing]) -> None:
+    """``send``, which fails only for those that are in no outbox."""
+    if not any(each.row for each in batch):
+        send(batch)
+        return
+    kept = [each for each in batch if each.row]
+    for keys, chunk in _chunks(kept):
+        try:
+            _deliver(keys, [each.job for each in chunk], chunk)
+        except EnqueueError as error:
+            logger.warning("%s It waits in the outbox: a worker will send it.", error)
+            continue
+        _clear(keys, chunk)
+        announce(chunk)
+    send([each for each in batch if not each.row])
+
+
+def _clear(keys: GroupKeys, chunk: Sequence[Outgoing]) -> None:
+    """Take what was sent out of the outbox."""
+    alias = chunk[0].row
+    ids = [each.job.id for each in chunk]
+    try:
+        if outbox.remove(ids, alias):
+            perform(connections.client(), forget_sent(keys, ids))
+    except (DatabaseError, InterfaceError, redis.RedisError) as error:
+        # A relay removes the rows, and the memory ends by itself.
+        logger.info("What was sent is still in the outbox of %r: %s", alias, error)
 
 
 class DivertedHook:

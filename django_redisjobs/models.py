@@ -1,7 +1,9 @@
-"""Queue, Job and Worker as Django sees them: models without a table.
+"""Queue, Job and Worker as Django sees them: models without a table. And OutboxEntry,
+which has one.
 
-Their rows are read from Redis at each query. They give the admin its permissions and
-its pages, and may be read as query sets; nothing of them is ever in the database.
+The rows of the former are read from Redis at each query. They give the admin its
+permissions and its pages, and may be read as query sets; nothing of them is ever in
+the database.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from django.db import NotSupportedError, models
+from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
@@ -158,6 +161,35 @@ class Worker(LiveModel):
         ]
         verbose_name = _("worker")
         verbose_name_plural = _("workers")
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class OutboxEntry(models.Model):
+    """A job that a transaction has made, until Redis has it. See ``outbox``.
+
+    Its columns are those of ``core.records.NewJob``. ``taken_by`` is which relay has
+    taken it upon itself to send it, and ``taken_at`` since when; None: nobody has.
+    """
+
+    id = models.CharField(_("job"), max_length=40, primary_key=True)
+    queue = models.CharField(_("queue"), max_length=64)
+    body = models.TextField(_("call"))
+    priority = models.IntegerField(_("priority"), default=0)
+    delay_ms = models.BigIntegerField(_("delay"), null=True)
+    due_ms = models.BigIntegerField(_("due"), null=True)
+    ttl_ms = models.BigIntegerField(_("expires after"), null=True)
+    callbacks = models.SmallIntegerField(_("callbacks"), default=0)
+    # The database's clock: those of producers and workers may be off.
+    created_at = models.DateTimeField(_("made"), db_default=Now())
+    taken_by = models.CharField(_("taken by"), max_length=40, default="")
+    taken_at = models.DateTimeField(_("taken"), null=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        verbose_name = _("job to be sent")
+        verbose_name_plural = _("jobs to be sent")
 
     def __str__(self) -> str:
         return self.id

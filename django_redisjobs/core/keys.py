@@ -65,6 +65,10 @@ class GroupKeys:
         """List of wake-up tokens."""
         return f"{self.base}wake:{queue}"
 
+    def sent(self, job_id: str) -> str:
+        """The memory that a job was enqueued, which outlives the job."""
+        return f"{self.base}sent:{job_id}"
+
     def done(self, job_id: str) -> str:
         """List that wakes those who wait for one job's end."""
         return f"{self.base}done:{job_id}"

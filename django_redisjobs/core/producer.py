@@ -15,8 +15,8 @@ def enqueue(keys: GroupKeys, jobs: Sequence[NewJob]) -> Conversation[list[str]]:
     """Store jobs of one group in one round trip, all or nothing.
 
     Gives ``new`` or ``duplicate`` for each. It may be repeated when no answer came:
-    an id that Redis knows is left as it is. When Redis is full or read-only it
-    refuses, and nothing is written.
+    an id that Redis knows is left as it is, and a REMEMBERED one that it knew within
+    the last week. When Redis is full or read-only it refuses, and nothing is written.
     """
     fields: list[object] = []
     for job in jobs:
@@ -31,6 +31,11 @@ def enqueue(keys: GroupKeys, jobs: Sequence[NewJob]) -> Conversation[list[str]]:
         )
     (replies,) = yield [_ENQUEUE.bind(keys, *fields)]
     return words(replies)
+
+
+def forget_sent(keys: GroupKeys, ids: Sequence[str]) -> Conversation[None]:
+    """Nobody will send these REMEMBERED jobs again: their memory is not needed."""
+    yield [("UNLINK", *map(keys.sent, ids))]
 
 
 def _when(job: NewJob) -> str:

@@ -19,6 +19,7 @@ from .exceptions import PayloadMalformed
 
 ON_SUCCESS: Final = 1
 ON_FAILURE: Final = 2
+REMEMBERED: Final = 4
 
 
 class JobStatus(StrEnum):
@@ -96,6 +97,8 @@ class NewJob:
     ``delay_ms`` counts from the server's now, ``due_ms`` is a time since the
     epoch; with neither the job is pending at once. ``ttl_ms`` is how long after
     that it may still start. ``callbacks`` has the bits of ON_SUCCESS, ON_FAILURE.
+    With that of REMEMBERED the id is taken once, also long after the job is gone:
+    for jobs that may be sent again by somebody else, much later.
     """
 
     id: str

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Final
 
-from django_redisjobs import connections
+from django_redisjobs import connections, outbox
 
 from .beats import Beats
 from .bells import poll
@@ -21,6 +21,7 @@ from .logs import JobLog
 from .memory import LIAISON_DEADLINE, REDIS_AT, Board
 from .parking import take_up_parked
 from .plans import Plans
+from .relay import Relay
 from .rescues import Overrun, Rescuer
 from .stations import Post
 from .trouble import TROUBLE, Trouble
@@ -31,6 +32,8 @@ TURN_SECONDS: Final = 60.0
 # The first look at the machine's dead is repeated soon: some may still be dying.
 SECOND_LOOK_SECONDS: Final = 1.0
 CARE_SECONDS: Final = 10.0
+# The supervisor does not wait much longer for a liaison that it dismissed.
+RELAY_SECONDS: Final = 3.0
 
 
 class Liaison:
@@ -45,6 +48,7 @@ class Liaison:
         name: str,
     ) -> None:
         self._posts = posts
+        self._name = name
         self._common = common
         self._line = line
         self._beats = Beats(posts, boards)
@@ -59,6 +63,16 @@ class Liaison:
         self._looks = 0
 
     def run(self) -> int:
+        relay = Relay(self._name) if outbox.is_used() else None
+        if relay is not None:
+            relay.start()
+        self._serve_supervisor()
+        if relay is not None:
+            relay.stop()
+            relay.join(RELAY_SECONDS)
+        return 0
+
+    def _serve_supervisor(self) -> None:
         while not self._dismissed and not self._line.closed:
             self._common[LIAISON_DEADLINE] = monotonic() + TURN_SECONDS
             self._listen()
@@ -70,7 +84,6 @@ class Liaison:
                 self._common[REDIS_AT] = 0.0
                 self._forget_waiter()
                 poll([self._line.fileno()], self._trouble.met(error))
-        return 0
 
     def _turn(self) -> None:
         client = connections.worker_client()

@@ -33,6 +33,7 @@ KINDS: Final = {
     "attempts": Kind("list"),
     "result": Kind("string", _HOUR),
     "done": Kind("list", 10_000),
+    "sent": Kind("string", 7 * 24 * _HOUR),
     "pending": Kind("list"),
     "alone": Kind("list"),
     "priority": Kind("zset"),

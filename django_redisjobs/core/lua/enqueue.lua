@@ -6,17 +6,27 @@
 -- KEYS[2] schema  always exists
 --
 -- ARGV[1...] jobs  7 fields a job: id, queue, priority, when ('' now, '+MS' from
---                  now, 'MS' at), ttl_ms ('' never), flags (1 on_success, 2 on_failure), body
+--                  now, 'MS' at), ttl_ms ('' never), flags (1 on_success, 2 on_failure,
+--                  4 remembered), body
 --
 -- RETURNS {"new" | "duplicate", …} a word a job
 
 --@include prelude
 --@include queueing
 
+local MEMORY_MS = 604800000  -- a week
+
+-- Whether this is the first time that a remembered id is sent.
+local function is_first(id)
+  return redis.call('SET', base .. 'sent:' .. id, NOW, 'NX', 'PX', MEMORY_MS)
+end
+
 local replies = {}
 local ready = {}           -- queue -> ids for its list
 for first = 1, #ARGV, 7 do
   local id, queue, priority, when, ttl_ms, flags, body = unpack(ARGV, first, first + 6)
+  local remembered = flags >= '4'
+  if remembered then flags = text(tonumber(flags) - 4) end
   local due_ms = 0
   if when ~= '' then
     local delay = string.match(when, '^%+(.*)$')
@@ -29,8 +39,8 @@ for first = 1, #ARGV, 7 do
     .. ' ' .. expires .. ' ' .. flags .. '\n' .. body
   local key = base .. 'job:' .. id
   -- The second try is for a key of another type, which the GET has moved aside.
-  local stored = redis.call('SET', key, envelope, 'NX')
-    or (not safely('GET', key) and redis.call('SET', key, envelope, 'NX'))
+  local stored = (not remembered or is_first(id)) and (redis.call('SET', key, envelope, 'NX')
+    or (not safely('GET', key) and redis.call('SET', key, envelope, 'NX')))
   if not stored then
     replies[#replies + 1] = 'duplicate'
   else

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from django_redisjobs.core import inspection
-from django_redisjobs.core.records import JobStatus
+from django_redisjobs.core.producer import forget_sent
+from django_redisjobs.core.records import ON_FAILURE, REMEMBERED, JobStatus
 
 from .places import Places
 from .store import Store, ids, job
@@ -339,3 +340,35 @@ def test_purge_of_thousands(store: Store, look: Look):
     found = look()
     assert found.of(JobStatus.PENDING) == set(other)
     assert found.of(JobStatus.RUNNING) == set(running)
+
+
+# -- jobs that may be sent again, much later ---------------------------------------
+
+
+def test_a_remembered_job_is_taken_once_also_when_it_is_long_gone(store: Store):
+    first, plain = job(callbacks=REMEMBERED), job()
+    assert store.enqueue(first, plain) == ["new", "new"]
+    worker = store.worker()
+    worker.settle(*worker.claim(2), kind="succeeded")
+    store.client.delete(store.keys.job(first.id), store.keys.job(plain.id))
+
+    assert store.enqueue(first, plain) == ["duplicate", "new"]
+    assert 0 < store.client.pttl(store.keys.sent(first.id)) <= 7 * 86_400_000
+
+
+def test_what_is_forgotten_is_taken_again(store: Store):
+    again = job(callbacks=REMEMBERED)
+    store.enqueue(again)
+    store.client.delete(store.keys.job(again.id))
+
+    store.do(forget_sent(store.keys, [again.id]))
+
+    assert store.enqueue(again) == ["new"]
+
+
+def test_being_remembered_is_no_callback(store: Store):
+    store.enqueue(job(callbacks=REMEMBERED | ON_FAILURE))
+
+    header = store.client.get(store.keys.job(store.worker().claim(1)[0].id))
+
+    assert header.split(b"\n")[0].endswith(b" %d" % ON_FAILURE)

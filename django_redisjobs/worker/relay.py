@@ -1,0 +1,131 @@
+"""Sending what stayed in the outbox: who committed died, or could not reach Redis.
+
+A thread beside the liaison's: a database that hangs must not keep it from renewing
+leases.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db import connections as databases
+
+from django_redisjobs import conf, connections, outbox, registry
+from django_redisjobs.core.keys import GroupKeys
+from django_redisjobs.core.payload import parse_body
+from django_redisjobs.core.producer import enqueue
+from django_redisjobs.core.records import NewJob
+from django_redisjobs.core.scripts import perform
+from django_redisjobs.enqueueing import Outgoing, announce
+from django_redisjobs.exceptions import RedisJobsError
+
+from .trouble import TROUBLE, Trouble
+
+logger = logging.getLogger("redisjobs.worker")
+
+LOOK_SECONDS: Final = 5.0
+_DATABASE_TROUBLE: Final = (DatabaseError, InterfaceError)
+
+
+class Relay(threading.Thread):
+    """Looks at once, and then every few seconds, until it is stopped."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name="redisjobs-relay", daemon=True)
+        self._trouble = Trouble(f"The relay of {name}", connections.describe())
+        self._over = threading.Event()
+        self._ailing: dict[str, str] = {}
+
+    def stop(self) -> None:
+        """End after the present look. The first one is always finished."""
+        self._over.set()
+
+    def run(self) -> None:
+        try:
+            while True:
+                try:
+                    self._look()
+                    close_old_connections()
+                except Exception:
+                    # Whatever it is, the next look may go well.
+                    logger.exception("The outbox could not be looked at.")
+                if self._over.wait(LOOK_SECONDS):
+                    return
+        finally:
+            databases.close_all()
+
+    def _look(self) -> None:
+        for alias in outbox.aliases():
+            try:
+                while relay(alias) == outbox.MOST_TAKEN and not self._over.is_set():
+                    pass
+                self._trouble.over()
+                self._ailing.pop(alias, None)
+            except TROUBLE as error:
+                self._over.wait(self._trouble.met(error))
+            except _DATABASE_TROUBLE as error:
+                self._tell(alias, str(error).strip())
+
+    def _tell(self, alias: str, words: str) -> None:
+        """Once for each trouble: a database may have no outbox, and need none."""
+        if self._ailing.get(alias) != words:
+            self._ailing[alias] = words
+            logger.warning("The outbox of database %r cannot be read: %s", alias, words)
+
+
+def relay(alias: str) -> int:
+    """Send what stayed in the outbox of one database; gives how many rows it took.
+
+    Raises redis-py's and the database's errors: the rows are free again then, or will
+    be soon.
+    """
+    taker = outbox.new_taker()
+    jobs = outbox.take(alias, taker)
+    waiting = {job.id for job in jobs}
+    try:
+        for keys, group in _groups(jobs):
+            replies = perform(connections.client(), enqueue(keys, group))
+            ids = [job.id for job in group]
+            outbox.drop(ids, alias, taker)
+            waiting.difference_update(ids)
+            new = [
+                job for job, reply in zip(group, replies, strict=True) if reply == "new"
+            ]
+            announce(list(_outgoing(keys, new)))
+            _tell(alias, new)
+    finally:
+        if waiting:
+            outbox.give_back(waiting, alias, taker)
+    return len(jobs)
+
+
+def _groups(jobs: Sequence[NewJob]) -> Iterator[tuple[GroupKeys, list[NewJob]]]:
+    by_group = sorted(jobs, key=lambda job: conf.keys_for(job.queue).base)
+    for _, group in groupby(by_group, key=lambda job: conf.keys_for(job.queue).base):
+        members = list(group)
+        yield conf.keys_for(members[0].queue), members
+
+
+def _outgoing(keys: GroupKeys, jobs: Sequence[NewJob]) -> Iterator[Outgoing]:
+    """Those whose function this build knows: receivers are told of it, too."""
+    for job in jobs:
+        try:
+            sender = registry.resolve(parse_body(job.body).function)
+        except RedisJobsError:
+            continue
+        yield Outgoing(job, keys, sender)
+
+
+def _tell(alias: str, jobs: Sequence[NewJob]) -> None:
+    if jobs:
+        logger.warning(
+            "Sent %d jobs that had stayed in the outbox of database %r: %s",
+            len(jobs),
+            alias,
+            ", ".join([job.id for job in jobs[:10]]),
+        )
