@@ -19,7 +19,7 @@ from django_redisjobs import conf
 from django_redisjobs.admin.actions import ACTIONS, as_admin_action
 from django_redisjobs.admin.formats import badge, between, when
 from django_redisjobs.admin.jobpage import JobPage
-from django_redisjobs.admin.pages import LiveAdmin
+from django_redisjobs.admin.pages import LiveAdmin, may
 from django_redisjobs.admin.sources import LOOKED_AT
 from django_redisjobs.models import Job
 
@@ -79,19 +79,19 @@ class JobAdmin(LiveAdmin):
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         """Whether somebody may have jobs run again."""
-        return request.user.has_perm("redisjobs.retry_job")
+        return may(request, "retry_job")
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         """Whether somebody may have scheduled jobs run now."""
-        return request.user.has_perm("redisjobs.run_job")
+        return may(request, "run_job")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Whether somebody may cancel jobs."""
-        return request.user.has_perm("redisjobs.cancel_job")
+        return may(request, "cancel_job")
 
     def has_remove_permission(self, request: HttpRequest) -> bool:
         """Whether somebody may delete jobs; Django's own deletion is another one."""
-        return request.user.has_perm("redisjobs.delete_job")
+        return may(request, "delete_job")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

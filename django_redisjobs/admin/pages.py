@@ -18,6 +18,13 @@ AWAY = (ServerUnavailable, ConfigurationError)
 UNAVAILABLE = "admin/redisjobs/unavailable.html"
 
 
+def may(request: HttpRequest, permission: str) -> bool:
+    """Whether who asks has that permission of this app, such as "retry_job"."""
+    # Of any user: a project may have a model of its own, without a common base.
+    user: Any = request.user
+    return bool(user.has_perm(f"redisjobs.{permission}"))
+
+
 class LiveResponse(TemplateResponse):
     """A page that asks Redis while it is rendered: if that fails, says so instead."""
 

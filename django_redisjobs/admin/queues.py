@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
@@ -18,7 +18,8 @@ from django.utils.translation import gettext_lazy as _
 
 from django_redisjobs.admin.formats import NOTHING, duration, when
 from django_redisjobs.admin.overview import OverviewPage
-from django_redisjobs.admin.pages import LiveAdmin
+from django_redisjobs.admin.pages import LiveAdmin, may
+from django_redisjobs.admin.pausing import PERMISSION, pause_view
 from django_redisjobs.models import Queue
 from django_redisjobs.monitoring.periods import Period
 from django_redisjobs.monitoring.reading import take_overview
@@ -40,6 +41,16 @@ class QueueAdmin(LiveAdmin):
     )
     readonly_fields = ("oldest", "pause")
 
+    def get_urls(self) -> list[URLPattern]:
+        """The admin's pages of queues, and the one on which one is paused."""
+        view = self.admin_site.admin_view(self.pause_view)
+        own = path("<path:name>/pause/", view, name="redisjobs_queue_pause")
+        return [own, *super().get_urls()]
+
+    def pause_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Pause a queue or let it go on, or a page that says that Redis is away."""
+        return self._live(request, pause_view, self, request, name)
+
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -53,8 +64,8 @@ class QueueAdmin(LiveAdmin):
     ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        may_see_jobs = request.user.has_perm("redisjobs.view_job")
-        may_see_workers = request.user.has_perm("redisjobs.view_worker")
+        may_see_jobs = may(request, "view_job")
+        may_see_workers = may(request, "view_worker")
         jobs = partial(self._jobs, request) if may_see_jobs else _no_address
         context = {
             **self.admin_site.each_context(request),
@@ -62,6 +73,7 @@ class QueueAdmin(LiveAdmin):
             "opts": self.opts,
             "page": OverviewPage(take_overview(_period(request)), jobs),
             "may_see_jobs": may_see_jobs,
+            "may_pause": may(request, PERMISSION),
             "may_see_workers": may_see_workers,
             "workers_link": self._address(request, "worker") if may_see_workers else "",
             **(extra_context or {}),

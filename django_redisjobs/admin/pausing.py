@@ -1,0 +1,120 @@
+"""The page on which a queue is paused, and let go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.options import get_content_type_for_model
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_redisjobs.admin.pages import may
+from django_redisjobs.durations import parse_duration
+from django_redisjobs.exceptions import UnknownQueue
+from django_redisjobs.models import Queue as QueueModel
+from django_redisjobs.queues import Queue, get_queue
+
+PERMISSION = "pause_queue"
+PAGE = "admin/redisjobs/queue/pause.html"
+
+
+class PauseForm(forms.Form):
+    """Why a queue is paused, and for how long."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        max_length=200,
+        required=False,
+        help_text=gettext_lazy("Shown wherever the queue is shown."),
+    )
+    length = forms.CharField(
+        label=gettext_lazy("For how long"),
+        max_length=20,
+        required=False,
+        help_text=gettext_lazy("10m, 1h, 2d; then it goes on by itself. Or nothing."),
+    )
+
+    def clean_length(self) -> float | None:
+        """Seconds; None to pause until somebody resumes."""
+        text: str = self.cleaned_data["length"]
+        if not text:
+            return None
+        try:
+            seconds = parse_duration(text)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+        if seconds <= 0:
+            raise forms.ValidationError(_("Longer than nothing."))
+        return seconds
+
+
+def pause_view(
+    model_admin: admin.ModelAdmin[Any], request: HttpRequest, name: str
+) -> HttpResponse:
+    """Ask why and for how long, and pause; or let go on what is paused."""
+    if not may(request, PERMISSION):
+        raise PermissionDenied
+    try:
+        queue = get_queue(unquote(name))
+    except UnknownQueue as error:
+        raise Http404(str(error)) from error
+    form = PauseForm(request.POST if "pause" in request.POST else None)
+    if "resume" in request.POST:
+        return _done(model_admin, request, queue, _resume(queue))
+    if form.is_valid():
+        words = _pause(queue, request, **form.cleaned_data)
+        return _done(model_admin, request, queue, words)
+    request.current_app = model_admin.admin_site.name
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": _("Pause %(queue)s") % {"queue": queue.name},
+        "opts": model_admin.opts,
+        "media": model_admin.media + form.media,
+        "queue": queue,
+        "paused": queue.counts().paused,
+        "form": form,
+    }
+    return TemplateResponse(request, PAGE, context)
+
+
+def _pause(
+    queue: Queue, request: HttpRequest, *, reason: str, length: float | None
+) -> str:
+    queue.pause(reason, request.user.get_username(), length)
+    return _("%(queue)s is paused: no more job of it starts.") % {"queue": queue.name}
+
+
+def _resume(queue: Queue) -> str:
+    words = (
+        _("%(queue)s goes on.") if queue.resume() else _("%(queue)s was not paused.")
+    )
+    return words % {"queue": queue.name}
+
+
+def _done(
+    model_admin: admin.ModelAdmin[Any],
+    request: HttpRequest,
+    queue: Queue,
+    words: str,
+) -> HttpResponse:
+    model_admin.message_user(request, words, messages.SUCCESS)
+    LogEntry.objects.create(
+        user_id=str(request.user.pk),
+        content_type_id=get_content_type_for_model(QueueModel).pk,
+        object_id=queue.name,
+        object_repr=queue.name[:200],
+        action_flag=CHANGE,
+        change_message=words,
+    )
+    site = model_admin.admin_site.name
+    return HttpResponseRedirect(
+        reverse("admin:redisjobs_queue_changelist", current_app=site)
+    )
