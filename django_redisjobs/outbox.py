@@ -16,6 +16,7 @@ from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from django.apps import apps
 from django.db import DatabaseError, connections, router
 from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q
 from django.db.models.functions import Now
@@ -23,7 +24,6 @@ from django.db.models.functions import Now
 from django_redisjobs import conf
 from django_redisjobs.core.records import REMEMBERED, NewJob
 from django_redisjobs.exceptions import EnqueueError
-from django_redisjobs.models import OutboxEntry
 
 # Who committed has so long to send by himself. Nothing depends on it but work done
 # twice, for nothing.
@@ -45,10 +45,10 @@ def store(jobs: Sequence[NewJob], alias: str) -> list[NewJob]:
     """
     marked = [replace(job, callbacks=job.callbacks | REMEMBERED) for job in jobs]
     rows = [
-        OutboxEntry(**{name: getattr(job, name) for name in _COLUMNS}) for job in marked
+        _model()(**{name: getattr(job, name) for name in _COLUMNS}) for job in marked
     ]
     try:
-        OutboxEntry.objects.using(alias).bulk_create(rows)
+        _model().objects.using(alias).bulk_create(rows)
     except DatabaseError as error:
         raise EnqueueError(
             f"{len(rows):,} jobs were not written to the outbox of the database "
@@ -63,9 +63,9 @@ def remove(ids: Collection[str], alias: str) -> bool:
 
     False where a relay has taken one: it may send it at any time yet.
     """
-    rows = OutboxEntry.objects.using(alias)
+    rows = _model().objects.using(alias)
     deleted, _ = rows.filter(id__in=ids, taken_at=None).delete()
-    return deleted == len(ids)
+    return bool(deleted == len(ids))
 
 
 def take(alias: str, taker: str) -> list[NewJob]:
@@ -73,7 +73,7 @@ def take(alias: str, taker: str) -> list[NewJob]:
 
     Their delay and their time to live are what is left of them.
     """
-    rows = OutboxEntry.objects.using(alias)
+    rows = _model().objects.using(alias)
     free = rows.filter(
         _is_left(),
         queue__in=list(conf.get_settings().queues),
@@ -92,7 +92,7 @@ def take(alias: str, taker: str) -> list[NewJob]:
 
 def give_back(ids: Collection[str], alias: str, taker: str) -> None:
     """These could not be sent: whoever comes next may try."""
-    rows = OutboxEntry.objects.using(alias).filter(id__in=ids, taken_by=taker)
+    rows = _model().objects.using(alias).filter(id__in=ids, taken_by=taker)
     rows.update(taken_by="", taken_at=None)
 
 
@@ -101,7 +101,7 @@ def drop(ids: Collection[str], alias: str, taker: str) -> None:
 
     Redis goes on remembering them: who committed may have been stopped before he sent.
     """
-    OutboxEntry.objects.using(alias).filter(id__in=ids, taken_by=taker).delete()
+    _model().objects.using(alias).filter(id__in=ids, taken_by=taker).delete()
 
 
 def new_taker() -> str:
@@ -117,7 +117,7 @@ def is_used() -> bool:
 def aliases() -> list[str]:
     """The databases that may have an outbox."""
     return [
-        alias for alias in connections if router.allow_migrate_model(alias, OutboxEntry)
+        alias for alias in connections if router.allow_migrate_model(alias, _model())
     ]
 
 
@@ -126,14 +126,20 @@ def has_table(alias: str) -> bool:
     connection = connections[alias]
     with connection.cursor() as cursor:
         names = connection.introspection.table_names(cursor)
-    return OutboxEntry._meta.db_table in names
+    return _model()._meta.db_table in names
+
+
+def _model() -> Any:
+    # Not imported above: without an outbox, jobs may be sent before Django's models are
+    # ready, and by code that is in no project.
+    return apps.get_model("redisjobs", "OutboxEntry")
 
 
 def _is_left() -> Q:
     return Q(taken_at=None) | Q(taken_at__lt=_ago(PATIENCE_SECONDS))
 
 
-def _ago(seconds: float) -> ExpressionWrapper:
+def _ago(seconds: float) -> ExpressionWrapper[Any]:
     moment = Now() - timedelta(seconds=seconds)
     return ExpressionWrapper(moment, output_field=DateTimeField())
 
@@ -143,8 +149,9 @@ def _job(row: Any) -> NewJob:
     age_ms = max(0, round(row.age.total_seconds() * 1000))
     delay_ms, ttl_ms = job.delay_ms, job.ttl_ms
     if delay_ms is not None:
-        delay_ms = max(0, job.delay_ms - age_ms)
-        age_ms -= job.delay_ms - delay_ms
+        left_ms = max(0, delay_ms - age_ms)
+        age_ms -= delay_ms - left_ms
+        delay_ms = left_ms
     if ttl_ms is not None and job.due_ms is None:
         # At least one: the job is to be seen, as expired.
         ttl_ms = max(1, ttl_ms - age_ms)
