@@ -63,8 +63,10 @@ def _refresh() -> None:
     try:
         reset_queries()
         close_old_connections()
-    except Exception:
-        logger.warning("A database connection could not be tidied up.", exc_info=True)
+    except Exception as error:
+        # What the job raised meanwhile is told elsewhere, without what is to be hidden.
+        error.__suppress_context__ = True
+        logger.warning("A database connection could not be tidied up.", exc_info=error)
 
 
 def _note(**_: Any) -> None:
