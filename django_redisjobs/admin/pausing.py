@@ -72,14 +72,16 @@ def pause_view(
     if form.is_valid():
         words = _pause(queue, request, **form.cleaned_data)
         return _done(model_admin, request, queue, words)
+    paused = queue.counts().paused
     request.current_app = model_admin.admin_site.name
     context = {
         **model_admin.admin_site.each_context(request),
-        "title": _("Pause %(queue)s") % {"queue": queue.name},
+        "title": (_("Resume %(queue)s") if paused else _("Pause %(queue)s"))
+        % {"queue": queue.name},
         "opts": model_admin.opts,
         "media": model_admin.media + form.media,
         "queue": queue,
-        "paused": queue.counts().paused,
+        "paused": paused,
         "form": form,
     }
     return TemplateResponse(request, PAGE, context)
