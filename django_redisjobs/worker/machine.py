@@ -39,30 +39,55 @@ def process_state(pid: int) -> tuple[str, str] | None:
 
 def identity() -> dict[str, str]:
     """What a worker registers so that others on this machine can know it dead."""
-    state = process_state(os.getpid())
+    pid = os.getpid()
     return {
         "host": platform.node(),
-        "pid": str(os.getpid()),
-        "parent": str(os.getppid()),
+        "pid": str(pid),
         "boot_id": boot_id(),
         "pid_ns": pid_namespace(),
-        "start_time": state[1] if state else "",
+        "start_time": _start_time(pid),
     }
 
 
-def is_known_dead(info: Mapping[str, str]) -> bool:
-    """True only if every sign says: same boot, same namespace, process gone.
+def supervised_identity() -> dict[str, str]:
+    """The identity of a supervisor's child: it names the supervisor, too."""
+    supervisor = os.getppid()
+    return {
+        **identity(),
+        "supervisor": str(supervisor),
+        "supervisor_start_time": _start_time(supervisor),
+    }
 
-    Anything unknown means False: its lease will tell.
+
+def is_left_alone(info: Mapping[str, str]) -> bool:
+    """Whether a worker is dead, and nobody else is there to bring back what it held.
+
+    A supervisor knows what a dead child was running and what killed it: while it
+    lives, its children are its own to bury. True only if every sign says so: same
+    boot, same namespace, processes gone. Anything unknown means False: the lease will
+    tell.
     """
     here = (boot_id(), pid_namespace())
     if not all(here) or here != (info.get("boot_id"), info.get("pid_ns")):
         return False
-    pid, start_time = info.get("pid", ""), info.get("start_time", "")
+    if not _is_gone(info.get("pid", ""), info.get("start_time", "")):
+        return False
+    supervisor = info.get("supervisor")
+    return supervisor is None or _is_gone(
+        supervisor, info.get("supervisor_start_time", "")
+    )
+
+
+def _is_gone(pid: str, start_time: str) -> bool:
     if not pid.isdigit() or not start_time:
         return False
     state = process_state(int(pid))
     return state is None or state[0] in _DEAD_STATES or state[1] != start_time
+
+
+def _start_time(pid: int) -> str:
+    state = process_state(pid)
+    return state[1] if state else ""
 
 
 def resident_bytes() -> int:

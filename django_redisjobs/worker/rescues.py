@@ -20,7 +20,7 @@ from django_redisjobs.retries import Retry
 
 from .attempts import settlement
 from .logs import JobLog
-from .machine import is_known_dead
+from .machine import is_left_alone
 from .memory import group_of, token_of, tokens_of
 from .outcome import CANCEL, Description, judge
 from .plans import Plan, Plans
@@ -95,10 +95,10 @@ class Rescuer:
                 perform(client, hand_back(post.keys, worker, tokens))
 
     def rescue_vanished(self, client: Client) -> None:
-        """Bring back what workers of this machine held that are surely dead."""
+        """Bring back what dead workers of this machine held that nobody looks after."""
         for post in self._posts:
             for record in perform(client, inspection.workers(post.keys)):
-                if not is_known_dead(record.info):
+                if not is_left_alone(record.info):
                     continue
                 where = f"process {record.info.get('pid')} on {record.info.get('host')}"
                 rescued = self._rescue(

@@ -21,7 +21,7 @@ from .health import Health
 from .liaison import Liaison
 from .link import Desk, Line, open_line
 from .logs import duration
-from .machine import identity
+from .machine import supervised_identity
 from .memory import (
     ENDINGS,
     FAILED,
@@ -180,7 +180,7 @@ class Supervisor:
             self._posts,
             offspring.board,
             offspring.inbox,
-            {**self._info, **identity()},
+            {**self._info, **supervised_identity()},
             control=control,
         )
         signal.signal(signal.SIGTERM, lambda *_: child.quiet())

@@ -9,9 +9,10 @@ import pytest
 
 from django_redisjobs.worker.machine import (
     identity,
-    is_known_dead,
+    is_left_alone,
     process_state,
     resident_bytes,
+    supervised_identity,
 )
 
 pytestmark = pytest.mark.skipif(
@@ -25,32 +26,32 @@ def dead():
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     state = process_state(process.pid)
     info = {**identity(), "pid": str(process.pid), "start_time": state[1]}
-    assert not is_known_dead(info)
+    assert not is_left_alone(info)
     process.communicate(b"\n")
     return info
 
 
 def test_a_process_that_is_gone_is_dead(dead):
-    assert is_known_dead(dead)
+    assert is_left_alone(dead)
 
 
 def test_this_one_is_alive():
-    assert not is_known_dead(identity())
+    assert not is_left_alone(identity())
 
 
 def test_one_with_its_number_but_another_start_is_not_it():
-    assert is_known_dead({**identity(), "start_time": "1"})
+    assert is_left_alone({**identity(), "start_time": "1"})
 
 
 @pytest.mark.parametrize("field", ["boot_id", "pid_ns"])
 @pytest.mark.parametrize("value", ["", "another"])
 def test_what_lives_elsewhere_is_not_known_to_be_dead(dead, field, value):
-    assert not is_known_dead({**dead, field: value})
+    assert not is_left_alone({**dead, field: value})
 
 
 @pytest.mark.parametrize("field", ["pid", "start_time"])
 def test_what_does_not_say_enough_is_not_known_to_be_dead(dead, field):
-    assert not is_known_dead({**dead, field: ""})
+    assert not is_left_alone({**dead, field: ""})
 
 
 def test_a_zombie_is_dead():
@@ -60,10 +61,30 @@ def test_a_zombie_is_dead():
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     state = process_state(pid)
 
-    dead = is_known_dead({**identity(), "pid": str(pid), "start_time": state[1]})
+    dead = is_left_alone({**identity(), "pid": str(pid), "start_time": state[1]})
     os.waitpid(pid, 0)
 
     assert dead
+
+
+def test_the_dead_child_of_a_living_supervisor_is_its_own_to_bury(dead):
+    me = identity()
+    child = {
+        **dead,
+        "supervisor": me["pid"],
+        "supervisor_start_time": me["start_time"],
+    }
+
+    assert not is_left_alone(child)
+    assert is_left_alone({**child, "supervisor_start_time": "1"})
+    assert not is_left_alone({**child, "supervisor_start_time": ""})
+
+
+def test_a_child_names_its_supervisor():
+    info = supervised_identity()
+
+    assert info["supervisor"] == str(os.getppid())
+    assert info["supervisor_start_time"] == process_state(os.getppid())[1]
 
 
 def test_memory_in_use():
