@@ -84,10 +84,12 @@ job asks its worker, who settles it.
 def new_id() -> str:
     """A new job id: 28 hexadecimal characters, ordered by time of creation.
 
-    48 bits of milliseconds and 64 random bits: made by the client, so it is known
-    before the job is sent, and sending twice is harmless.
+    48 bits of milliseconds, 16 bits of their fraction and 48 random bits: made by the
+    client, so it is known before the job is sent, and sending twice is harmless. The
+    fraction keeps one process's jobs of one millisecond in order (RFC 9562, 6.2,
+    method 3).
     """
-    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(8).hex()}"
+    return f"{(time.time_ns() << 16) // 1_000_000:016x}{os.urandom(6).hex()}"
 
 
 @dataclass(frozen=True, slots=True)
