@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import environ
@@ -19,6 +21,11 @@ DATABASES = {
     "default": env.db("DATABASE_URL", default="sqlite://:memory:"),
     "other": env.db("OTHER_DATABASE_URL", default="sqlite://:memory:"),
 }
+# Files: Django never closes what a thread opened of a database in memory.
+for alias, database in DATABASES.items():
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        name = f"redisjobs-tests-{os.getpid()}-{alias}.sqlite3"
+        database["TEST"] = {"NAME": str(Path(tempfile.gettempdir(), name))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = [
     "django.contrib.admin",
