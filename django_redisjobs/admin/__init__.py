@@ -9,8 +9,21 @@ from __future__ import annotations
 from django.apps import apps
 
 from django_redisjobs.conf import get_settings
+from django_redisjobs.exceptions import ConfigurationError
 
-if apps.is_installed("django.contrib.admin") and get_settings().admin:
+
+def _is_wanted() -> bool:
+    if not apps.is_installed("django.contrib.admin"):
+        return False
+    try:
+        return get_settings().admin
+    except ConfigurationError:
+        # For the system checks to tell, which run only where every app could be
+        # loaded.
+        return False
+
+
+if _is_wanted():
     # Not at the top: Django's admin needs its own tables' models to be installed, and
     # the query sets beside this file are of use without it.
     from django.contrib import admin

@@ -54,3 +54,16 @@ def test_query_sets_work_without_djangos_admin_and_without_a_database():
     )
 
     assert run(code, URL="redis://127.0.0.1:1") == "asked Redis"
+
+
+def test_wrong_settings_are_told_by_the_checks_not_by_a_traceback():
+    code = (
+        "from django.core.management import call_command\n"
+        "from django.core.management.base import SystemCheckError\n"
+        "try:\n    call_command('check')\n"
+        "except SystemCheckError as error:\n    print(error)"
+    )
+
+    told = run(code, "django.contrib.admin", QEUES=["high"])
+
+    assert "(redisjobs.E002) REDISJOBS has an unknown key 'QEUES'" in told
