@@ -378,15 +378,20 @@ def hand_back(keys: GroupKeys, worker: str, tokens: Sequence[str]) -> Conversati
 
 
 def take(
-    keys: GroupKeys, worker: str, job_id: str, token: str
+    keys: GroupKeys, worker: str, job_id: str, token: str, *, again: str = ""
 ) -> Conversation[tuple[str, str]]:
     """Claim one named job that waits, for a registered worker; paused or not.
+
+    ``again``: the status of an ended job that is to be taken too, with a fresh budget:
+    in one step, else other workers would be first.
 
     Gives ``taken``, or why not: ``running`` and by whom, ``ended`` and as what,
     ``missing``, ``lost`` (the worker is). The worker learns of it in its next step,
     as of any claim whose answer was lost.
     """
-    (reply,) = yield [_TAKE.bind(keys, worker=worker, id=job_id, token=token)]
+    (reply,) = yield [
+        _TAKE.bind(keys, worker=worker, id=job_id, token=token, again=again)
+    ]
     return word(reply[0]), word(reply[1]) if len(reply) > 1 else ""
 
 

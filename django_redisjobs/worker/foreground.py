@@ -25,6 +25,7 @@ from django_redisjobs.core.consumer import Claimed, Settlement, take
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.presence import beat, rescue
+from django_redisjobs.core.records import JobStatus
 from django_redisjobs.core.scripts import perform
 from django_redisjobs.versions import installed_version
 
@@ -69,9 +70,11 @@ def run_here(
     keys: GroupKeys,
     job_id: str,
     *,
+    again: JobStatus | None = None,
     examine: Callable[[BaseException], None] | None = None,
 ) -> Ran | Refusal:
-    """Claim a job that waits and run it, as a worker would; paused queues too.
+    """Claim a job that waits and run it, as a worker would; paused queues too. One that
+    has ended as ``again`` begins anew, with a fresh budget of retries.
 
     Its outcome is stored as that of any attempt, and it is retried like one. No
     timeout applies. Ctrl-C puts it back uncounted. ``examine`` is called with what it
@@ -81,7 +84,7 @@ def run_here(
     """
     runner = _Runner(keys)
     try:
-        return runner.run(job_id, examine)
+        return runner.run(job_id, again, examine)
     finally:
         runner.leave()
 
@@ -104,11 +107,15 @@ class _Runner:
         )
 
     def run(
-        self, job_id: str, examine: Callable[[BaseException], None] | None
+        self,
+        job_id: str,
+        again: JobStatus | None,
+        examine: Callable[[BaseException], None] | None,
     ) -> Ran | Refusal:
         token = f"{self._worker}:0:0"
         word, detail = perform(
-            self._client, take(self._keys, self._worker, job_id, token)
+            self._client,
+            take(self._keys, self._worker, job_id, token, again=again or ""),
         )
         if word != "taken":
             return Refusal(word, detail)

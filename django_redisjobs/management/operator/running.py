@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 
 from django_redisjobs import registry
 from django_redisjobs.calls import ask, explain
-from django_redisjobs.core import inspection, operations
+from django_redisjobs.core import inspection
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
@@ -49,7 +49,7 @@ def _run(terminal: Terminal, options: Options) -> None:
         raise CommandError("--pdb is for people, --json for programs: choose.")
     keys, record = find_job(options["id"])
     _check_runnable(record)
-    _make_wait(terminal, keys, record, yes=options["yes"])
+    _check_repeat(terminal, record, yes=options["yes"])
     if not terminal.as_json:
         _announce(terminal, keys, record)
     # What the job prints must not get into the document.
@@ -57,7 +57,8 @@ def _run(terminal: Terminal, options: Options) -> None:
     examine = _debug if options["pdb"] else None
     try:
         with printing:
-            ran = run_here(keys, record.id, examine=examine)
+            again = record.status if record.status in ENDED else None
+            ran = run_here(keys, record.id, again=again, examine=examine)
     except redis.RedisError as error:
         raise CommandError(explain(error)) from error
     if isinstance(ran, Refusal):
@@ -76,18 +77,12 @@ def _check_runnable(record: JobRecord) -> None:
         raise CommandError(f"{error} The job is as it was.") from error
 
 
-def _make_wait(
-    terminal: Terminal, keys: GroupKeys, record: JobRecord, *, yes: bool
-) -> None:
-    """Have a job that has ended wait again, as ``retry`` does."""
-    if record.status not in ENDED:
-        return
+def _check_repeat(terminal: Terminal, record: JobRecord, *, yes: bool) -> None:
     if record.status is JobStatus.SUCCEEDED:
         terminal.confirm(
             f"{function_of(record)} {record.id} has succeeded. Run it once more?",
             yes=yes,
         )
-    ask(operations.retry(keys, record.id))
 
 
 def _announce(terminal: Terminal, keys: GroupKeys, record: JobRecord) -> None:

@@ -14,6 +14,8 @@ import pytest
 from django.core.management.base import CommandError
 
 from django_redisjobs import JobHandle, JobStatus, get_queue
+from django_redisjobs.core import consumer
+from django_redisjobs.worker import foreground
 from tests.integration.core.places import Places
 from tests.integration.core.store import Store
 from tests.integration.operator import jobs
@@ -134,6 +136,44 @@ def test_a_failure_is_an_attempt_like_any_other(
     with pytest.raises(CommandError, match="is retried at"):
         operator("run", handle.id)
     assert [one.number for one in handle.info().attempts] == [1, 2, 1]
+
+
+def test_an_ended_job_is_run_again_before_any_worker_gets_it(
+    operator: Operator, store: Store, look: Look, monkeypatch: pytest.MonkeyPatch
+):
+    handle = add.delay(1)
+    (claimed,) = (worker := store.worker("default")).claim()
+    worker.settle(claimed, kind="failed")
+
+    def take_late(*args: Any, **options: Any) -> Any:
+        assert worker.claim(9) == []
+        return consumer.take(*args, **options)
+
+    monkeypatch.setattr(foreground, "take", take_late)
+    operator("run", handle.id)
+
+    assert handle.result(timeout=0) == 3
+    assert store.record(handle.id).run == 2
+    look()
+
+
+def test_what_ended_otherwise_meanwhile_is_not_repeated(
+    operator: Operator, store: Store, look: Look, monkeypatch: pytest.MonkeyPatch
+):
+    handle = add.delay(1)
+    handle.cancel()
+
+    def take_late(*args: Any, **options: Any) -> Any:
+        assert handle.retry()
+        worker = store.worker("default")
+        worker.settle(*worker.claim(), kind="succeeded")
+        return consumer.take(*args, **options)
+
+    monkeypatch.setattr(foreground, "take", take_late)
+
+    with pytest.raises(CommandError, match="has succeeded a moment ago"):
+        operator("run", handle.id)
+    look()
 
 
 def test_a_success_is_repeated_only_after_a_question(

@@ -1,0 +1,31 @@
+-- A new life for a job that has ended or is parked: same id, a fresh budget, old
+-- attempts kept.
+
+-- The attempt that succeeded is written in the record only: keep it with the others.
+local function keep_success(id, tail)
+  local run, attempts, _, worker, started_ms, finished_ms = string.match(tail, '^succeeded (%d+) (%d+) (%d+) (%S+) (%d+) (%d+)')
+  if not run then return end
+  append_attempt(id, cjson.encode({
+    number = tonumber(attempts), run = tonumber(run), worker = worker, started_ms = tonumber(started_ms),
+    finished_ms = tonumber(finished_ms), outcome = 'succeeded', exception_class = '', message = '', traceback = '',
+  }))
+end
+
+-- Write what is stored of it anew; its place is the caller's to change. `tail` says how
+-- it ended, if it did. Returns how often it has run.
+local function revive(id, envelope, tail)
+  local run = safely('HGET', base .. 'state:' .. id, 'run') or '0'
+  if tail then
+    run = string.match(tail, '^%S+ (%d+)') or '0'
+    keep_success(id, tail)
+  end
+  -- It waits from now on. An expiry that has passed would end it again at once.
+  local queue, priority, enqueued_ms, _, _, flags = string.match(envelope, HEADER)
+  local header_end = string.find(envelope, '\n', 1, true)
+  local body = string.sub(envelope, header_end)
+  redis.call('SET', base .. 'job:' .. id, '1 ' .. queue .. ' ' .. priority .. ' ' .. enqueued_ms .. ' ' .. NOW .. ' 0 ' .. flags .. body)
+  redis.call('DEL', base .. 'state:' .. id, base .. 'result:' .. id)
+  redis.call('HSET', base .. 'state:' .. id, 'status', 'pending')
+  redis.call('HSET', base .. 'state:' .. id, 'run', run)
+  return run
+end
