@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.faults.harness import Site
+from tests.faults.proxy import Proxy
 from tests.servers import Server
 
 SEEDS = [int(seed) for seed in os.environ.get("FAULTS_SEEDS", "1").split(",")]
@@ -69,3 +70,10 @@ def open_site(tmp_path: Path, own_server: Server) -> Iterator[Callable[..., Site
 @pytest.fixture
 def site(open_site: Callable[..., Site]) -> Site:
     return open_site()
+
+
+@pytest.fixture
+def proxy(own_server: Server) -> Iterator[Proxy]:
+    opened = Proxy(own_server.socket)
+    yield opened
+    opened.close()
