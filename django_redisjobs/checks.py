@@ -1,7 +1,8 @@
 """System checks of REDISJOBS: every mistake, with its id.
 
 E001 not a dict · E002 unknown key · E003 URL · E004 QUEUES · E005 a queue's name ·
-E006 a duration · E008 CACHE · E009 KEEP · E010 any other value · E011 a job function.
+E006 a duration · E008 CACHE · E009 KEEP · E010 any other value · E011 a job function ·
+E013 SIGNING_KEYS.
 With ``--deploy``: E012 a module of job functions, and what ``surroundings`` finds,
 for which it asks the server: the only I/O.
 """

@@ -17,8 +17,9 @@ from django_redisjobs import conf
 from django_redisjobs.binding import Binder
 from django_redisjobs.conf import Settings
 from django_redisjobs.core.keys import GroupKeys
-from django_redisjobs.core.payload import check_size, encode_body
+from django_redisjobs.core.payload import callback_body, check_size, encode_body
 from django_redisjobs.core.records import ON_FAILURE, ON_SUCCESS, NewJob, new_id
+from django_redisjobs.core.signatures import Signatures
 from django_redisjobs.enqueueing import Outgoing, ahand_over, hand_over
 from django_redisjobs.exceptions import (
     ConfigurationError,
@@ -42,7 +43,8 @@ from django_redisjobs.serialization import codec
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_CALLBACKS = {"on_success": ON_SUCCESS, "on_failure": ON_FAILURE}
+# Each with its bit, and with what its id adds to that of its job.
+_CALLBACKS = {"on_success": (ON_SUCCESS, "-s0"), "on_failure": (ON_FAILURE, "-f0")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,7 @@ class JobFunction(Generic[P, R]):
         keys = conf.keys_for(options.queue)
         envelope = {name: self._carried(name) for name in sorted(self._given)}
         callbacks = 0
-        for name, bit in _CALLBACKS.items():
+        for name, (bit, _) in _CALLBACKS.items():
             path = getattr(options, name)
             if path is not None:
                 envelope[name] = [path, self._callback_queue(name, path)]
@@ -281,11 +283,16 @@ class JobFunction(Generic[P, R]):
         language = get_language()
         if language and language != django_settings.LANGUAGE_CODE:
             envelope = {"language": language, **envelope}
-        path, options = self.path, self.options
+        path, options, signatures = self.path, self.options, plan.settings.signatures
+        job_id = new_id()
+        if signatures is not None and plan.callbacks:
+            envelope = _with_signed_callbacks(envelope, job_id, signatures)
         body = encode_body(path, args, kwargs, envelope, codec, binder.names)
         check_size(body, plan.settings.max_payload, path)
+        if signatures is not None:
+            body = signatures.sign(job_id, body)
         job = NewJob(
-            new_id(),
+            job_id,
             options.queue,
             body,
             options.priority,
@@ -315,6 +322,19 @@ class JobFunction(Generic[P, R]):
                 error.add_note(f"It was item {place} of delay_many.")
                 raise
         return outgoing
+
+
+def _with_signed_callbacks(
+    envelope: Mapping[str, Any], job_id: str, signatures: Signatures
+) -> Mapping[str, Any]:
+    """Callbacks are made within Redis, where there are no keys: sign them now."""
+    signed = dict(envelope)
+    for name, (_, suffix) in _CALLBACKS.items():
+        if name in envelope:
+            path, queue = envelope[name]
+            signature = signatures.of(job_id + suffix, callback_body(path, job_id))
+            signed[name] = [path, queue, signature]
+    return signed
 
 
 class AsyncJobFunction(JobFunction[P, R]):

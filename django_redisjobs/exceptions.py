@@ -18,6 +18,7 @@ from django_redisjobs.core.exceptions import (
     PayloadTooLarge,
     RedisJobsError,
     SchemaMismatch,
+    SignatureRejected,
 )
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "ResultTimeout",
     "SchemaMismatch",
     "ServerUnavailable",
+    "SignatureRejected",
     "UnknownJobFunction",
     "UnknownQueue",
 ]

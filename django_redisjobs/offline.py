@@ -13,7 +13,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from django_redisjobs.core.consumer import Claimed, Settlement
-from django_redisjobs.core.payload import encode_body, parse_body
+from django_redisjobs.core.payload import callback_body, parse_body
 from django_redisjobs.core.records import (
     ENDED,
     ON_FAILURE,
@@ -23,8 +23,8 @@ from django_redisjobs.core.records import (
     JobStatus,
     NewJob,
 )
+from django_redisjobs.core.signatures import with_signature
 from django_redisjobs.exceptions import ResultTimeout
-from django_redisjobs.serialization import codec
 
 REMEMBERED: Final = 1_000
 """So many of the latest are known by their ids, whoever else forgets them."""
@@ -130,8 +130,10 @@ class OfflineJob:
         bit, option, suffix = _CALLBACKS.get(self.status, (0, "", ""))
         if not self.new.callbacks & bit:
             return None
-        path, queue = parse_body(self.new.body).options[option]
-        body = encode_body(path, (self.id,), {}, {}, codec)
+        path, queue, *signatures = parse_body(self.new.body).options[option]
+        body = callback_body(path, self.id)
+        for signature in signatures:
+            body = with_signature(body, signature)
         return NewJob(f"{self.id}-{suffix}{self.run}", queue, body)
 
     def record(self) -> JobRecord:

@@ -15,6 +15,7 @@ from redis import connection
 
 from django_redisjobs.conf.addresses import Address, cache_location, url_text
 from django_redisjobs.core.records import JobStatus, Keep, KeepPolicy
+from django_redisjobs.core.signatures import Signatures
 from django_redisjobs.durations import parse_duration
 
 DEFAULT_KEEP: KeepPolicy = MappingProxyType(
@@ -41,6 +42,8 @@ _RESERVED_OPTIONS = frozenset(
         "retry_on_timeout",
     }
 )
+# Characters of a signing key.
+SHORTEST_KEY = 32
 NAME_RULE = "1 to 64 of letters, digits, '_', '.' and '-'"
 
 
@@ -126,6 +129,29 @@ def words(value: object) -> tuple[str, ...]:
     ):
         raise TypeError(f"{value!r} is not a list of strings.")
     return tuple(value)
+
+
+def signatures(value: object) -> Signatures | None:
+    # No message may show a key.
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"a {type(value).__name__} is no list of keys.")
+    for place, key in enumerate(value):
+        if key is not None and not isinstance(key, str):
+            raise TypeError(
+                f"item {place} is a {type(key).__name__}, not text (nor None, which "
+                "accepts unsigned jobs)."
+            )
+        if key is not None and len(key) < SHORTEST_KEY:
+            raise ValueError(
+                f"item {place} has {len(key)} characters, which is too short: give "
+                f"{SHORTEST_KEY} or more at random, such as those of "
+                'python -c "import secrets; print(secrets.token_urlsafe(48))".'
+            )
+    if not value:
+        return None
+    if not any(value):
+        raise ValueError("there is no key in it. Add one, or leave it empty.")
+    return Signatures(value)
 
 
 def prefix(value: object) -> str:

@@ -72,7 +72,7 @@ class _Reading:
             outbox=outbox,
             durable=self._get("DURABLE", readers.boolean, False),
             redact=self._get("REDACT", readers.words, ()),
-            signing_keys=self._get("SIGNING_KEYS", readers.words, ()),
+            signatures=self._get("SIGNING_KEYS", readers.signatures, None),
         )
 
     def _refuse_unknown(
@@ -230,4 +230,5 @@ _IDS = {
     "LEASE": "E006",
     "CACHE": "E008",
     "KEEP": "E009",
+    "SIGNING_KEYS": "E013",
 }

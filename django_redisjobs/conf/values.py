@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django_redisjobs.core.records import KeepPolicy
+from django_redisjobs.core.signatures import Signatures
 from django_redisjobs.retries import Retry
 
 
@@ -31,7 +32,8 @@ class Settings:
     """The whole of REDISJOBS. ``url`` is also set when ``cache`` named it.
 
     ``on_commit`` is whether ``delay`` waits for the commit, or the alias of the
-    database whose commit it waits for. ``max_payload`` is in bytes.
+    database whose commit it waits for. ``max_payload`` is in bytes. ``signatures``:
+    None where there are no SIGNING_KEYS.
     """
 
     url: str
@@ -50,4 +52,4 @@ class Settings:
     outbox: bool
     durable: bool
     redact: tuple[str, ...]
-    signing_keys: tuple[str, ...]
+    signatures: Signatures | None

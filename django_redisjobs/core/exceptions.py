@@ -26,5 +26,12 @@ class PayloadMalformed(RedisJobsError, ValueError):
     """Stored text cannot be decoded by this build."""
 
 
+class SignatureRejected(RedisJobsError):
+    """A stored job bears no signature of a key that is in ``SIGNING_KEYS``.
+
+    It was not run. It waits, parked, for a worker that has its key.
+    """
+
+
 class SchemaMismatch(RedisJobsError):
     """Redis holds data of an incompatible version of this package."""

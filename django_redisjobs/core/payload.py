@@ -1,4 +1,7 @@
-"""A whole job as one line of text: ``[function, args, kwargs, options]``."""
+"""A whole job as one line of text: ``[function, args, kwargs, options]``.
+
+Options may be missing, and a signature may follow.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,15 @@ from .codec import Codec, parse_json, to_json
 from .exceptions import PayloadMalformed, PayloadNotSerializable, PayloadTooLarge
 from .tags import PLAIN, Refused
 
-__all__ = ["Body", "Codec", "check_size", "decode_body", "encode_body", "parse_body"]
+__all__ = [
+    "Body",
+    "Codec",
+    "callback_body",
+    "check_size",
+    "decode_body",
+    "encode_body",
+    "parse_body",
+]
 
 
 # Not frozen: that would double what it costs to make one, for each job that runs.
@@ -77,6 +88,8 @@ def parse_body(text: str) -> Body:
         PayloadMalformed: the text is not what ``encode_body`` makes.
     """
     parts = parse_json(text)
+    if type(parts) is list and len(parts) > 3 and type(parts[-1]) is str:
+        parts.pop()  # its signature, which is over the text
     if type(parts) is list and len(parts) in (3, 4):
         function, args, kwargs = parts[:3]
         options = parts[3] if len(parts) == 4 else {}
@@ -95,6 +108,11 @@ def parse_body(text: str) -> Body:
 def decode_body(text: str, codec: Codec) -> Body:
     """What ``encode_body`` was given. Raises as ``parse_body`` and ``Codec.loads``."""
     return parse_body(text).decoded(codec)
+
+
+def callback_body(function: str, job_id: str) -> str:
+    """The body of a callback, as ``ending.lua`` makes it, without a signature."""
+    return to_json([function, [job_id], {}])
 
 
 def check_size(text: str, limit_bytes: int, what: str) -> None:

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.dispatch import Signal
 from django.utils import translation
 
-from django_redisjobs import signals
+from django_redisjobs import conf, signals
 from django_redisjobs.context import JobContext, enter, leave
 from django_redisjobs.core.consumer import Claimed, Settlement
 from django_redisjobs.core.payload import Body, check_size, parse_body
@@ -72,6 +72,7 @@ class Execution:
         self._overrun = overrun
         self._max_payload = max_payload
         self._settle_now = settle_now
+        self._signatures = conf.get_settings().signatures
         self._rng = Random()
 
     def run(self, slot: Slot, job: Claimed) -> tuple[Plan, Body] | None:
@@ -84,6 +85,8 @@ class Execution:
         body: Body | None = None
         try:
             body = parse_body(job.body)
+            if self._signatures is not None:
+                self._signatures.check(job.id, job.body)
             plan = self._plans.of(body, job.queue)
             if plan.is_async:
                 return plan, body

@@ -20,7 +20,6 @@ from .link import Messages
 from .logs import JobLog
 from .memory import LIAISON_DEADLINE, REDIS_AT, Board
 from .parking import take_up_parked
-from .plans import Plans
 from .relay import Relay
 from .rescues import Overrun, Rescuer
 from .stations import Post
@@ -53,7 +52,6 @@ class Liaison:
         self._line = line
         self._beats = Beats(posts, boards)
         self._rescuer = Rescuer(posts, JobLog(name))
-        self._plans = Plans()
         self._trouble = Trouble(f"Worker {name}", connections.describe())
         self._requests: deque[dict[str, Any]] = deque()
         self._waiter: Waiter | None = None
@@ -104,7 +102,7 @@ class Liaison:
     def _care(self) -> None:
         client = connections.worker_client()
         self._rescuer.rescue_vanished(client)
-        take_up_parked(client, self._posts, self._plans)
+        take_up_parked(client, self._posts)
         self._looks += 1
         soon = self._looks == 1
         self._care_at = monotonic() + (SECOND_LOOK_SECONDS if soon else CARE_SECONDS)

@@ -15,6 +15,7 @@ from django_redisjobs.exceptions import (
     JobTimeout,
     MissingInstance,
     PayloadMalformed,
+    SignatureRejected,
     UnknownJobFunction,
 )
 from django_redisjobs.retries import Retry
@@ -34,7 +35,7 @@ class ArgumentsRefused(Exception):
 
 # Trying again cannot help: the same envelope gives the same end.
 _FINAL = (PayloadMalformed, MissingInstance)
-_PARKING = (UnknownJobFunction, ArgumentsRefused)
+_PARKING = (UnknownJobFunction, ArgumentsRefused, SignatureRejected)
 
 
 @dataclass(frozen=True, slots=True)

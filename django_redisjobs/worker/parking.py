@@ -1,4 +1,4 @@
-"""Taking up parked jobs whose function this build knows (rolling deploys)."""
+"""Taking up parked jobs that this build can run (rolling deploys)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import Final
 
 from django_redisjobs.core import inspection
 from django_redisjobs.core.operations import unpark_many
-from django_redisjobs.core.payload import parse_body
-from django_redisjobs.core.records import JobRecord, JobStatus
+from django_redisjobs.core.records import JobStatus
 from django_redisjobs.core.scripts import Client, perform
-from django_redisjobs.exceptions import RedisJobsError
+from django_redisjobs.vetting import obstacle
 
-from .plans import Plans
 from .stations import Post
 
 logger = logging.getLogger("redisjobs.worker")
@@ -22,19 +20,19 @@ logger = logging.getLogger("redisjobs.worker")
 LOOK_AT: Final = 100
 
 
-def take_up_parked(client: Client, posts: Sequence[Post], plans: Plans) -> int:
+def take_up_parked(client: Client, posts: Sequence[Post]) -> int:
     """Make those ready that could run here; gives how many."""
     taken = 0
     for post in posts:
         for queue in post.queues:
-            taken += _take_up(client, post, queue, plans)
+            taken += _take_up(client, post, queue)
     return taken
 
 
-def _take_up(client: Client, post: Post, queue: str, plans: Plans) -> int:
+def _take_up(client: Client, post: Post, queue: str) -> int:
     page = inspection.page(post.keys, queue, JobStatus.PARKED, 0, LOOK_AT)
     total, records = perform(client, page)
-    known = [record.id for record in records if _is_known(record, plans)]
+    known = [record.id for record in records if not obstacle(record)]
     if not known:
         return 0
     perform(client, unpark_many(post.keys, known))
@@ -46,13 +44,3 @@ def _take_up(client: Client, post: Post, queue: str, plans: Plans) -> int:
         ", ".join(known[:10]),
     )
     return len(known)
-
-
-def _is_known(record: JobRecord, plans: Plans) -> bool:
-    try:
-        body = parse_body(record.body)
-        plan = plans.of(body, record.queue)
-        plan.definition.check_arguments(body.args, body.kwargs)
-    except (RedisJobsError, TypeError):
-        return False
-    return True

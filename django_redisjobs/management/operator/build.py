@@ -10,14 +10,13 @@ from django.core.management.base import CommandError
 
 from django_redisjobs import registry
 from django_redisjobs.calls import ask
-from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.records import JobRecord, JobStatus
-from django_redisjobs.exceptions import RedisJobsError
 from django_redisjobs.management.operator.formats import harmless, number
 from django_redisjobs.management.operator.selection import pages
 from django_redisjobs.management.operator.showing import function_of
 from django_redisjobs.management.operator.terminal import Column, Terminal
 from django_redisjobs.queries import jobs
+from django_redisjobs.vetting import obstacle
 
 _QUEUED: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.PARKED)
 _EXAMPLES: Final = 5
@@ -46,23 +45,11 @@ def obstacles(records: Iterable[JobRecord]) -> tuple[int, list[Obstacle]]:
     total = 0
     for record in records:
         total += 1
-        reason = _obstacle(record)
+        reason = obstacle(record)
         if reason:
             key = function_of(record), reason
             found.setdefault(key, Obstacle(*key)).add(record)
     return total, sorted(found.values(), key=lambda one: -one.count)
-
-
-def _obstacle(record: JobRecord) -> str:
-    """Why a worker would park this job; empty when it would run it."""
-    try:
-        body = parse_body(record.body)
-        function = registry.resolve(body.function)
-        function.check_arguments(body.args, body.kwargs)
-        function.policy(record.queue, body.options)
-    except (RedisJobsError, TypeError, ValueError) as error:
-        return str(error)
-    return ""
 
 
 def check_code(terminal: Terminal) -> None:

@@ -15,14 +15,13 @@ from django_redisjobs import registry
 from django_redisjobs.calls import ask, explain
 from django_redisjobs.core import inspection
 from django_redisjobs.core.keys import GroupKeys
-from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
-from django_redisjobs.exceptions import RedisJobsError
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import age, clock, harmless
 from django_redisjobs.management.operator.groups import find_job
 from django_redisjobs.management.operator.showing import document, function_of
 from django_redisjobs.management.operator.terminal import Terminal
+from django_redisjobs.vetting import obstacle
 from django_redisjobs.worker.outcome import describe
 
 if TYPE_CHECKING:
@@ -70,11 +69,9 @@ def _run(terminal: Terminal, options: Options) -> None:
 def _check_runnable(record: JobRecord) -> None:
     """Raise CommandError for what a worker would only park."""
     registry.autodiscover()
-    try:
-        body = parse_body(record.body)
-        registry.resolve(body.function).check_arguments(body.args, body.kwargs)
-    except (RedisJobsError, TypeError) as error:
-        raise CommandError(f"{error} The job is as it was.") from error
+    reason = obstacle(record)
+    if reason:
+        raise CommandError(f"{reason} The job is as it was.")
 
 
 def _check_repeat(terminal: Terminal, record: JobRecord, *, yes: bool) -> None:

@@ -183,6 +183,21 @@ def test_receivers_are_told() -> None:
     assert told == [(signal, jobs.flaky) for signal in wanted]
 
 
+@pytest.mark.django_db
+def test_signed_jobs_and_their_callbacks_run() -> None:
+    signing = {**EAGER, "SIGNING_KEYS": ["k" * 40]}
+    with override_settings(REDISJOBS=signing):
+        well = jobs.with_callbacks.using(on_commit=False).delay(well=True)
+        with testing.captured_jobs() as captured:
+            bad = jobs.with_callbacks.using(on_commit=False).delay(well=False)
+            captured.run(raise_errors=False)
+
+    assert set(Group.objects.values_list("name", flat=True)) == {
+        f"done {well.id}",
+        f"failed {bad.id}",
+    }
+
+
 class AtCommit(TestCase):
     def test_nothing_runs_before_the_commit(self) -> None:
         with self.captureOnCommitCallbacks(execute=True):

@@ -72,6 +72,7 @@ end
 
 -- A callback is a job of its own, made in the same step that ends the job: so
 -- there is exactly one for a final outcome. Its id is derived: repeats are harmless.
+-- Options name it as [PATH, QUEUE], and its signature, for which nobody here has a key.
 local function enqueue_callback(id, queue, body, run, option, suffix)
   local ok, decoded = pcall(cjson.decode, body)
   local options = ok and type(decoded) == 'table' and decoded[4]
@@ -85,7 +86,8 @@ local function enqueue_callback(id, queue, body, run, option, suffix)
     return
   end
   local envelope = '1 ' .. target .. ' 0 ' .. NOW .. ' 0 0 0\n'
-    .. '[' .. cjson.encode(path) .. ',[' .. cjson.encode(id) .. '],{}]'
+    .. '[' .. cjson.encode(path) .. ',[' .. cjson.encode(id) .. '],{}'
+    .. (type(callback[3]) == 'string' and ',' .. cjson.encode(callback[3]) or '') .. ']'
   local callback_id = id .. '-' .. suffix .. run
   if redis.call('SET', base .. 'job:' .. callback_id, envelope, 'NX') then
     make_ready(target, callback_id, 0, false)

@@ -1,0 +1,35 @@
+"""Whether this build would run a stored job, told without running it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django_redisjobs import conf, registry
+from django_redisjobs.core.payload import parse_body
+from django_redisjobs.core.records import JobRecord
+from django_redisjobs.definitions import JobFunction
+from django_redisjobs.exceptions import RedisJobsError
+
+
+def vet(record: JobRecord) -> JobFunction[..., Any]:
+    """The function of a job that a worker of this build and these settings would run.
+
+    Raises RedisJobsError, TypeError or ValueError with what a worker would say.
+    """
+    body = parse_body(record.body)
+    signatures = conf.get_settings().signatures
+    if signatures is not None:
+        signatures.check(record.id, record.body)
+    function = registry.resolve(body.function)
+    function.check_arguments(body.args, body.kwargs)
+    function.policy(record.queue, body.options)
+    return function
+
+
+def obstacle(record: JobRecord) -> str:
+    """Why a worker would not run this job; empty when it would."""
+    try:
+        vet(record)
+    except (RedisJobsError, TypeError, ValueError) as error:
+        return str(error)
+    return ""
