@@ -154,7 +154,8 @@ def _loaded_class(path: str) -> object:
     module, _, qualname = path.partition(":")
     found: object = sys.modules.get(module)
     for name in qualname.split("."):
-        found = getattr(found, name, None)
+        # Not getattr(): a module may have one that imports what it is asked for.
+        found = getattr(found, "__dict__", {}).get(name)
     return found
 
 

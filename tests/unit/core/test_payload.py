@@ -9,6 +9,7 @@ import sys
 from collections import OrderedDict, namedtuple
 from datetime import datetime, time, timedelta, timezone
 from decimal import Decimal
+from types import ModuleType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -213,6 +214,20 @@ def test_reading_an_enum_imports_nothing() -> None:
         codec.loads(stored)
 
     assert "this" not in sys.modules
+
+
+def test_reading_an_enum_asks_no_module_that_loads_what_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    lazy = ModuleType("lazy_colours")
+    vars(lazy)["__getattr__"] = asked.append
+    monkeypatch.setitem(sys.modules, "lazy_colours", lazy)
+
+    with pytest.raises(PayloadMalformed, match="is no Enum"):
+        codec.loads('{"$":"Enum","v":["lazy_colours:Colour","RED"]}')
+
+    assert not asked
 
 
 def test_reading_an_enum_calls_no_other_class() -> None:
