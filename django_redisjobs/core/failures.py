@@ -13,15 +13,14 @@ from typing import Any, Final
 
 from .exceptions import PayloadMalformed
 from .keys import GroupKeys
+from .listing import scored
 from .records import AttemptRecord, JobStatus
-from .scripts import Command, Conversation, word
+from .scripts import Command, Conversation
 
 BEGINNING: Final = 1024
 """Bytes of a record in which its function's name stands."""
 LONGEST_REASON: Final = 200
 _FUNCTION: Final = re.compile(r'^\["((?:[^"\\]|\\.)*)"')
-# The beginning of the year 9999: no datetime is much later.
-LARGEST_SCORE: Final = 253_370_764_800_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +69,13 @@ def newest_failures(
     total = sum(int(count or 0) for count in replies[::2])
     found = [
         (failed_ms, keys, queue, job_id)
-        for (keys, queue), scored in zip(places, replies[1::2], strict=True)
-        for job_id, failed_ms in _scored(scored)
+        for (keys, queue), reply in zip(places, replies[1::2], strict=True)
+        for job_id, failed_ms in scored(reply)
         if failed_ms >= since_ms
     ]
     found.sort(key=lambda each: each[0], reverse=True)
     records = yield from _described(found[:limit])
     return Failures(total, tuple(records))
-
-
-def _scored(reply: Any) -> list[tuple[str, int]]:
-    """Ids and scores, in whichever form the client gives them."""
-    items = list(reply or ())
-    if items and not isinstance(items[0], (tuple, list)):
-        items = list(zip(items[::2], items[1::2], strict=True))
-    # By hand somebody may have scored one with infinity.
-    return [
-        (word(job_id), int(min(float(score), LARGEST_SCORE))) for job_id, score in items
-    ]
 
 
 def _described(

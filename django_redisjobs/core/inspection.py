@@ -9,6 +9,18 @@ from typing import Any, Final
 
 from .exceptions import PayloadMalformed
 from .keys import GroupKeys
+from .listing import (
+    INDEXED,
+    Place,
+    Sizes,
+    Span,
+    as_number,
+    merged_ids,
+    pending_ids,
+    sizes,
+    sizes_within,
+    waiting,
+)
 from .records import (
     ENDED,
     AttemptRecord,
@@ -20,7 +32,7 @@ from .records import (
     WorkerRecord,
     parse_record,
 )
-from .scripts import SCRIPTS, Command, Conversation, word, words
+from .scripts import SCRIPTS, Command, Conversation, together, word, words
 
 _AWAIT = SCRIPTS["await"]
 LONGEST_BLOCK_S: Final = 5
@@ -36,15 +48,6 @@ def _pairs(reply: Any) -> dict[str, str]:
     else:
         items = zip((reply or ())[::2], (reply or ())[1::2], strict=True)
     return {word(name): word(value) for name, value in items}
-
-
-def _number(value: Any) -> int:
-    """A stored count or time; what is none counts as 0, as it does for scripts."""
-    try:
-        found = float(value or 0)
-    except ValueError:
-        return 0
-    return int(found) if 0 <= found <= 2**53 else 0
 
 
 def jobs(
@@ -150,12 +153,12 @@ def _record(
         return JobRecord(
             **common,
             status=_status(state.get("status", default)),
-            started_ms=_number(state.get("claimed_ms")),
+            started_ms=as_number(state.get("claimed_ms")),
             finished_ms=0,
-            run=_number(state.get("run")),
+            run=as_number(state.get("run")),
             attempts=attempts,
-            attempts_made=_number(state.get("attempts")),
-            crashes=_number(state.get("crashes")),
+            attempts_made=as_number(state.get("attempts")),
+            crashes=as_number(state.get("crashes")),
             worker=state.get("token", "").partition(":")[0],
             result=None,
             meta=state.get("meta"),
@@ -252,7 +255,7 @@ def workers(keys: GroupKeys) -> Conversation[list[WorkerRecord]]:
         if score is None:
             continue
         entries = tuple(word(entry).partition(" ")[0] for entry in held or ())
-        found.append(WorkerRecord(worker, _number(score), _pairs(info), entries))
+        found.append(WorkerRecord(worker, as_number(score), _pairs(info), entries))
     return found
 
 
@@ -278,57 +281,26 @@ def running(keys: GroupKeys) -> Conversation[list[tuple[str, str]]]:
 
 def counts(keys: GroupKeys, names: Sequence[str]) -> Conversation[list[QueueCounts]]:
     """How many jobs are in each status, for each queue, in three round trips."""
-    if not names:
-        return []
-    held = Counter(queue for _, queue in (yield from running(keys)))
-    commands: list[Command] = [
-        ("HMGET", keys.paused, *names),
-        ("HMGET", keys.tombstones, *names),
+    asked: list[Conversation[Any]] = [running(keys), sizes(keys, names)]
+    pairs, found = yield from together(asked)
+    return counted(found, pairs)
+
+
+def counted(
+    found: Sequence[Sizes], pairs: Sequence[tuple[str, str]]
+) -> list[QueueCounts]:
+    """Counts from the ids that queues have, and from what runs."""
+    held = Counter(queue for _, queue in pairs)
+    return [
+        QueueCounts(
+            queue=each.queue,
+            pending=max(0, each.waiting.total - each.waiting.tombstones),
+            running=held[each.queue],
+            **{status.value: each.indexed[status] for status in INDEXED},
+            paused=_pause(each.paused),
+        )
+        for each in found
     ]
-    for queue in names:
-        commands += (
-            ("LLEN", keys.pending(queue)),
-            ("LLEN", keys.alone(queue)),
-            ("ZCARD", keys.priority(queue)),
-            ("ZCARD", keys.scheduled(queue)),
-            *(
-                ("ZCARD", keys.ended(status, queue))
-                for status in (*_INDEXED, JobStatus.PARKED)
-            ),
-        )
-    paused, tombstones, *replies = yield commands
-    sizes = [_number(size) for size in replies]
-    nothing = [None] * len(names)
-    paused, tombstones = paused or nothing, tombstones or nothing
-    width = 4 + len(_INDEXED) + 1
-    found = []
-    for index, queue in enumerate(names):
-        listed, alone, prioritized, *others = sizes[index * width : (index + 1) * width]
-        succeeded, failed, cancelled, expired, parked = others[1:]
-        waiting = listed + alone + prioritized - _number(tombstones[index])
-        found.append(
-            QueueCounts(
-                queue,
-                max(0, waiting),
-                others[0],
-                held[queue],
-                succeeded,
-                failed,
-                cancelled,
-                expired,
-                parked,
-                _pause(paused[index]),
-            )
-        )
-    return found
-
-
-_INDEXED: Final = (
-    JobStatus.SUCCEEDED,
-    JobStatus.FAILED,
-    JobStatus.CANCELLED,
-    JobStatus.EXPIRED,
-)
 
 
 def _pause(raw: bytes | None) -> PauseRecord | None:
@@ -357,60 +329,41 @@ def page(
     Ended ones newest first; pending ones in the order in which they will be
     claimed; scheduled ones by due time. ``brief`` as in ``jobs``.
     """
-    last = offset + limit - 1
     if status is JobStatus.RUNNING:
         pairs = yield from running(keys)
         ids = [job_id for job_id, name in pairs if name == queue]
-        found = yield from jobs(keys, ids[offset : last + 1], brief=brief)
+        found = yield from jobs(keys, ids[offset : offset + limit], brief=brief)
         return len(ids), found
     if status is JobStatus.PENDING:
-        total, ids = yield from _pending(keys, queue, offset, limit)
+        there = yield from waiting(keys, queue)
+        total = there.total
+        ids = yield from pending_ids(keys, queue, there, offset, limit)
     else:
-        if status is JobStatus.SCHEDULED:
-            command, key = "ZRANGE", keys.scheduled(queue)
-        else:
-            command, key = "ZREVRANGE", keys.ended(status, queue)
-        total, raw = yield [("ZCARD", key), (command, key, offset, last)]
-        ids = words(raw or ())
+        place = Place(keys, queue, status)
+        asked: list[Conversation[Any]] = [
+            sizes_within([place], Span()),
+            merged_ids([place], offset, offset + limit, Span()),
+        ]
+        (total,), placed = yield from together(asked)
+        ids = [job_id for _, job_id in placed]
+    return total, (yield from settled(keys, ids, queue, status, brief=brief))
+
+
+def settled(
+    keys: GroupKeys,
+    ids: Sequence[str],
+    queue: str,
+    status: JobStatus,
+    *,
+    brief: bool = False,
+) -> Conversation[list[JobRecord]]:
+    """Those of these ids whose jobs are where the ids were read, in one round trip."""
     # An id may stand in a list a second time, or have gone to another queue.
     unique = list(dict.fromkeys(ids))
     found = yield from jobs(keys, unique, brief=brief, place=status)
-    return _number(total), [
+    return [
         record for record in found if (record.status, record.queue) == (status, queue)
     ]
-
-
-def _pending(
-    keys: GroupKeys, queue: str, offset: int, limit: int
-) -> Conversation[tuple[int, list[str]]]:
-    key = keys.priority(queue)
-    sizes = yield [
-        ("LLEN", keys.alone(queue)),
-        ("ZCOUNT", key, "-inf", "(0"),
-        ("LLEN", keys.pending(queue)),
-        ("ZCOUNT", key, "(0", "+inf"),
-    ]
-    alone, before, listed, behind = map(_number, sizes)
-    # Four places one behind the other, in the order of claims.
-    parts = (
-        (alone, "LRANGE", keys.alone(queue), 0),
-        (before, "ZRANGE", key, 0),
-        (listed, "LRANGE", keys.pending(queue), 0),
-        (behind, "ZRANGE", key, before),
-    )
-    commands: list[Command] = []
-    start, left = offset, limit
-    for size, command, name, shift in parts:
-        if start < size and left > 0:
-            take = min(left, size - start)
-            commands.append((command, name, shift + start, shift + start + take - 1))
-            left -= take
-        start = max(0, start - size)
-    ids: list[str] = []
-    if commands:
-        for raw in (yield commands):
-            ids += words(raw or ())
-    return alone + before + listed + behind, ids
 
 
 def latency(keys: GroupKeys, queue: str) -> Conversation[float]:
@@ -452,7 +405,7 @@ def statistics(
         return []
     replies = yield [("HGETALL", keys.statistics(bucket, number)) for number in numbers]
     return [
-        {field: _number(value) for field, value in _pairs(reply).items()}
+        {field: as_number(value) for field, value in _pairs(reply).items()}
         for reply in replies
     ]
 
