@@ -335,6 +335,7 @@ def _deliver(
     keys: GroupKeys, jobs: Sequence[NewJob], chunk: Sequence[Outgoing]
 ) -> None:
     client = connections.client()
+    in_doubt = False
     try:
         try:
             perform(client, enqueue(keys, jobs))
@@ -342,24 +343,27 @@ def _deliver(
             if not _is_lost(error):
                 raise
             # It may have arrived or not; the ids make a second one harmless.
+            in_doubt = _is_in_doubt(error)
             perform(client, enqueue(keys, jobs))
     except redis.RedisError as error:
-        raise _refusal(error, chunk) from error
+        raise _refusal(error, chunk, in_doubt=in_doubt) from error
 
 
 async def _adeliver(
     keys: GroupKeys, jobs: Sequence[NewJob], chunk: Sequence[Outgoing]
 ) -> None:
     client = connections.async_client()
+    in_doubt = False
     try:
         try:
             await aperform(client, enqueue(keys, jobs))
         except redis.ConnectionError as error:
             if not _is_lost(error):
                 raise
+            in_doubt = _is_in_doubt(error)
             await aperform(client, enqueue(keys, jobs))
     except redis.RedisError as error:
-        raise _refusal(error, chunk) from error
+        raise _refusal(error, chunk, in_doubt=in_doubt) from error
 
 
 def _is_lost(error: redis.ConnectionError) -> bool:
@@ -367,12 +371,22 @@ def _is_lost(error: redis.ConnectionError) -> bool:
     return type(error) is redis.ConnectionError
 
 
-def _refusal(error: redis.RedisError, chunk: Sequence[Outgoing]) -> EnqueueError:
+def _is_in_doubt(error: redis.RedisError) -> bool:
+    """Whether Redis may have obeyed: it was asked, and no answer came."""
+    unanswered = isinstance(error, redis.TimeoutError) or (
+        isinstance(error, redis.ConnectionError) and _is_lost(error)
+    )
+    return unanswered and "connecting" not in str(error)
+
+
+def _refusal(
+    error: redis.RedisError, chunk: Sequence[Outgoing], *, in_doubt: bool
+) -> EnqueueError:
     names = {each.sender.path for each in chunk}
     what = names.pop() if len(names) == 1 else "jobs of several functions"
     if len(chunk) > 1:
         what = f"{len(chunk):,} jobs ({what})"
     fate = "was not enqueued" if len(chunk) == 1 else "were not enqueued"
-    if isinstance(error, redis.TimeoutError) and "connecting" not in str(error):
-        fate = "may or may not have been enqueued: no answer came in time"
+    if in_doubt or _is_in_doubt(error):
+        fate = "may or may not have been enqueued: no answer came"
     return EnqueueError(f"{what} {fate}. {explain(error)}")

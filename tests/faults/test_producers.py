@@ -1,0 +1,115 @@
+"""Producers that die while they enqueue, and such as are never answered."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from django.test import override_settings
+
+from django_redisjobs import connections
+from django_redisjobs.core import inspection
+from django_redisjobs.core.payload import parse_body
+from django_redisjobs.core.scripts import perform
+from django_redisjobs.exceptions import EnqueueError
+from tests.faults.harness import KEYS, QUEUES, ROOT, Site
+from tests.faults.jobs import work
+from tests.faults.proxy import HANG_UP, Message, Proxy
+
+
+def adopt(site: Site) -> list[int]:
+    """Have the site expect the jobs that are in Redis; gives their numbers."""
+    prefix = KEYS.job("")
+    keys: list[bytes] = list(site.client.scan_iter(f"{prefix}*"))
+    ids = [key.decode().removeprefix(prefix) for key in keys]
+    records = perform(site.client, inspection.jobs(KEYS, ids))
+    numbers = [parse_body(record.body).args[0] for record in records]
+    site.ids.update(zip(numbers, ids, strict=True))
+    return sorted(numbers)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_at_each_message(site: Site, proxy: Proxy, moment: str) -> None:
+    """What was acknowledged is there, and what was sent in one call as a whole."""
+    processes = 8
+    order: list[int] = []
+
+    def strike(message: Message) -> bool:
+        """The first process dies at its first message, the second at its second …"""
+        if message.pid not in order:
+            order.append(message.pid)
+        if message.number != order.index(message.pid) + 1:
+            return False
+        os.kill(message.pid, signal.SIGKILL)
+        return True
+
+    if moment == "before":
+        proxy.before = lambda message: HANG_UP if strike(message) else None
+    else:
+        proxy.after = lambda message: not strike(message)
+    producer = subprocess.run(
+        [sys.executable, "-m", "tests.faults.produce", str(processes)],
+        cwd=ROOT,
+        env=site.surroundings(proxy.url),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    told = {int(number) for number in producer.stdout.split()}
+    numbers = adopt(site)
+
+    assert len(numbers) == len(set(numbers))
+    assert told <= set(numbers)
+    for first in range(0, processes * 5, 5):
+        assert len({first + 1, first + 2, first + 3} & set(numbers)) in (0, 3)
+    # The first ones died before they sent a job, the last one came through.
+    assert told
+    assert 0 not in numbers
+    assert processes * 5 - 1 in told
+    site.start_worker("--processes", "1")
+    assert not site.complaints()
+
+
+@pytest.fixture
+def through_proxy(proxy: Proxy) -> Iterator[None]:
+    """This process enqueues, through the proxy."""
+    with override_settings(REDISJOBS={"URL": proxy.url, "QUEUES": list(QUEUES)}):
+        yield
+    connections.forget()
+
+
+@pytest.mark.usefixtures("through_proxy")
+def test_a_lost_answer_makes_no_second_job(site: Site, proxy: Proxy) -> None:
+    """It ran, and nobody was told: the call is repeated, and Redis knows the ids."""
+    site.add([0])  # so that Redis knows the script
+    sent: list[Message] = []
+
+    def lose_every_other(message: Message) -> bool:
+        if message.name != "enqueue":
+            return True
+        sent.append(message)
+        return len(sent) % 2 == 0
+
+    proxy.after = lose_every_other
+    work.delay(1, 0)
+    work.delay_many([(2, 0), (3, 0), (4, 0)])
+
+    assert len(sent) == 4
+    assert adopt(site) == [0, 1, 2, 3, 4]
+    site.start_worker("--processes", "1")
+    assert not site.complaints()
+
+
+@pytest.mark.usefixtures("through_proxy")
+def test_who_is_never_answered_is_told_so(site: Site, proxy: Proxy) -> None:
+    """Nobody can know then; the error does not pretend to."""
+    site.add([0])  # so that Redis knows the script
+    proxy.after = lambda message: message.name != "enqueue"
+
+    with pytest.raises(EnqueueError, match="may or may not have been enqueued"):
+        work.delay(1, 0)
+
+    assert adopt(site) == [0, 1]
