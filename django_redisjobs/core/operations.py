@@ -134,9 +134,14 @@ def resume(keys: GroupKeys, queue: str) -> Conversation[bool]:
 
 def purge(keys: GroupKeys, queue: str) -> Conversation[int]:
     """Delete what waits in a queue, pending and scheduled; gives how many jobs."""
-    purged = 0
-    while True:
-        (reply,) = yield [SCRIPTS["purge"].bind(keys, queue=queue)]
-        purged += int(reply[1])
-        if word(reply[0]) == "purged":
-            return purged
+    purged, more = 0, True
+    while more:
+        more, part = yield from purge_part(keys, queue)
+        purged += part
+    return purged
+
+
+def purge_part(keys: GroupKeys, queue: str) -> Conversation[tuple[bool, int]]:
+    """One step of a purge; gives whether more is left, and how many jobs it deleted."""
+    (reply,) = yield [SCRIPTS["purge"].bind(keys, queue=queue)]
+    return word(reply[0]) == "more", int(reply[1])

@@ -17,10 +17,15 @@ from django_redisjobs.core import operations
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import JobStatus
 from django_redisjobs.core.scripts import Conversation
+from django_redisjobs.exceptions import ServerUnavailable
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import counted, number, read_status
 from django_redisjobs.management.operator.groups import sort_by_group
-from django_redisjobs.management.operator.selection import add_filters, read_selection
+from django_redisjobs.management.operator.selection import (
+    add_filters,
+    read_selection,
+    warn_of_unknown,
+)
 from django_redisjobs.management.operator.terminal import Terminal
 from django_redisjobs.queries import WAITING, Operation, move_to
 
@@ -156,15 +161,24 @@ def _run(
         jobs = "this job" if total == 1 and named else counted(total, "job")
         terminal.confirm(f"{bulk.verb.title()} {jobs}?", yes=options["yes"])
     outcomes: list[tuple[str, str]] = []
-    with terminal.progress(total, "jobs") as show:
-        for keys, ids in chosen.items():
-            for first in range(0, len(ids), operations.CHUNK):
-                chunk = ids[first : first + operations.CHUNK]
-                outcomes += zip(
-                    chunk, ask(bulk.operation.operate(keys, chunk)), strict=True
-                )
-                show(len(outcomes))
+    try:
+        with terminal.progress(total, "jobs") as show:
+            for keys, ids in chosen.items():
+                for first in range(0, len(ids), operations.CHUNK):
+                    chunk = ids[first : first + operations.CHUNK]
+                    outcomes += zip(
+                        chunk, ask(bulk.operation.operate(keys, chunk)), strict=True
+                    )
+                    show(len(outcomes))
+    except (KeyboardInterrupt, ServerUnavailable):
+        terminal.notice(
+            f"Only {number(len(outcomes))} of {counted(total, 'job')} were dealt with, "
+            "and perhaps some more. The same command goes on with the others."
+        )
+        raise
     _tell(terminal, bulk, outcomes, named=named)
+    if not total:
+        warn_of_unknown(terminal, options["function"])
 
 
 def _choose(

@@ -88,6 +88,13 @@ def read_status(text: str) -> JobStatus:
         ) from None
 
 
+def read_count(text: str) -> int:
+    """A number of things, at least one. Raises ArgumentTypeError."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is no number of 1 or more.")
+    return int(text)
+
+
 def read_duration(text: str) -> float:
     """Seconds of a command's argument. Raises ArgumentTypeError."""
     try:
@@ -102,11 +109,8 @@ def read_time(text: str) -> datetime:
     ISO 8601, or ``HH:MM`` for the next time the clock shows it. What names no time
     zone is in the project's.
     """
-    if match := _CLOCK.fullmatch(text):
-        now = timezone.localtime(datetime.now(UTC))
-        hour, minute = map(int, match.groups())
-        when = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
-        return when if when > now else when + timedelta(days=1)
+    if (when := _today_at(text)) is not None:
+        return when if when > datetime.now(UTC) else when + timedelta(days=1)
     try:
         found = parse_datetime(text)
     except ValueError:
@@ -114,13 +118,27 @@ def read_time(text: str) -> datetime:
     if found is None:
         raise ArgumentTypeError(
             f"{text!r} is no time. Write 2030-01-31T18:00, with +01:00 or Z for "
-            "another time zone than the project's, or 18:00 for the next one."
+            "another time zone than the project's, or 18:00."
         )
     return found if timezone.is_aware(found) else timezone.make_aware(found)
 
 
+def _today_at(text: str) -> datetime | None:
+    match = _CLOCK.fullmatch(text)
+    if match is None:
+        return None
+    hour, minute = map(int, match.groups())
+    now = timezone.localtime(datetime.now(UTC))
+    return now.replace(hour=hour, minute=minute, second=0, microsecond=0)
+
+
 def read_moment(text: str) -> datetime:
-    """A time, or how long ago it was. Raises ArgumentTypeError."""
+    """A time, or how long ago it was. Raises ArgumentTypeError.
+
+    As ``read_time``, but ``HH:MM`` is the last time that the clock showed it.
+    """
+    if (when := _today_at(text)) is not None:
+        return when if when <= datetime.now(UTC) else when - timedelta(days=1)
     try:
         return datetime.now(UTC) - timedelta(seconds=parse_duration(text))
     except ValueError:

@@ -8,11 +8,17 @@ from typing import Final
 
 from django_redisjobs.core.records import JobRecord, JobStatus
 from django_redisjobs.management.operator.action import Action, Options
-from django_redisjobs.management.operator.formats import clock, read_status, shortened
+from django_redisjobs.management.operator.formats import (
+    clock,
+    read_count,
+    read_status,
+    shortened,
+)
 from django_redisjobs.management.operator.selection import (
     add_filters,
     newest,
     read_selection,
+    warn_of_unknown,
 )
 from django_redisjobs.management.operator.showing import (
     error_of,
@@ -39,7 +45,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     add_filters(parser)
     parser.add_argument(
         "--limit",
-        type=int,
+        type=read_count,
         default=_DEFAULT_LIMIT,
         metavar="N",
         help=f"Show so many at most (default: {_DEFAULT_LIMIT}).",
@@ -51,7 +57,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _run(terminal: Terminal, options: Options) -> None:
     selection = read_selection(options, options["statuses"] or JobStatus)
-    found = newest(selection, max(1, options["limit"]), LOOKED_AT)
+    found = newest(selection, options["limit"], LOOKED_AT)
     if terminal.as_json:
         terminal.document(
             {"jobs": [summary(record) for record in found.records], "cut": found.cut}
@@ -62,6 +68,8 @@ def _run(terminal: Terminal, options: Options) -> None:
             terminal.line(record.id)
     else:
         _show(terminal, found.records)
+    if not found.records:
+        warn_of_unknown(terminal, options["function"])
     if found.cut:
         terminal.notice(
             f"Only the newest part was looked at (about {LOOKED_AT:,} jobs): there may "

@@ -6,6 +6,9 @@ import getpass
 import platform
 from argparse import ArgumentParser
 
+from django_redisjobs import conf
+from django_redisjobs.calls import ask
+from django_redisjobs.core.operations import purge_part
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import (
     age,
@@ -109,7 +112,13 @@ def _purge(terminal: Terminal, options: Options) -> None:
             f"{number(counts.scheduled)} scheduled jobs of {queue.name} for ever?",
             yes=options["yes"],
         )
-    purged = queue.purge()
+    keys = conf.keys_for(queue.name)
+    purged, more = 0, True
+    with terminal.progress(counts.pending + counts.scheduled, "jobs") as show:
+        while more:
+            more, part = ask(purge_part(keys, queue.name))
+            purged += part
+            show(purged)
     if terminal.as_json:
         terminal.document({"queue": queue.name, "deleted": purged})
     else:

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from django_redisjobs import registry
 from django_redisjobs.calls import ask
 from django_redisjobs.core.records import JobRecord, JobStatus
+from django_redisjobs.exceptions import UnknownJobFunction
 from django_redisjobs.management.operator.action import Options
 from django_redisjobs.management.operator.formats import read_moment
+from django_redisjobs.management.operator.terminal import Terminal
 from django_redisjobs.options import epoch_ms
 from django_redisjobs.queries import JobQuery, Scope, moment_of
 
@@ -100,3 +103,16 @@ def read_selection(options: Options, statuses: Iterable[JobStatus]) -> JobQuery:
         function=options["function"],
         since_ms=0 if since is None else epoch_ms(since),
     )
+
+
+def warn_of_unknown(terminal: Terminal, function: str) -> None:
+    """Nothing was found: say so if ``function`` may be misspelt.
+
+    Jobs of functions that this build lacks can be chosen all the same.
+    """
+    if not function:
+        return
+    try:
+        registry.resolve(function)
+    except UnknownJobFunction as error:
+        terminal.notice(str(error))

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -104,8 +104,11 @@ class Terminal:
             return
         if self.as_json or not sys.stdin.isatty():
             raise CommandError(f"{question} Nothing was changed: say --yes to agree.")
+        # Where the output goes into a file or a pipe, nobody would see it there.
+        seen = nullcontext() if self.is_interactive else redirect_stdout(sys.stderr)
         try:
-            answer = input(f"{question} [y/N] ")
+            with seen:
+                answer = input(f"{question} [y/N] ")
         except EOFError:
             answer = ""
         if answer.strip().lower() not in ("y", "yes"):
@@ -119,7 +122,7 @@ class Terminal:
             return
 
         def show(done: int) -> None:
-            filled = _BAR_WIDTH * done // total
+            filled = min(_BAR_WIDTH, _BAR_WIDTH * done // total)
             bar = "#" * filled + "." * (_BAR_WIDTH - filled)
             self._stderr.write(
                 f"\r[{bar}] {done:,} of {total:,} {what}", ending="", style_func=str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import io
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,10 @@ import pytest
 from django.core.management.base import CommandError
 from django.test import override_settings
 
-from django_redisjobs import JobStatus, get_job, get_queue
+from django_redisjobs import JobStatus, calls, get_job, get_queue
+from django_redisjobs.core import operations
+from django_redisjobs.exceptions import ServerUnavailable
+from django_redisjobs.management.operator import bulk
 from tests.integration.core.places import Places
 from tests.integration.core.store import Store
 from tests.integration.operator.conftest import Operator
@@ -128,6 +132,60 @@ def test_bulk_works_in_chunks_over_all_pages(operator: Operator, store: Store):
     assert operator("retry", "--all") == "1,203 pending again\n"
 
     assert get_queue("low").depth() == len(added)
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), ServerUnavailable("away")])
+def test_who_is_interrupted_learns_how_far_it_came(
+    operator: Operator,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: BaseException,
+):
+    fail_some(store, 30, "low")
+    chunks = iter([None, None, trouble])
+
+    def ask(conversation: Any) -> Any:
+        # The first two are those that find the jobs.
+        found = next(chunks, None) if operations.CHUNK == 10 else None
+        if found is not None:
+            raise found
+        return calls.ask(conversation)
+
+    monkeypatch.setattr(operations, "CHUNK", 10)
+    monkeypatch.setattr(bulk, "ask", ask)
+
+    with pytest.raises(CommandError):
+        operator("retry", "--all")
+
+    assert "Only 10 of 30 jobs were dealt with" in operator.notices
+    assert get_queue("low").depth() == 10
+    # The same command does the rest.
+    assert operator("retry", "--all") == "20 pending again\n"
+
+
+def test_the_question_is_seen_where_the_output_is_not(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    later.delay()
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+
+    assert operator("purge", "low") == "1 job of low deleted.\n"
+
+    assert "for ever? [y/N]" in capsys.readouterr().err
+
+
+def test_a_misspelt_function_is_told(operator: Operator):
+    wanted = ADD.replace("add", "ad")
+    add.delay(1)
+
+    assert operator("cancel", "--function", wanted, "--yes") == "No jobs match.\n"
+    assert f"Did you mean {ADD}?" in operator.notices
+    assert operator("ls", "--function", wanted) == "No jobs.\n"
+    assert f"Did you mean {ADD}?" in operator.notices
+    # Of one that is right nothing is said, nor of one whose jobs are there.
+    operator("ls", "failed", "--function", ADD)
+    assert operator.notices == ""
 
 
 def test_cancel_by_id_asks_nothing(operator: Operator):

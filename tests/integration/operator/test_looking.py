@@ -228,6 +228,12 @@ def test_ls_shows_the_newest_and_stops_at_its_limit(operator: Operator, store: S
     assert listed == added[:2:-1]
 
 
+@pytest.mark.parametrize("limit", ["0", "-3", "many"])
+def test_ls_refuses_a_limit_that_is_none(operator: Operator, limit: str):
+    with pytest.raises(CommandError, match="no number of 1 or more"):
+        operator("ls", f"--limit={limit}")
+
+
 def test_ls_says_when_it_did_not_look_at_all(
     operator: Operator, store: Store, monkeypatch: pytest.MonkeyPatch
 ):

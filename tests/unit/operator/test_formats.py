@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import override_settings
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,6 +83,16 @@ def test_the_time_of_day_is_the_next_one():
 def test_what_is_no_time(text: str):
     with pytest.raises(ArgumentTypeError, match="is no time"):
         formats.read_time(text)
+
+
+def test_a_moments_time_of_day_is_the_last_one():
+    minute_ago = timezone.localtime() - timedelta(minutes=1)
+    hour_on = timezone.localtime() + timedelta(hours=1)
+
+    for when in (minute_ago, hour_on):
+        found = datetime.now(UTC) - formats.read_moment(f"{when:%H:%M}")
+        assert timedelta() <= found <= timedelta(days=1)
+        assert f"{formats.read_moment(f'{when:%H:%M}'):%H:%M}" == f"{when:%H:%M}"
 
 
 def test_a_moment_is_a_time_or_how_long_ago():
