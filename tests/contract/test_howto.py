@@ -5,83 +5,97 @@ All Python blocks of a page are executed in order in one module, which stands fo
 page takes for granted (an order, a server's address) is in ``howto/PAGE.py``, which is
 executed before the first block. A function ``check`` there is called at the end.
 The page's TestCases and test functions are run like anybody's, and what it assigns to
-``REDISJOBS`` has to pass the checks.
+``REDISJOBS`` has to pass the checks; its models get tables for its tests. A page that forks or kills has a process of its own.
 """
 
 from __future__ import annotations
 
-import ast
 import inspect
-import re
+import json
+import os
+import subprocess
 import sys
 import unittest
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.models import Model
 from django.test import TestCase
 
-from django_redisjobs import registry
-from django_redisjobs.conf.reading import read
-from tests.contract.places import DOCS
+from tests.contract import pages
+from tests.contract.places import DOCS, ROOT
 
 PAGES = sorted((DOCS / "how-to").glob("*.md"))
-PREPARATIONS = Path(__file__).parent / "howto"
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ALONE = {"durable", "reliable-queue"}
 
 
 @pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def module() -> Iterator[ModuleType]:
     """Where a page's code lives."""
-    package, jobs = ModuleType("shop"), ModuleType("shop.jobs")
-    package.__path__ = []
-    monkeypatch.setitem(sys.modules, "shop", package)
-    monkeypatch.setitem(sys.modules, "shop.jobs", jobs)
-    yield jobs
-    forget([path for path in registry.functions() if path.startswith("shop.jobs.")])
+    with pages.open_module() as opened:
+        yield opened
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [path for path in PAGES if path.stem not in ALONE],
+    ids=lambda path: path.stem,
+)
 @pytest.mark.django_db(transaction=True, databases="__all__")
 @pytest.mark.usefixtures("redisjobs")
 def test_the_code_of_the_page_runs(
     path: Path, module: ModuleType, request: pytest.FixtureRequest
 ):
-    preparation = PREPARATIONS / f"{path.stem.replace('-', '_')}.py"
-    if preparation.exists():
-        execute(preparation.read_text(encoding="utf-8"), 1, preparation, module)
-    check = vars(module).pop("check", None)
-
-    text = path.read_text(encoding="utf-8")
-    for block in BLOCK.finditer(text):
-        execute(block[1], text.count("\n", 0, block.start(1)) + 1, path, module)
-        check_settings(vars(module))
-    run_tests(module, request)
-    if check is not None:
-        check()
+    check = pages.prepare(path, module)
+    pages.run_blocks(path, module)
+    with tables_of(module):
+        run_tests(module, request)
+        if check is not None:
+            check()
 
 
-def execute(source: str, line: int, path: Path, module: ModuleType) -> None:
-    """Run a piece of a page, such that a traceback names its line there."""
-    tree = ast.parse("\n" * (line - 1) + source, str(path))
-    # A page may show a job in several versions; a project has one.
-    defined = (ast.FunctionDef, ast.AsyncFunctionDef)
-    names = [node.name for node in tree.body if isinstance(node, defined)]
-    forget([f"shop.jobs.{name}" for name in names])
-    exec(compile(tree, str(path), "exec", dont_inherit=True), vars(module))
+@pytest.mark.parametrize("stem", sorted(ALONE))
+def test_the_code_of_a_page_that_is_alone_runs(stem: str, redisjobs: dict[str, Any]):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-W", "error", "-m", "tests.contract.pages"),
+            *(str(DOCS / "how-to" / f"{stem}.md"), json.dumps(redisjobs)),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-def check_settings(names: dict[str, Any]) -> None:
-    if "REDISJOBS" in names:
-        _, problems = read(names["REDISJOBS"], names.get("CACHES", {}))
-        assert not problems
-
-
-def forget(paths: list[str]) -> None:
-    for path in paths:
-        registry._functions.pop(path, None)
+@contextmanager
+def tables_of(module: ModuleType) -> Iterator[None]:
+    """Those of the models that a page shows."""
+    shown = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, Model)
+        and value.__module__ == module.__name__
+    ]
+    with connection.schema_editor() as editor:
+        for model in shown:
+            editor.create_model(model)
+    try:
+        yield
+    finally:
+        with connection.schema_editor() as editor:
+            for model in shown:
+                editor.delete_model(model)
 
 
 def run_tests(module: ModuleType, request: pytest.FixtureRequest) -> None:
@@ -116,6 +130,6 @@ def as_test_case(function: Any, request: pytest.FixtureRequest) -> unittest.Test
 
 
 def test_there_is_no_preparation_for_a_page_that_is_gone():
-    stems = {path.stem.replace("-", "_") for path in PAGES}
+    of_pages = {pages.preparation(path) for path in PAGES}
 
-    assert {path.stem for path in PREPARATIONS.glob("*.py")} <= stems
+    assert set(pages.PREPARATIONS.glob("*.py")) <= of_pages

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from django.test import override_settings
 
+from django_redisjobs import JobStatus, Worker, get_connection, job
 from django_redisjobs.embedded import binary, ensure, starting
 from django_redisjobs.embedded.home import Home, open_lock
 from django_redisjobs.exceptions import ConfigurationError
@@ -68,6 +70,11 @@ for line in sys.stdin:
     except Exception as error:
         print(type(error).__name__, str(error).replace(chr(10), " | "), flush=True)
 """
+
+
+@job
+def greet(name: str) -> str:
+    return f"Hello {name}"
 
 
 class User:
@@ -180,6 +187,24 @@ def test_data_survive_the_server_killed_and_the_next_command_finds_a_new_one(
 
     assert user.ask("GET", "a") == "kept"
     assert user.server() != killed
+
+
+def test_jobs_survive_the_server_killed(folder: Path) -> None:
+    with override_settings(REDISJOBS={"URL": f"embedded://{folder}"}):
+        ended = greet.delay("early reader")
+        Worker(processes=0, burst=True, verbosity=0).run()
+        ready = greet.delay_many([(f"reader {number}",) for number in range(50)])
+        later = greet.using(run_after="1h").delay("late reader")
+
+        kill(psutil.Process(get_connection().info("server")["process_id"]))
+
+        assert {handle.status() for handle in ready} == {JobStatus.PENDING}
+        assert later.status() is JobStatus.SCHEDULED
+        assert ended.result(timeout=0) == "Hello early reader"
+        Worker(processes=0, burst=True, verbosity=0).run()
+        assert [handle.result(timeout=0) for handle in ready] == [
+            f"Hello reader {number}" for number in range(50)
+        ]
 
 
 @pytest.mark.skipif(not LINUX, reason="a server outlives its guardian elsewhere")

@@ -73,6 +73,28 @@ def test_children_die_with_their_supervisor_and_the_next_worker_rescues(start, e
     assert handle.info().crashes == 1
 
 
+def test_what_has_ended_never_runs_again(start, events):
+    first = start(processes=2)
+    ended = jobs.sleep.delay_many([(0.0, f"ended-{number}") for number in range(20)])
+    for handle in ended:
+        assert handle.wait(timeout=60) is JobStatus.SUCCEEDED
+    seen = [events.wait()[1] for _ in ended]
+    running = jobs.pass_gate.delay("running")
+    assert events.wait()[1] == "running"
+    children = first.children()
+
+    first.signal(signal.SIGKILL)
+    first.wait()
+    psutil.wait_procs(children, timeout=60)
+    events.open_gate(1)
+    assert start(burst=True).wait() == 0
+
+    assert running.result(timeout=0) == "running"
+    assert [line.split()[1] for line in events.all()] == ["running"]
+    assert sorted(seen) == sorted(f"ended-{number}" for number in range(20))
+    assert {len(handle.info().attempts) for handle in ended} == {1}
+
+
 def test_another_worker_of_the_machine_rescues_without_a_restart(start, events):
     first = start()
     handle = jobs.pass_gate.delay("rescued")
