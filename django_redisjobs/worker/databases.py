@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import logging
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections, connections, reset_queries
+from django.db import connections, reset_queries
 from django.db.backends.signals import connection_created
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 logger = logging.getLogger("redisjobs.worker")
 
 _opened: set[int] = set()
-_executors: set[int] = set()
+# Of each thread that runs jobs, the databases with a transaction around it all.
+_executors: dict[int, frozenset[str]] = {}
 
 
 def watch() -> None:
@@ -26,23 +30,25 @@ def watch() -> None:
 
 
 def begin_executor() -> None:
-    """The calling thread runs jobs, and tidies up after itself."""
-    _executors.add(get_ident())
-    if any(each.connection for each in connections.all(initialized_only=True)):
+    """The calling thread runs jobs, and tidies up after itself.
+
+    But for a transaction around the whole worker: that is a caller's, in a test.
+    """
+    here = connections.all(initialized_only=True)
+    _executors[get_ident()] = frozenset(
+        each.alias for each in here if each.in_atomic_block
+    )
+    if any(each.connection for each in here):
         _opened.add(get_ident())
 
 
 def end_executor() -> None:
-    """The calling thread runs no more jobs: close what it opened.
-
-    But for a transaction around the whole worker: that is a caller's, in a test.
-    """
-    _executors.discard(get_ident())
+    """The calling thread runs no more jobs: close what it opened."""
     if get_ident() in _opened:
         _opened.discard(get_ident())
-        for each in connections.all(initialized_only=True):
-            if not each.in_atomic_block:
-                each.close()
+        for each in _own():
+            each.close()
+    _executors.pop(get_ident(), None)
 
 
 def refresh() -> None:
@@ -55,18 +61,35 @@ async def arefresh() -> None:
     """The same for jobs on the event loop: their connections live in threads of
     asgiref's, where ``sync_to_async`` runs what it is given.
     """
-    if not _opened <= _executors:
+    if not _opened <= _executors.keys():
         await sync_to_async(_refresh)()
 
 
 def _refresh() -> None:
     try:
         reset_queries()
-        close_old_connections()
+        for each in _own():
+            if each.in_atomic_block:
+                # An interrupt can hit a transaction while it ends. What the next job
+                # wrote into it would never be committed.
+                each.close()
+                del connections[each.alias]
+            else:
+                each.close_if_unusable_or_obsolete()
     except Exception as error:
         # What the job raised meanwhile is told elsewhere, without what is to be hidden.
         error.__suppress_context__ = True
         logger.warning("A database connection could not be tidied up.", exc_info=error)
+
+
+def _own() -> list[BaseDatabaseWrapper]:
+    """The connections of this thread, without those that are a caller's."""
+    around = _executors.get(get_ident(), ())
+    return [
+        each
+        for each in connections.all(initialized_only=True)
+        if each.alias not in around
+    ]
 
 
 def _note(**_: Any) -> None:

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import connection
+from django.db import connection, transaction
 from django.dispatch import receiver
 from django.utils.translation import get_language
 
@@ -313,6 +313,12 @@ def write(name: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO names VALUES (%s)", [name])
     return connection.in_atomic_block
+
+
+@job
+def begin_and_leave() -> None:
+    """As an interrupt does that hits a transaction while it ends."""
+    transaction.atomic().__enter__()
 
 
 @job

@@ -51,6 +51,19 @@ def test_connections_are_closed_after_a_job_as_after_a_request(
     assert not any(jobs.connection_is_open.delay().result(timeout=60) for _ in range(6))
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_transaction_that_a_job_left_open_takes_no_others_writes(
+    start, database, threads
+):
+    start(threads=threads, environment={"WORKER_TEST_DATABASE": database})
+
+    for number in range(4):
+        jobs.begin_and_leave.delay().result(timeout=60)
+        assert jobs.write.delay(str(number)).result(timeout=60) is True
+
+    assert names(database) == ["0", "1", "2", "3"]
+
+
 def test_connections_of_coroutine_jobs_are_closed_in_their_thread(start, database):
     start(environment={"WORKER_TEST_DATABASE": database})
     assert jobs.write_async.delay("x").result(timeout=60) == 1
