@@ -38,7 +38,7 @@ def redacted(body: Body) -> Body:
     is_hidden = _test(patterns, body.function)
     args = [
         HIDDEN if name is None or is_hidden(name) else _without(value, is_hidden)
-        for name, value in zip(_names(body), body.args, strict=False)
+        for name, value in zip(names_of(body), body.args, strict=False)
     ]
     return replace(body, args=args, kwargs=_without(body.kwargs, is_hidden))
 
@@ -60,7 +60,7 @@ def redacted_text(body: Body, text: str) -> str:
     is_hidden = _test(patterns, body.function)
     hidden = [
         value
-        for name, value in zip(_names(body), body.args, strict=False)
+        for name, value in zip(names_of(body), body.args, strict=False)
         if name is None or is_hidden(name)
     ]
     shown = [*body.args, body.kwargs]
@@ -90,7 +90,7 @@ def _test(patterns: tuple[str, ...], function: str) -> Test:
     return is_hidden
 
 
-def _names(body: Body) -> Iterator[str | None]:
+def names_of(body: Body) -> Iterator[str | None]:
     """The parameters that positional arguments fill; None where nobody knows."""
     try:
         signature = registry.resolve(body.function).signature

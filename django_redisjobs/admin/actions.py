@@ -1,18 +1,22 @@
-"""What may be done to the jobs that are ticked in the list, or to all that match."""
+"""What may be done to jobs: to one on its page, to those that are ticked in the list,
+or to all that match.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.admin.options import get_content_type_for_model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -22,7 +26,7 @@ from django_redisjobs.admin.sources import job_row
 from django_redisjobs.calls import ask
 from django_redisjobs.core import inspection
 from django_redisjobs.core.keys import GroupKeys
-from django_redisjobs.core.records import JobRecord, JobStatus
+from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
 from django_redisjobs.core.scripts import together
 from django_redisjobs.queries import JobQuery, Operation
 
@@ -32,72 +36,214 @@ LOGGED_ONE_BY_ONE: Final = 100
 """Beyond that, the admin's log has one entry for all of them."""
 
 
+CONFIRM: Final = "admin/redisjobs/confirm.html"
+_EVERY = frozenset(JobStatus)
+_GONE = gettext_lazy("%d gone meanwhile")
+
+
 @dataclass(frozen=True, slots=True)
 class JobAction:
     """``outcomes``: the core's words, as parts of the sentence that is shown after.
-    ``takes``: jobs in these statuses; others are left alone.
+    ``takes``: of many, jobs in these statuses; others are left alone. ``offered``: on
+    the page of a job in these. Without an ``operation`` it asks for a queue, and moves.
     """
 
     name: str
     label: Any
-    operation: Operation
-    takes: frozenset[JobStatus]
+    button: Any
+    operation: Operation | None
     outcomes: Mapping[str, Any]
+    offered: frozenset[JobStatus]
+    takes: frozenset[JobStatus] = _EVERY
     destroys: bool = False
 
+    @property
+    def permission(self) -> str:
+        """What it asks for. Django's own deletion is about rows of its database."""
+        return "delete_job" if self.name == "remove" else f"{self.name}_job"
 
-_EVERY = frozenset(JobStatus)
-_GONE = gettext_lazy("%d gone meanwhile")
 
 RETRY = JobAction(
     "retry",
     gettext_lazy("Run again what failed, expired or was cancelled"),
+    gettext_lazy("Run again"),
     queries.RETRY,
-    # To repeat what succeeded is never meant by a click on many.
-    _EVERY - {JobStatus.SUCCEEDED},
     {
         "pending": gettext_lazy("%d retried"),
         "live": gettext_lazy("%d waiting or running already"),
         "missing": _GONE,
     },
+    ENDED | {JobStatus.PARKED},
+    # To repeat what succeeded is never meant by a click on many.
+    takes=_EVERY - {JobStatus.SUCCEEDED},
 )
 RUN = JobAction(
     "run",
     gettext_lazy("Run scheduled jobs now"),
+    gettext_lazy("Run now"),
     queries.RUN_NOW,
-    _EVERY,
     {
         "pending": gettext_lazy("%d made ready"),
         "unchanged": gettext_lazy("%d not scheduled"),
         "missing": _GONE,
     },
+    frozenset({JobStatus.SCHEDULED}),
 )
 CANCEL = JobAction(
     "cancel",
     gettext_lazy("Cancel"),
+    gettext_lazy("Cancel"),
     queries.CANCEL,
-    _EVERY,
     {
         "cancelled": gettext_lazy("%d cancelled"),
         "requested": gettext_lazy("%d running and asked to stop"),
         "ended": gettext_lazy("%d ended already"),
         "missing": _GONE,
     },
+    _EVERY - ENDED,
     destroys=True,
+)
+MOVE = JobAction(
+    "move",
+    gettext_lazy("Move to another queue"),
+    gettext_lazy("Move…"),
+    None,
+    {
+        "moved": gettext_lazy("%d moved"),
+        "same": gettext_lazy("%d there already"),
+        "running": gettext_lazy("%d running"),
+        "ended": gettext_lazy("%d ended already"),
+        "elsewhere": gettext_lazy("%d of another group of queues: they stay"),
+        "missing": _GONE,
+    },
+    frozenset(queries.WAITING),
 )
 REMOVE = JobAction(
     "remove",
     gettext_lazy("Delete"),
+    gettext_lazy("Delete"),
     queries.DELETE,
-    _EVERY,
     {
         "deleted": gettext_lazy("%d deleted"),
         "running": gettext_lazy("%d running: cancel them first"),
         "missing": _GONE,
     },
+    _EVERY - {JobStatus.RUNNING},
     destroys=True,
 )
-ACTIONS: Final = {each.name: each for each in (RETRY, RUN, CANCEL, REMOVE)}
+ACTIONS: Final = {each.name: each for each in (RETRY, RUN, MOVE, CANCEL, REMOVE)}
+
+Chosen = Mapping[GroupKeys, Sequence[JobRecord]]
+Fields = tuple[tuple[str, str], ...]
+
+
+class MoveForm(forms.Form):
+    """To which queue."""
+
+    queue = forms.ChoiceField(label=gettext_lazy("To the queue"))
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data)
+        self.fields["queue"].choices = [  # type: ignore[attr-defined]
+            (name, name) for name in conf.get_settings().queues
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What somebody wants done to jobs. ``asks``: only after a question; ``hidden``:
+    what its form sends again; ``back``: where they go who think better of it.
+    """
+
+    model_admin: admin.ModelAdmin[Any]
+    request: HttpRequest
+    action: JobAction
+    chosen: Chosen
+    asks: bool
+    hidden: Fields
+    back: str
+
+    def run(self) -> HttpResponse | None:
+        """The question; or it is done, and the message says what came of it."""
+        confirmed = "confirmed" in self.request.POST
+        operation, words, form = self.action.operation, str(self.action.label), None
+        within: GroupKeys | None = None
+        if operation is None:
+            form = MoveForm(self.request.POST if confirmed else None)
+            if not form.is_valid():
+                return self._question(form)
+            queue = form.cleaned_data["queue"]
+            operation, within = queries.move_to(queue), conf.keys_for(queue)
+            words = _("Move to %(queue)s") % {"queue": queue}
+        elif self.asks and not confirmed:
+            return self._question(None)
+        self._act(operation, within, words)
+        return None
+
+    def _question(self, form: forms.Form | None) -> HttpResponse:
+        records = [record for part in self.chosen.values() for record in part]
+        site = self.model_admin.admin_site
+        self.request.current_app = site.name
+        statuses = Counter(record.status.value for record in records)
+        context = {
+            **site.each_context(self.request),
+            "title": _("To which queue?") if form else _("Are you sure?"),
+            "opts": self.model_admin.opts,
+            "media": self.model_admin.media,
+            "action": self.action,
+            "form": form,
+            "total": len(records),
+            "only": job_row(records[0]) if len(records) == 1 else None,
+            "most": MOST if len(records) >= MOST else None,
+            "statuses": sorted(statuses.items()),
+            "hidden": self.hidden,
+            "back": self.back,
+        }
+        return TemplateResponse(self.request, CONFIRM, context)
+
+    def _act(self, operation: Operation, within: GroupKeys | None, label: str) -> None:
+        words: Counter[str] = Counter()
+        changed: list[JobRecord] = []
+        for keys, records in self.chosen.items():
+            if within is not None and keys != within:
+                words["elsewhere"] += len(records)
+                continue
+            answers = ask(operation.operate(keys, [record.id for record in records]))
+            words.update(answers)
+            changed += [
+                record
+                for record, word in zip(records, answers, strict=True)
+                if word in operation.done and word != "same"
+            ]
+        parts = [
+            str(text) % words[word]
+            for word, text in self.action.outcomes.items()
+            if words[word]
+        ]
+        text = ", ".join(parts) or _("There was nothing to do")
+        all_done = bool(changed) and len(changed) == words.total()
+        level = messages.SUCCESS if all_done else messages.WARNING
+        self.model_admin.message_user(self.request, f"{text}.", level)
+        self._log(changed, text, label)
+
+    def _log(self, changed: list[JobRecord], text: str, label: str) -> None:
+        """Tell Django's admin log: each job of a few, many in one entry."""
+        rows = [job_row(record) for record in changed[:LOGGED_ONE_BY_ONE]]
+        if not rows:
+            return
+        few = len(changed) <= LOGGED_ONE_BY_ONE
+        entries = [
+            LogEntry(
+                user_id=str(self.request.user.pk),
+                content_type_id=get_content_type_for_model(row).pk,
+                object_id=row.pk if few else None,
+                object_repr=(str(row) if few else text)[:200],
+                action_flag=DELETION if self.action is REMOVE else CHANGE,
+                change_message=label if few else text,
+            )
+            for row in (rows if few else rows[:1])
+        ]
+        LogEntry.objects.bulk_create(entries)
 
 
 def as_admin_action(action: JobAction) -> Callable[..., HttpResponse | None]:
@@ -107,11 +253,24 @@ def as_admin_action(action: JobAction) -> Callable[..., HttpResponse | None]:
         model_admin: admin.ModelAdmin[Any], request: HttpRequest, rows: RedisQuerySet
     ) -> HttpResponse | None:
         across = request.POST.get("select_across") == "1"
-        chosen = _chosen(rows, action, across=across)
-        if (action.destroys or across) and "confirmed" not in request.POST:
-            return _confirm(model_admin, request, action, chosen, across=across)
-        _act(model_admin, request, action, chosen)
-        return None
+        selected = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        hidden = (
+            ("action", action.name),
+            ("select_across", "1" if across else "0"),
+            *((ACTION_CHECKBOX_NAME, pk) for pk in selected),
+        )
+        return Errand(
+            model_admin,
+            request,
+            action,
+            _chosen(rows, action, across=across),
+            asks=action.destroys or across,
+            hidden=hidden,
+            back=reverse(
+                "admin:redisjobs_job_changelist",
+                current_app=model_admin.admin_site.name,
+            ),
+        ).run()
 
     perform.__name__ = action.name
     decorate = admin.action(permissions=[action.name], description=action.label)
@@ -119,13 +278,9 @@ def as_admin_action(action: JobAction) -> Callable[..., HttpResponse | None]:
     return decorated
 
 
-Chosen = dict[GroupKeys, list[JobRecord]]
-
-
 def _chosen(rows: RedisQuerySet, action: JobAction, *, across: bool) -> Chosen:
     """The jobs that are meant. All that match: also those that no page shows."""
     condition = rows.condition()
-    groups = [conf.keys_for(queues[0]) for queues in conf.groups().values()]
     if across and "pk" not in condition.fixed:
         query = JobQuery(queues=tuple(condition.fixed.get("queue", ())))
         asked = condition.fixed.get("status", action.takes)
@@ -136,88 +291,22 @@ def _chosen(rows: RedisQuerySet, action: JobAction, *, across: bool) -> Chosen:
                 lambda record: condition.test(job_row(record)),
             )
         )
-    else:
-        named = [str(pk) for pk in condition.fixed.get("pk", ())]
-        ids = dict.fromkeys(groups, named)
-    reading = [inspection.jobs(keys, ids[keys], brief=True) for keys in ids]
+        return _records(ids, action.takes)
+    return named([str(pk) for pk in condition.fixed.get("pk", ())], action.takes)
+
+
+def named(ids: Sequence[str], statuses: frozenset[JobStatus]) -> Chosen:
+    """Those of these jobs that are in such a status, wherever they are."""
+    groups = [conf.keys_for(queues[0]) for queues in conf.groups().values()]
+    return _records(dict.fromkeys(groups, ids), statuses)
+
+
+def _records(
+    ids: Mapping[GroupKeys, Sequence[str]], statuses: frozenset[JobStatus]
+) -> Chosen:
+    reading = [inspection.jobs(keys, part, brief=True) for keys, part in ids.items()]
     found = ask(together(reading))
     return {
-        keys: [record for record in records if record.status in action.takes]
+        keys: [record for record in records if record.status in statuses]
         for keys, records in zip(ids, found, strict=True)
     }
-
-
-def _confirm(
-    model_admin: admin.ModelAdmin[Any],
-    request: HttpRequest,
-    action: JobAction,
-    chosen: Chosen,
-    *,
-    across: bool,
-) -> HttpResponse:
-    records = [record for part in chosen.values() for record in part]
-    site = model_admin.admin_site
-    request.current_app = site.name
-    context = {
-        **site.each_context(request),
-        "title": _("Are you sure?"),
-        "opts": model_admin.opts,
-        "media": model_admin.media,
-        "action": action,
-        "total": len(records),
-        "most": MOST if len(records) >= MOST else None,
-        "statuses": sorted(Counter(record.status.value for record in records).items()),
-        "across": across,
-        "checkbox": ACTION_CHECKBOX_NAME,
-        "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
-    }
-    return TemplateResponse(request, "admin/redisjobs/confirm.html", context)
-
-
-def _act(
-    model_admin: admin.ModelAdmin[Any],
-    request: HttpRequest,
-    action: JobAction,
-    chosen: Chosen,
-) -> None:
-    words: Counter[str] = Counter()
-    changed: list[JobRecord] = []
-    for keys, records in chosen.items():
-        ids = [record.id for record in records]
-        answers = ask(action.operation.operate(keys, ids))
-        words.update(answers)
-        changed += [
-            record
-            for record, word in zip(records, answers, strict=True)
-            if word in action.operation.done
-        ]
-    parts = [
-        str(text) % words[word] for word, text in action.outcomes.items() if words[word]
-    ]
-    text = ", ".join(parts) or _("There was nothing to do")
-    all_done = bool(changed) and len(changed) == words.total()
-    level = messages.SUCCESS if all_done else messages.WARNING
-    model_admin.message_user(request, f"{text}.", level)
-    _log(request, action, changed, text)
-
-
-def _log(
-    request: HttpRequest, action: JobAction, changed: list[JobRecord], text: str
-) -> None:
-    """Tell Django's admin log: each job of a few, many in one entry."""
-    rows = [job_row(record) for record in changed[:LOGGED_ONE_BY_ONE]]
-    if not rows:
-        return
-    few = len(changed) <= LOGGED_ONE_BY_ONE
-    entries = [
-        LogEntry(
-            user_id=str(request.user.pk),
-            content_type_id=get_content_type_for_model(row).pk,
-            object_id=row.pk if few else None,
-            object_repr=(str(row) if few else text)[:200],
-            action_flag=DELETION if action is REMOVE else CHANGE,
-            change_message=str(action.label) if few else text,
-        )
-        for row in (rows if few else rows[:1])
-    ]
-    LogEntry.objects.bulk_create(entries)

@@ -11,14 +11,17 @@ from django.contrib.admin.filters import SimpleListFilter
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from django_redisjobs import conf
 from django_redisjobs.admin.actions import ACTIONS, as_admin_action
+from django_redisjobs.admin.buttons import act_view, buttons
 from django_redisjobs.admin.formats import badge, between, when
 from django_redisjobs.admin.jobpage import JobPage
+from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.pages import LiveAdmin, may
 from django_redisjobs.admin.sources import LOOKED_AT
 from django_redisjobs.models import Job
@@ -85,6 +88,10 @@ class JobAdmin(LiveAdmin):
         """Whether somebody may have scheduled jobs run now."""
         return may(request, "run_job")
 
+    def has_move_permission(self, request: HttpRequest) -> bool:
+        """Whether somebody may take jobs to another queue."""
+        return may(request, "move_job")
+
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Whether somebody may cancel jobs."""
         return may(request, "cancel_job")
@@ -92,6 +99,16 @@ class JobAdmin(LiveAdmin):
     def has_remove_permission(self, request: HttpRequest) -> bool:
         """Whether somebody may delete jobs; Django's own deletion is another one."""
         return may(request, "delete_job")
+
+    def get_urls(self) -> list[URLPattern]:
+        """The admin's pages of jobs, and where the buttons of one job lead."""
+        view = self.admin_site.admin_view(self.act_view)
+        own = path("<path:object_id>/act/", view, name="redisjobs_job_act")
+        return [own, *super().get_urls()]
+
+    def act_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Do something to one job, or a page that says that Redis is away."""
+        return self._live(request, act_view, self, request, object_id)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -131,7 +148,11 @@ class JobAdmin(LiveAdmin):
         """All that is stored of one job."""
         if isinstance(obj, Job):
             # The page has a title of its own, with more in it.
-            context |= {"job": JobPage(obj), "subtitle": None}
+            context |= {
+                "job": JobPage(obj, Links(self.admin_site, request)),
+                "buttons": list(buttons(request, obj.record.status)),
+                "subtitle": None,
+            }
         return super().render_change_form(
             request, context, add=add, change=change, form_url=form_url, obj=obj
         )

@@ -30,6 +30,7 @@ from .records import (
     PauseRecord,
     QueueCounts,
     WorkerRecord,
+    log_lines,
     parse_record,
 )
 from .scripts import SCRIPTS, Command, Conversation, together, word, words
@@ -182,6 +183,7 @@ def _record(
                 started_ms=ended.started_ms,
                 finished_ms=ended.finished_ms,
                 outcome="succeeded",
+                logs=log_lines(ended.document.get("logs")),
             ),
         )
     return JobRecord(
@@ -408,6 +410,12 @@ def statistics(
         {field: as_number(value) for field, value in _pairs(reply).items()}
         for reply in replies
     ]
+
+
+def due_ms(keys: GroupKeys, queue: str, job_id: str) -> Conversation[int]:
+    """When a scheduled job is due, by a delay or a retry; 0 for one that is not."""
+    (score,) = yield [("ZSCORE", keys.scheduled(queue), job_id)]
+    return _number(score)
 
 
 def aside(keys: GroupKeys, limit: int = 100) -> Conversation[list[tuple[str, bytes]]]:

@@ -140,11 +140,16 @@ def keep_text(keep: KeepPolicy) -> str:
     return " ".join(parts)
 
 
+LogLine = tuple[int, str, str, str]
+"""Time in milliseconds, level, logger, text."""
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
     """One ended attempt.
 
-    ``outcome`` is succeeded, failed, timeout, cancelled or crashed.
+    ``outcome`` is succeeded, failed, timeout, cancelled or crashed. ``logs``: what it
+    logged at its end.
     """
 
     number: int
@@ -156,17 +161,34 @@ class AttemptRecord:
     exception_class: str = ""
     message: str = ""
     traceback: str = ""
+    logs: tuple[LogLine, ...] = ()
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"))
+        fields = asdict(self)
+        if not self.logs:
+            del fields["logs"]
+        return json.dumps(fields, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> AttemptRecord:
         """Raises PayloadMalformed when this is no attempt."""
         try:
-            return cls(**json.loads(text))
+            fields = json.loads(text)
+            return cls(**{**fields, "logs": log_lines(fields.get("logs"))})
         except (TypeError, ValueError) as error:
             raise PayloadMalformed(f"Not an attempt: {text!r:.200}") from error
+
+
+def log_lines(stored: Any) -> tuple[LogLine, ...]:
+    """Stored lines that are such; what is none is left out."""
+    lines = []
+    for line in stored if isinstance(stored, list) else ():
+        try:
+            at_ms, level, logger, text = line
+            lines.append((int(at_ms), str(level), str(logger), str(text)))
+        except (TypeError, ValueError):
+            continue
+    return tuple(lines)
 
 
 @dataclass(frozen=True, slots=True)

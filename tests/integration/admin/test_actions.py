@@ -21,7 +21,9 @@ JOBS = "/admin/redisjobs/job/"
 @pytest.fixture
 def operator(staff: Staff) -> Client:
     """A browser of somebody who may do everything to jobs."""
-    return staff("view_job", "retry_job", "run_job", "cancel_job", "delete_job")
+    return staff(
+        *("view_job", "retry_job", "run_job", "cancel_job", "delete_job", "move_job")
+    )
 
 
 @pytest.fixture
@@ -176,3 +178,122 @@ def test_redis_away_during_an_action_is_a_page(
         answer = post(operator, "retry", "f" * 28)
 
     assert answer.status_code == 503
+
+
+def test_jobs_are_moved_to_the_queue_that_is_chosen(store: Store, operator: Client):
+    ids = store.add("low", 2)
+    (running,) = store.add("high")
+    store.worker("high").claim()
+
+    asked = post(operator, "move", *ids, running)
+    wrong = post(operator, "move", *ids, confirmed="1", queue="nowhere")
+    answer = post(operator, "move", *ids, running, confirmed="1", queue="default")
+
+    for question in (asked, wrong):
+        assert question.status_code == 200
+        assert '<option value="default">' in question.content.decode()
+    assert "errorlist" in wrong.content.decode()
+    assert said(answer) == "2 moved, 1 running."
+    assert {store.record(job_id).queue for job_id in ids} == {"default"}
+    assert set(LogEntry.objects.values_list("change_message", flat=True)) == {
+        "Move to default"
+    }
+
+
+def test_jobs_stay_in_their_group_of_queues(
+    redisjobs: dict[str, Any], store: Store, operator: Client
+):
+    (job_id,) = store.add("low")
+    queues = {"high": {}, "default": {}, "low": {}, "away": {"GROUP": "other"}}
+
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
+        answer = post(operator, "move", job_id, confirmed="1", queue="away")
+
+    assert said(answer) == "1 of another group of queues: they stay."
+    assert store.record(job_id).queue == "low"
+
+
+def page_of(job_id: str) -> str:
+    return f"{JOBS}{job_id}/change/"
+
+
+def click(browser: Client, action: str, job_id: str, **more: str) -> Any:
+    return browser.post(f"{JOBS}{job_id}/act/", {"action": action, **more})
+
+
+def offered(browser: Client, job_id: str) -> set[str]:
+    buttons = browser.get(page_of(job_id)).context["buttons"]
+    return {button.name for button in buttons}
+
+
+def test_a_job_s_page_offers_what_can_be_done_to_it_now(
+    store: Store, operator: Client, failed: list[str]
+):
+    (pending,) = store.add("default")
+    (scheduled,) = store.add("default", delay_ms=60_000)
+    (running,) = store.add("high")
+    store.worker("high").claim()
+
+    assert offered(operator, failed[0]) == {"retry", "remove"}
+    assert offered(operator, pending) == {"move", "cancel", "remove"}
+    assert offered(operator, scheduled) == {"run", "move", "cancel", "remove"}
+    assert offered(operator, running) == {"cancel"}
+
+
+def test_a_click_on_a_job_s_page_is_done_and_said_and_logged(
+    store: Store, operator: Client, failed: list[str]
+):
+    answer = click(operator, "retry", failed[0])
+
+    assert answer.url == page_of(failed[0])
+    assert said(answer) == "1 retried."
+    assert store.status(failed[0]) is JobStatus.PENDING
+    assert LogEntry.objects.get().object_id == failed[0]
+
+
+@pytest.mark.parametrize(
+    ("action", "words", "leads_to"),
+    [("cancel", "1 cancelled.", "page"), ("remove", "1 deleted.", "list")],
+)
+def test_what_destroys_one_job_asks_first(
+    store: Store, operator: Client, action: str, words: str, leads_to: str
+):
+    (job_id,) = store.add("low")
+
+    question = click(operator, action, job_id)
+    assert question.status_code == 200
+    assert job_id in question.content.decode()
+    assert store.status(job_id) is JobStatus.PENDING
+
+    answer = click(operator, action, job_id, confirmed="1")
+    assert answer.url == (JOBS if leads_to == "list" else page_of(job_id))
+    assert said(answer) == words
+
+
+def test_one_job_that_succeeded_is_repeated_after_a_question(
+    store: Store, operator: Client
+):
+    (job_id,) = store.add("low")
+    worker = store.worker("low")
+    worker.settle(*worker.claim())
+
+    assert click(operator, "retry", job_id).status_code == 200
+    assert said(click(operator, "retry", job_id, confirmed="1")) == "1 retried."
+    assert store.status(job_id) is JobStatus.PENDING
+
+
+def test_who_may_only_look_sees_no_button_and_is_refused(
+    store: Store, browser: Client, failed: list[str]
+):
+    text = browser.get(page_of(failed[0])).content.decode()
+
+    assert "rj-do-" not in text
+    for name in actions.ACTIONS:
+        assert click(browser, name, failed[0], confirmed="1").status_code == 403
+    assert store.status(failed[0]) is JobStatus.FAILED
+
+
+def test_buttons_that_nobody_made(store: Store, operator: Client):
+    assert click(operator, "explode", "f" * 28).status_code == 404
+    assert operator.get(f"{JOBS}{'f' * 28}/act/").status_code == 405
+    assert "nothing to do" in said(click(operator, "retry", "f" * 28))

@@ -1,0 +1,76 @@
+"""What may be done to the one job of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+)
+from django.urls import reverse
+
+from django_redisjobs.admin.actions import ACTIONS, REMOVE, RETRY, Errand, named
+from django_redisjobs.admin.pages import may
+from django_redisjobs.core.records import JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """One thing that may be done now. ``tone``: "danger" for what destroys."""
+
+    name: str
+    text: Any
+    tone: str = ""
+
+
+def buttons(request: HttpRequest, status: JobStatus) -> Iterator[Button]:
+    """What who asks may do to a job in this status."""
+    for name, action in ACTIONS.items():
+        if status in action.offered and may(request, action.permission):
+            yield Button(name, action.button, "danger" if action.destroys else "")
+
+
+def act_view(
+    model_admin: admin.ModelAdmin[Any], request: HttpRequest, object_id: str
+) -> HttpResponse:
+    """Do to one job what was clicked, after a question where it destroys something."""
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    action = ACTIONS.get(request.POST.get("action", ""))
+    if action is None:
+        raise Http404("There is no such action.")
+    if not may(request, "view_job") or not may(request, action.permission):
+        raise PermissionDenied
+    job_id = unquote(object_id)
+    site = model_admin.admin_site.name
+    page = reverse("admin:redisjobs_job_change", args=[job_id], current_app=site)
+    chosen = named([job_id], action.offered)
+    repeats = action is RETRY and any(
+        record.status is JobStatus.SUCCEEDED
+        for records in chosen.values()
+        for record in records
+    )
+    errand = Errand(
+        model_admin,
+        request,
+        action,
+        chosen,
+        asks=action.destroys or repeats,
+        hidden=(("action", action.name),),
+        back=page,
+    )
+    question = errand.run()
+    if question is not None:
+        return question
+    if action is REMOVE:
+        page = reverse("admin:redisjobs_job_changelist", current_app=site)
+    return HttpResponseRedirect(page)

@@ -1,0 +1,86 @@
+"""Links from a job's page to other pages of the same admin, for whom they are open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from django_redisjobs.models import Job, Worker
+from django_redisjobs.serialization import ModelReference
+
+
+class Links:
+    """What ``request``'s user may open on ``site``; "" stands for no link."""
+
+    def __init__(self, site: admin.AdminSite, request: HttpRequest) -> None:
+        self._site = site
+        self._request = request
+
+    def page(self, model: type[Any], pk: str) -> str:
+        """The address of one row, if there is one for who asks."""
+        if not self._is_open(model):
+            return ""
+        meta = model._meta
+        name = f"admin:{meta.app_label}_{meta.model_name}_change"
+        try:
+            return reverse(name, args=[pk], current_app=self._site.name)
+        except NoReverseMatch:
+            return ""
+
+    def _is_open(self, model: type[Any]) -> bool:
+        if not self._site.is_registered(model):
+            return False
+        options = self._site.get_model_admin(model)
+        return bool(options.has_view_permission(self._request))
+
+    def to(self, model: type[Any], pk: str, text: str) -> SafeString | str:
+        """A link; the bare text where there is no such page."""
+        address = self.page(model, pk)
+        return format_html('<a href="{}">{}</a>', address, text) if address else text
+
+    def job(self, job_id: str) -> SafeString | str:
+        return self.to(Job, job_id, job_id)
+
+    def queue(self, name: str) -> SafeString | str:
+        """The list of the queue's jobs."""
+        if not self._is_open(Job):
+            return name
+        address = reverse(
+            "admin:redisjobs_job_changelist",
+            query={"queue": name},
+            current_app=self._site.name,
+        )
+        return format_html('<a href="{}">{}</a>', address, name)
+
+    def worker(self, worker: str) -> SafeString | str:
+        return self.to(Worker, worker, worker)
+
+    def references(self, value: object) -> Iterator[SafeString]:
+        """Links to the model instances in a value; nobody looks whether they exist."""
+        for reference in dict.fromkeys(_references(value)):
+            try:
+                model = apps.get_model(reference.label)
+            except (LookupError, ValueError):
+                continue
+            address = self.page(model, reference.pk)
+            if address:
+                name = f"{model._meta.verbose_name} {reference.pk}"
+                yield format_html('<a href="{}">{}</a>', address, name)
+
+
+def _references(value: object) -> Iterator[ModelReference]:
+    if isinstance(value, ModelReference):
+        yield value
+    elif isinstance(value, dict):
+        for pair in value.items():
+            yield from _references(pair)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from _references(each)
