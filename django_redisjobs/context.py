@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Any
 
+from django_redisjobs.core.records import LogLine
 from django_redisjobs.serialization import codec
 
 _TRIES = 100
@@ -54,6 +56,7 @@ class JobContext:
     """
 
     __slots__ = (
+        "_lines",
         "_lock",
         "_meta",
         "_meta_text",
@@ -86,6 +89,7 @@ class JobContext:
         self._meta_text = meta
         self._notify = notify
         self._progress: str | None = None
+        self._lines: deque[LogLine] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -129,6 +133,21 @@ class JobContext:
     def watched(self) -> bool:
         """Whether there may be something to store."""
         return self._meta is not None or self._progress is not None
+
+    def keep_line(self, line: LogLine, most: int) -> None:
+        """Remember that the job logged this; at most the last so many lines.
+
+        For the worker, from any thread.
+        """
+        lines = self._lines
+        if lines is None:
+            lines = self._lines = deque(maxlen=most)
+        lines.append(line)
+
+    @property
+    def lines(self) -> tuple[LogLine, ...]:
+        """What the job logged, as far as it is kept; for the worker."""
+        return tuple(self._lines) if self._lines else ()
 
     def take_changes(self) -> dict[str, str]:
         """JSON texts of ``meta`` and ``progress``, those that changed since the last call.

@@ -52,6 +52,7 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
     "lease": _text,
     "max_crashes": int,
     "max_payload": _text,
+    "log_lines": int,
     "outbox": _boolean,
     "durable": _boolean,
     "eager": _boolean,

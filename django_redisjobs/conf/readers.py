@@ -168,6 +168,12 @@ def group(value: object) -> str:
     raise ValueError(f"{value!r} is no group, which is {NAME_RULE}.")
 
 
+def count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is not a number from 0 up.")
+    return value
+
+
 def at_least_one(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{value!r} is not a number from 1 up.")

@@ -69,6 +69,7 @@ class _Reading:
             eager=self._get("EAGER", readers.boolean, False),
             autodiscover=self._get("AUTODISCOVER", readers.words, ("jobs", "tasks")),
             admin=self._get("ADMIN", readers.boolean, True),
+            log_lines=self._get("LOG_LINES", readers.count, 100),
             outbox=outbox,
             durable=self._get("DURABLE", readers.boolean, False),
             redact=self._get("REDACT", readers.words, ()),
@@ -218,7 +219,7 @@ _KEYS = frozenset(
         *("URL", "CACHE", "OPTIONS", "PREFIX", "QUEUES", "ON_COMMIT", "TIMEOUT"),
         *("RETRY", "RESULT_TTL", "KEEP", "LEASE", "MAX_CRASHES", "MAX_PAYLOAD"),
         *("OUTBOX", "DURABLE", "REDACT", "SIGNING_KEYS", "EAGER", "AUTODISCOVER"),
-        "ADMIN",
+        *("ADMIN", "LOG_LINES"),
     }
 )
 # Ids of checks by key; what is not here is E010.

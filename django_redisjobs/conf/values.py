@@ -49,6 +49,7 @@ class Settings:
     eager: bool
     autodiscover: tuple[str, ...]
     admin: bool
+    log_lines: int
     outbox: bool
     durable: bool
     redact: tuple[str, ...]

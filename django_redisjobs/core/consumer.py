@@ -72,6 +72,7 @@ class Settlement:
     ``note``: the job goes on running; ``meta`` and ``progress`` are stored.
     ``parked``: no worker of this build can run it; ``error`` says why.
     ``result_ttl_ms`` 0 stores no result; the result never outlives the record.
+    ``logs``: what the run that succeeded has logged; others have it in ``attempt``.
     """
 
     kind: Kind
@@ -86,6 +87,7 @@ class Settlement:
     progress: str | None = None
     error: str | None = None
     attempt: str = ""
+    logs: str | None = None
 
 
 @dataclass(slots=True)
@@ -458,6 +460,8 @@ def settlement_fields(settlement: Settlement, keep: KeepPolicy) -> Command:
         parts.append(f'"progress":{settlement.progress}')
     if settlement.error is not None:
         parts.append(f'"error":{json.dumps(settlement.error)}')
+    if settlement.logs is not None:
+        parts.append(f'"logs":{settlement.logs}')
     started_ms, finished_ms = settlement.started_ms, settlement.finished_ms
     waited_ms = max(0, started_ms - max(job.enqueued_ms, job.due_ms))
     ran_ms = max(0, finished_ms - started_ms)

@@ -415,7 +415,7 @@ def statistics(
 def due_ms(keys: GroupKeys, queue: str, job_id: str) -> Conversation[int]:
     """When a scheduled job is due, by a delay or a retry; 0 for one that is not."""
     (score,) = yield [("ZSCORE", keys.scheduled(queue), job_id)]
-    return _number(score)
+    return as_number(score)
 
 
 def aside(keys: GroupKeys, limit: int = 100) -> Conversation[list[tuple[str, bytes]]]:

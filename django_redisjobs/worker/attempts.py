@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django_redisjobs.core.consumer import Claimed, Settlement
-from django_redisjobs.core.records import AttemptRecord
+from django_redisjobs.core.records import AttemptRecord, LogLine
 
 if TYPE_CHECKING:
     from .outcome import Description, Verdict
@@ -19,6 +19,7 @@ def settlement(
     *,
     started_ms: int,
     finished_ms: int,
+    logs: tuple[LogLine, ...] = (),
 ) -> Settlement:
     """The settlement of an attempt that ended in any way but success."""
     if verdict.kind == "released":
@@ -35,6 +36,7 @@ def settlement(
         exception_class=what.exception_class,
         message=what.message,
         traceback=what.traceback,
+        logs=logs,
     )
     return Settlement(
         verdict.kind,

@@ -32,6 +32,7 @@ from .attempts import settlement
 from .memory import FAILED, RETRIED, SUCCEEDED, Board
 from .outcome import ArgumentsRefused, Description, Verdict, describe, judge
 from .receivers import tell
+from .recording import lines_of, lines_text
 
 if TYPE_CHECKING:
     from .logs import JobLog
@@ -164,6 +165,8 @@ class Execution:
             slot.meta or job.meta,
             slot.progress,
         )
+        if slot.lines:
+            ended.logs = lines_text(lines_of(slot.lines, job.body))
         if signals.job_succeeded.receivers:
             _send(signals.job_succeeded, slot, plan, result=value)
         if self._log.tells_success:
@@ -188,6 +191,9 @@ class Execution:
         verdict = self._judge(slot, plan, error, final=final)
         name = plan.name if plan else (body.function if body else "")
         what = _discreet(describe(error, _reason(slot, plan)), job)
+        # What it wrote and cannot be carried is not the reason of this failure.
+        with suppress(PayloadNotSerializable):
+            slot.last_note()
         ended = settlement(
             verdict,
             job,
@@ -195,10 +201,8 @@ class Execution:
             what,
             started_ms=station.milliseconds(slot.started),
             finished_ms=station.milliseconds(monotonic()),
+            logs=lines_of(slot.lines, job.body),
         )
-        # What it wrote and cannot be carried is not the reason of this failure.
-        with suppress(PayloadNotSerializable):
-            slot.last_note()
         ended.meta, ended.progress = slot.meta or job.meta, slot.progress
         self._announce(slot, plan, name, verdict, what, error)
         self._settle(slot, ended)

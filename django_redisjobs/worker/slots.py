@@ -25,6 +25,7 @@ from .outcome import CANCEL, SHUTDOWN, TIMEOUT
 if TYPE_CHECKING:
     from django_redisjobs.context import JobContext
     from django_redisjobs.core.consumer import Claimed
+    from django_redisjobs.core.records import LogLine
 
     from .stations import Station
 
@@ -77,6 +78,7 @@ class Slot:
         "context",
         "fired",
         "job",
+        "lines",
         "meta",
         "number",
         "pending",
@@ -101,6 +103,7 @@ class Slot:
         self.job: Claimed | None = None
         self.station: Station | None = None
         self.context: JobContext | None = None
+        self.lines: tuple[LogLine, ...] = ()
         self.meta: str | None = None
         self.progress: str | None = None
         self.started = 0.0
@@ -145,6 +148,7 @@ class Slot:
         self.code = 0
         self.soft = inf
         self.job = self.station = self.context = None
+        self.lines = ()
         self.meta = self.progress = self.pending = None
 
     def begin_thread(self) -> None:
@@ -171,7 +175,10 @@ class Slot:
     def last_note(self) -> None:
         """``note``, after which nobody else notes anything of this job."""
         context = self.context
-        if context is None or not context.watched:
+        if context is None:
+            return
+        self.lines = context.lines
+        if not context.watched:
             return
         with self._noting:
             self.context = None

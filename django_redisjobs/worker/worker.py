@@ -19,6 +19,7 @@ from django_redisjobs.versions import installed_version
 from .inline import InlineWorker
 from .logs import set_up
 from .options import WorkerOptions, default_processes
+from .recording import recording
 from .stations import Post, posts
 from .supervisor import Supervisor
 
@@ -102,6 +103,11 @@ class Worker:
         for function, reason in registry.misconfigured():
             # Who enqueues them will hear of it; their colleagues run as ever.
             logger.error("%s cannot be enqueued. %s", function.path, reason)
+        with recording(conf.get_settings().log_lines):
+            self._run()
+        logger.info("Worker %s has stopped.", self._options.name)
+
+    def _run(self) -> None:
         if self._options.processes == 0:
             self._inline = InlineWorker(
                 self._options, self._posts, self._info(), self._probes
@@ -109,7 +115,6 @@ class Worker:
             self._inline.run(self._say_hello)
         else:
             self._supervise()
-        logger.info("Worker %s has stopped.", self._options.name)
 
     def _supervise(self) -> None:
         if threading.current_thread() is not threading.main_thread():
