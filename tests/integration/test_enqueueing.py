@@ -440,10 +440,12 @@ def test_receivers_are_told_after_redis_has_the_job() -> None:
     job_enqueued.connect(receive)
     try:
         add.using(priority=3).delay(1)
+        handles = add.delay_many([(2,), (3,)])
     finally:
         job_enqueued.disconnect(receive)
 
-    assert told == [(add, JobStatus.PENDING)]
+    assert told == [(add, JobStatus.PENDING)] * 3
+    assert len(handles) == 2
 
 
 # -- Redis in trouble ------------------------------------------------------------

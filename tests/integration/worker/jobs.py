@@ -342,6 +342,13 @@ def with_callbacks(*, well: bool) -> None:
         raise ValueError("not well")
 
 
+@job(retry=0, timeout=0.3, on_failure=after_failure)
+def die_with_a_callback(how: str) -> None:
+    if how == "at once":
+        os.kill(os.getpid(), signal.SIGKILL)
+    hold_the_interpreter(60)
+
+
 @job(retry=SOON)
 def stubborn(seconds: float) -> None:
     context = current_job()

@@ -39,6 +39,17 @@ def test_a_killed_childs_job_runs_again_at_once(start, events, function, threads
     assert "SIGKILL" in info.attempts[0].message
 
 
+@pytest.mark.parametrize("how", ["at once", "by its timeout"])
+def test_the_callback_of_a_job_that_dies_with_its_process_runs(start, events, how):
+    """No receiver of ``job_failed`` can be told of it: its process is gone."""
+    start(overrun=0.2)
+
+    handle = jobs.die_with_a_callback.delay(how)
+
+    assert events.wait() == ["failure", handle.id]
+    assert handle.status() is JobStatus.FAILED
+
+
 def test_what_had_not_started_is_not_charged(start, events):
     start(threads=1)
     jobs.pass_gate.delay("first")

@@ -128,6 +128,30 @@ def test_a_job_that_is_cancelled_while_it_runs(told: Any) -> None:
     assert isinstance(cancelled[2]["exception"], exceptions.JobInterrupted)
 
 
+def test_a_receiver_that_fails_does_not_keep_a_job_from_being_cancelled(
+    connect: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(**_: Any) -> None:
+        raise RuntimeError("a receiver's own trouble")
+
+    connect(signals.job_cancelled, fail)
+    worker = Worker(processes=0)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    handle = jobs.spin.delay(60)
+    until(lambda: handle.status() is JobStatus.RUNNING)
+
+    with caplog.at_level(logging.ERROR, "django.dispatch"):
+        handle.cancel()
+        status = handle.wait(timeout=60)
+        after = jobs.add.delay(1, 1).result(timeout=60)
+    worker.stop()
+    thread.join(60)
+
+    assert (status, after) == (JobStatus.CANCELLED, 2)
+    assert "a receiver's own trouble" in caplog.text
+
+
 def test_a_job_whose_function_is_unknown_has_no_sender(
     told: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
