@@ -2,7 +2,7 @@
 
 E001 not a dict · E002 unknown key · E003 URL · E004 QUEUES · E005 a queue's name ·
 E006 a duration · E008 CACHE · E009 KEEP · E010 any other value · E011 a job function ·
-E013 SIGNING_KEYS.
+E013 SIGNING_KEYS · E014 DURABLE.
 With ``--deploy``: E012 a module of job functions, and what ``surroundings`` finds,
 for which it asks the server: the only I/O.
 """

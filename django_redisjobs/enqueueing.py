@@ -27,11 +27,12 @@ from django.utils.module_loading import import_string
 
 from django_redisjobs import conf, connections, outbox
 from django_redisjobs.calls import explain
+from django_redisjobs.core.durability import Durability
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.producer import enqueue, forget_sent
 from django_redisjobs.core.records import NewJob
 from django_redisjobs.core.scripts import aperform, perform
-from django_redisjobs.exceptions import EnqueueError
+from django_redisjobs.exceptions import EnqueueError, NotAcknowledged, NotDurable
 from django_redisjobs.handles import JobHandle
 from django_redisjobs.signals import job_enqueued
 
@@ -116,17 +117,26 @@ def hand_over(
 
 
 async def ahand_over(batch: Sequence[Outgoing]) -> None:
-    """Send ``batch`` at once on the running event loop."""
+    """``send`` on the running event loop."""
     sink = current_sink()
     if sink is not None:
         # It may run jobs, which may use the database.
         await sync_to_async(sink.take)(batch)
         return
+    failure: EnqueueError | None = None
     for keys, chunk in _chunks(batch):
-        await _adeliver(keys, [each.job for each in chunk], chunk)
+        try:
+            await _adeliver(keys, chunk)
+        except NotDurable as error:
+            failure = failure or error
+        except EnqueueError as error:
+            failure = failure or error
+            continue
         if job_enqueued.receivers:
             for each in chunk:
                 await job_enqueued.asend_robust(each.sender, **_news(each.job))
+    if failure is not None:
+        raise failure
 
 
 def send(batch: Sequence[Outgoing]) -> None:
@@ -137,7 +147,9 @@ def send(batch: Sequence[Outgoing]) -> None:
     failure: EnqueueError | None = None
     for keys, chunk in _chunks(batch):
         try:
-            _deliver(keys, [each.job for each in chunk], chunk)
+            _deliver(keys, chunk)
+        except NotDurable as error:
+            failure = failure or error
         except EnqueueError as error:
             failure = failure or error
             continue
@@ -261,7 +273,12 @@ def _send_committed(batch: Sequence[Outgoing]) -> None:
     kept = [each for each in batch if each.row]
     for keys, chunk in _chunks(kept):
         try:
-            _deliver(keys, [each.job for each in chunk], chunk)
+            _deliver(keys, chunk)
+        except NotDurable as error:
+            # The rows stay: a relay sends them until they are.
+            logger.warning("%s It stays in the outbox until it is.", error)
+            announce(chunk)
+            continue
         except EnqueueError as error:
             logger.warning("%s It waits in the outbox: a worker will send it.", error)
             continue
@@ -322,48 +339,56 @@ def send_waiting(database: BaseDatabaseWrapper) -> None:
 def _chunks(
     batch: Sequence[Outgoing],
 ) -> Iterator[tuple[GroupKeys, Sequence[Outgoing]]]:
-    """``batch`` by group of queues, each in order and in calls of a bearable size."""
-    groups: dict[GroupKeys, list[Outgoing]] = {}
+    """``batch`` by group of queues and how durable these are, each in order and in
+    calls of a bearable size.
+    """
+    queues = conf.get_settings().queues
+    groups: dict[tuple[GroupKeys, Durability | None], list[Outgoing]] = {}
     for each in batch:
-        groups.setdefault(each.keys, []).append(each)
-    for keys, members in groups.items():
+        place = each.keys, queues[each.job.queue].durable
+        groups.setdefault(place, []).append(each)
+    for (keys, _), members in groups.items():
         for first in range(0, len(members), _MOST_A_CALL):
             yield keys, members[first : first + _MOST_A_CALL]
 
 
-def _deliver(
-    keys: GroupKeys, jobs: Sequence[NewJob], chunk: Sequence[Outgoing]
-) -> None:
+def _deliver(keys: GroupKeys, chunk: Sequence[Outgoing]) -> None:
     client = connections.client()
-    in_doubt = False
+    jobs, durability = _contents(chunk)
     try:
         try:
-            perform(client, enqueue(keys, jobs))
+            perform(client, enqueue(keys, jobs, durability))
         except redis.ConnectionError as error:
             if not _is_lost(error):
                 raise
             # It may have arrived or not; the ids make a second one harmless.
-            in_doubt = _is_in_doubt(error)
-            perform(client, enqueue(keys, jobs))
+            perform(client, enqueue(keys, jobs, durability))
     except redis.RedisError as error:
-        raise _refusal(error, chunk, in_doubt=in_doubt) from error
+        raise _refusal(error, chunk) from error
+    except NotAcknowledged as error:
+        raise _not_durable(error, chunk) from error
 
 
-async def _adeliver(
-    keys: GroupKeys, jobs: Sequence[NewJob], chunk: Sequence[Outgoing]
-) -> None:
+async def _adeliver(keys: GroupKeys, chunk: Sequence[Outgoing]) -> None:
     client = connections.async_client()
-    in_doubt = False
+    jobs, durability = _contents(chunk)
     try:
         try:
-            await aperform(client, enqueue(keys, jobs))
+            await aperform(client, enqueue(keys, jobs, durability))
         except redis.ConnectionError as error:
             if not _is_lost(error):
                 raise
-            in_doubt = _is_in_doubt(error)
-            await aperform(client, enqueue(keys, jobs))
+            await aperform(client, enqueue(keys, jobs, durability))
     except redis.RedisError as error:
-        raise _refusal(error, chunk, in_doubt=in_doubt) from error
+        raise _refusal(error, chunk) from error
+    except NotAcknowledged as error:
+        raise _not_durable(error, chunk) from error
+
+
+def _contents(chunk: Sequence[Outgoing]) -> tuple[list[NewJob], Durability | None]:
+    """The jobs of a chunk, and how durable their queues want all of them."""
+    queue = conf.get_settings().queues[chunk[0].job.queue]
+    return [each.job for each in chunk], queue.durable
 
 
 def _is_lost(error: redis.ConnectionError) -> bool:
@@ -390,3 +415,19 @@ def _refusal(
     if in_doubt or _is_in_doubt(error):
         fate = "may or may not have been enqueued: no answer came"
     return EnqueueError(f"{what} {fate}. {explain(error)}")
+
+
+def _not_durable(error: NotAcknowledged, chunk: Sequence[Outgoing]) -> NotDurable:
+    seconds = conf.get_settings().queues[chunk[0].job.queue].durable_ms / 1000
+    fate = "is" if len(chunk) == 1 else "are"
+    return NotDurable(
+        f"{_named(chunk)} {fate} enqueued at {connections.describe()}, but not as durable "
+        f"as DURABLE asks: after {seconds:g} s {error}. Do not enqueue again what is there.",
+        tuple(each.job.id for each in chunk),
+    )
+
+
+def _named(chunk: Sequence[Outgoing]) -> str:
+    names = {each.sender.path for each in chunk}
+    what = names.pop() if len(names) == 1 else "jobs of several functions"
+    return f"{len(chunk):,} jobs ({what})" if len(chunk) > 1 else what

@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from django_redisjobs.core.exceptions import (
     LeaseLost,
+    NotAcknowledged,
     PayloadMalformed,
     PayloadNotSerializable,
     PayloadTooLarge,
@@ -35,6 +36,8 @@ __all__ = [
     "JobTimeout",
     "LeaseLost",
     "MissingInstance",
+    "NotAcknowledged",
+    "NotDurable",
     "PayloadMalformed",
     "PayloadNotSerializable",
     "PayloadTooLarge",
@@ -92,6 +95,19 @@ class EnqueueError(RedisJobsError):
     have been enqueued: sending it again under the same id is safe, a new
     ``delay`` would be a second job.
     """
+
+
+class NotDurable(EnqueueError):
+    """Jobs are enqueued and will run, but are not as durable as ``DURABLE`` asks.
+
+    The message says what is missing. Do not enqueue them again: that would be other
+    jobs. ``job_ids`` names them. Those of an outbox stay there, and are sent until
+    they are durable.
+    """
+
+    def __init__(self, message: str, job_ids: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.job_ids = job_ids
 
 
 class ServerUnavailable(RedisJobsError):

@@ -4,7 +4,9 @@ configured: for ``check --deploy``, and for workers as they start.
 E020 a server that is too old · W001 the embedded server · W002 a server that evicts
 keys · W003 one that keeps nothing on disk · W004 one that keeps snapshots only ·
 W005 an unencrypted way to another host · W006 a server that does not answer · W007
-``memory://`` · W008 a Cluster of which one node is used.
+``memory://`` · W008 a Cluster of which one node is used · W009 fewer replicas than
+DURABLE asks for · W010 a server that cannot say what is on its disk, as DURABLE asks ·
+W011 no replica where one is to take over.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from django_redisjobs import conf, connections
 from django_redisjobs.conf.addresses import Address
 
 OLDEST: Final = (5, 0)
+# The first that can wait for its disk.
+WAITS_FOR_DISK: Final = (7, 2)
 _LOOPBACK: Final = ("localhost", "ip6-localhost", "::1")
 
 
@@ -103,6 +107,7 @@ def _problems(where: str, client: redis.Redis) -> Iterator[CheckMessage]:
         server: Any = client.info("server")
         memory: Any = client.info("memory")
         persistence: Any = client.info("persistence")
+        replication: Any = client.info("replication")
     except (redis.RedisError, OSError) as error:
         yield _warning(
             "W006",
@@ -113,17 +118,24 @@ def _problems(where: str, client: redis.Redis) -> Iterator[CheckMessage]:
     yield from _age(where, server)
     yield from _eviction(where, memory)
     yield from _persistence(where, client, persistence)
+    yield from _replicas(where, int(replication.get("connected_slaves", 0)))
+    yield from _disk(where, server, persistence)
 
 
 def _age(where: str, server: Any) -> Iterator[CheckMessage]:
-    version = str(server.get("redis_version", ""))
-    numbers = version.split(".")[:2]
-    if all(each.isdecimal() for each in numbers) and tuple(map(int, numbers)) < OLDEST:
+    if _is_older(server, OLDEST):
         yield Error(
-            f"Redis at {where} is {version}, which is too old.",
+            f"Redis at {where} is {server['redis_version']}, which is too old.",
             hint="Use Redis 5.0 or newer, or Valkey.",
             id="redisjobs.E020",
         )
+
+
+def _is_older(server: Any, version: tuple[int, int]) -> bool:
+    """False where it does not say."""
+    numbers = str(server.get("redis_version", "")).split(".")[:2]
+    known = all(each.isdecimal() for each in numbers)
+    return known and tuple(map(int, numbers)) < version
 
 
 def _eviction(where: str, memory: Any) -> Iterator[CheckMessage]:
@@ -155,6 +167,48 @@ def _persistence(
             "W003",
             f"Redis at {where} keeps nothing on disk: a restart loses all jobs.",
             hint,
+        )
+
+
+def _replicas(where: str, connected: int) -> Iterator[CheckMessage]:
+    settings = conf.get_settings()
+    asked = max(
+        (each.durable.replicas for each in settings.queues.values() if each.durable),
+        default=0,
+    )
+    if connected < asked:
+        yield _warning(
+            "W009",
+            f"Redis at {where} has {connected} replicas, but DURABLE asks for {asked}: "
+            "each enqueue will wait in vain and raise NotDurable.",
+            "Add replicas, or ask for fewer.",
+        )
+    elif not connected and Address.parse(settings.url).scheme in (
+        "sentinel",
+        "cluster",
+    ):
+        yield _warning(
+            "W011",
+            f"Redis at {where} has no replica: when it dies, nobody takes over.",
+            "Add one. DURABLE has an enqueue wait until it has the job.",
+        )
+
+
+def _disk(where: str, server: Any, persistence: Any) -> Iterator[CheckMessage]:
+    queues = conf.get_settings().queues.values()
+    if not any(each.durable and each.durable.disk for each in queues):
+        return
+    reason = ""
+    if _is_older(server, WAITS_FOR_DISK):
+        reason = f"is {server['redis_version']}, and only 7.2 or newer can tell"
+    elif not int(persistence.get("aof_enabled", 1)):
+        reason = "has no append-only file"
+    if reason:
+        yield _warning(
+            "W010",
+            f"DURABLE asks for the disk, but Redis at {where} {reason}: each enqueue "
+            "will raise NotDurable.",
+            "Set appendonly yes on Redis 7.2 or newer, or Valkey; or ask for REPLICAS.",
         )
 
 

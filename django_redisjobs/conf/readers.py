@@ -14,6 +14,7 @@ from typing import Any
 from redis import connection
 
 from django_redisjobs.conf.addresses import Address, cache_location, url_text
+from django_redisjobs.core.durability import Durability
 from django_redisjobs.core.records import JobStatus, Keep, KeepPolicy
 from django_redisjobs.core.signatures import Signatures
 from django_redisjobs.durations import parse_duration
@@ -42,6 +43,10 @@ _RESERVED_OPTIONS = frozenset(
         "retry_on_timeout",
     }
 )
+# A call's socket gives up after twice that.
+LONGEST_WAIT_MS = 5_000
+# Characters of what opens the stats to programs.
+SHORTEST_TOKEN = 16
 # Characters of a signing key.
 SHORTEST_KEY = 32
 NAME_RULE = "1 to 64 of letters, digits, '_', '.' and '-'"
@@ -154,6 +159,38 @@ def signatures(value: object) -> Signatures | None:
     return Signatures(value)
 
 
+def durability(value: object) -> Durability | None:
+    if value is None or value is False:
+        return None
+    if value is True:
+        value = {"DISK": True}
+    elif isinstance(value, int):
+        value = {"REPLICAS": value}
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"{value!r} is nothing to wait for. Give True for the server's disk, a "
+            'number of replicas, or {"DISK": True, "REPLICAS": 1, "TIMEOUT": "1s"}.'
+        )
+    for key in value:
+        if key not in ("DISK", "REPLICAS", "TIMEOUT"):
+            raise ValueError(f"{key!r} is unknown. There are DISK, REPLICAS, TIMEOUT.")
+    disk = boolean(value.get("DISK", False))
+    replicas = value.get("REPLICAS", 0)
+    if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 0:
+        raise ValueError(f"REPLICAS is {replicas!r}, not a number from 0 up.")
+    if not disk and not replicas:
+        raise ValueError(
+            "it waits for nothing. Ask for DISK or REPLICAS, or say False."
+        )
+    timeout_ms = round(parse_duration(value.get("TIMEOUT", 1)) * 1000)
+    if not 1 <= timeout_ms <= LONGEST_WAIT_MS:
+        raise ValueError(
+            f"TIMEOUT is {value['TIMEOUT']!r}; whoever enqueues waits from 1 ms to "
+            f"{LONGEST_WAIT_MS // 1000} s."
+        )
+    return Durability(disk, replicas, timeout_ms)
+
+
 def prefix(value: object) -> str:
     if not (isinstance(value, str) and _PREFIX.fullmatch(value)):
         raise ValueError(
@@ -166,6 +203,17 @@ def group(value: object) -> str:
     if isinstance(value, str) and is_queue_name(value):
         return value
     raise ValueError(f"{value!r} is no group, which is {NAME_RULE}.")
+
+
+def token(value: object) -> str | None:
+    """A secret that programs show; none where the environment has none."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not value.isascii() or value != value.strip():
+        raise ValueError("a token is text in ASCII, without spaces around it.")
+    if len(value) < SHORTEST_TOKEN:
+        raise ValueError(f"a token has at least {SHORTEST_TOKEN} characters.")
+    return value
 
 
 def count(value: object) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
@@ -60,7 +60,7 @@ class _Reading:
             cache=self.raw.get("CACHE"),
             options=MappingProxyType(options),
             prefix=self._get("PREFIX", readers.prefix, "redisjobs"),
-            queues=MappingProxyType(self._queues(outbox)),
+            queues=MappingProxyType(self._queues(outbox, url, options)),
             on_commit=self._get("ON_COMMIT", readers.on_commit, True),
             keep=self._get("KEEP", readers.keep, readers.DEFAULT_KEEP),
             lease_ms=self._get("LEASE", readers.lease_ms, 30_000),
@@ -70,8 +70,8 @@ class _Reading:
             autodiscover=self._get("AUTODISCOVER", readers.words, ("jobs", "tasks")),
             admin=self._get("ADMIN", readers.boolean, True),
             log_lines=self._get("LOG_LINES", readers.count, 100),
+            stats_token=self._get("STATS_TOKEN", readers.token, None),
             outbox=outbox,
-            durable=self._get("DURABLE", readers.boolean, False),
             redact=self._get("REDACT", readers.words, ()),
             signatures=self._get("SIGNING_KEYS", readers.signatures, None),
         )
@@ -160,17 +160,41 @@ class _Reading:
         if wrong:
             self._problem("E010", f"REDISJOBS['OPTIONS']: {wrong}.")
 
-    def _queues(self, outbox: bool) -> dict[str, QueueSettings]:
+    def _queues(
+        self, outbox: bool, url: str, options: Mapping[str, Any]
+    ) -> dict[str, QueueSettings]:
         defaults = {
             "TIMEOUT": self._get("TIMEOUT", readers.timeout, 300.0),
             "RETRY": self._get("RETRY", Retry.of, Retry()),
             "RESULT_TTL": self._get("RESULT_TTL", parse_duration, 3600.0),
             "OUTBOX": outbox,
+            "DURABLE": self._get("DURABLE", readers.durability, None),
             "GROUP": "default",
         }
         given = self._get("QUEUES", readers.by_name, {"default": {}})
         known = {name: own for name, own in given.items() if self._usable(name, own)}
-        return {name: self._queue(name, own, defaults) for name, own in known.items()}
+        queues = {name: self._queue(name, own, defaults) for name, own in known.items()}
+        self._check_patience(queues.values(), options)
+        if url.startswith("memory:"):
+            # Nothing of it outlives the process.
+            queues = {
+                name: replace(each, durable=None) for name, each in queues.items()
+            }
+        return queues
+
+    def _check_patience(
+        self, queues: Iterable[QueueSettings], options: Mapping[str, Any]
+    ) -> None:
+        """Who waits for replicas has to wait for the answer as long."""
+        seconds = options.get("socket_timeout")
+        if not isinstance(seconds, int | float):
+            return
+        if any(each.durable_ms >= seconds * 1000 for each in queues):
+            self._problem(
+                "E014",
+                "DURABLE may wait longer than the socket_timeout in OPTIONS, "
+                f"{seconds:g} s. Raise that, or lower its TIMEOUT.",
+            )
 
     def _usable(self, name: object, own: object) -> bool:
         if not readers.is_queue_name(name):
@@ -213,13 +237,14 @@ _QUEUE_READERS: Mapping[str, Callable[[Any], Any]] = {
     "RESULT_TTL": parse_duration,
     "GROUP": readers.group,
     "OUTBOX": readers.boolean,
+    "DURABLE": readers.durability,
 }
 _KEYS = frozenset(
     {
         *("URL", "CACHE", "OPTIONS", "PREFIX", "QUEUES", "ON_COMMIT", "TIMEOUT"),
         *("RETRY", "RESULT_TTL", "KEEP", "LEASE", "MAX_CRASHES", "MAX_PAYLOAD"),
         *("OUTBOX", "DURABLE", "REDACT", "SIGNING_KEYS", "EAGER", "AUTODISCOVER"),
-        *("ADMIN", "LOG_LINES"),
+        *("ADMIN", "LOG_LINES", "STATS_TOKEN"),
     }
 )
 # Ids of checks by key; what is not here is E010.
@@ -232,4 +257,5 @@ _IDS = {
     "CACHE": "E008",
     "KEEP": "E009",
     "SIGNING_KEYS": "E013",
+    "DURABLE": "E014",
 }

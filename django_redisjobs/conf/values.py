@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django_redisjobs.core.durability import Durability
 from django_redisjobs.core.records import KeepPolicy
 from django_redisjobs.core.signatures import Signatures
 from django_redisjobs.retries import Retry
@@ -16,7 +17,8 @@ class QueueSettings:
     """One queue: its own values, or those of the whole where it has none.
 
     ``timeout`` and ``result_ttl`` are seconds; a timeout of None is none, a
-    result_ttl of 0 stores no result.
+    result_ttl of 0 stores no result. ``durable``: what an enqueue waits for, None for
+    nothing.
     """
 
     name: str
@@ -25,6 +27,12 @@ class QueueSettings:
     retry: Retry
     result_ttl: float
     outbox: bool
+    durable: Durability | None
+
+    @property
+    def durable_ms(self) -> int:
+        """How long an enqueue may wait for that."""
+        return self.durable.timeout_ms if self.durable else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +58,7 @@ class Settings:
     autodiscover: tuple[str, ...]
     admin: bool
     log_lines: int
+    stats_token: str | None
     outbox: bool
-    durable: bool
     redact: tuple[str, ...]
     signatures: Signatures | None

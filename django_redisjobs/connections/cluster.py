@@ -17,7 +17,15 @@ import redis
 import redis.asyncio
 from redis.exceptions import ClusterDownError
 
-from .routing import Host, Route, Slots, raise_first, slot_of, slots_of
+from .routing import (
+    Host,
+    Route,
+    Slots,
+    check_waits,
+    raise_first,
+    slot_of,
+    slots_of,
+)
 
 # Opens a plain client of one node; Any, since redis-py's calls have no types.
 Opener = Callable[[Host], Any]
@@ -80,12 +88,14 @@ class ClusterClient(redis.Redis):
         except redis.RedisError:
             self._slots.doubt(host)
             raise
-        for index in Route.undone(replies):
+        undone = list(Route.undone(replies))
+        for index in undone:
             args, options = commands[index]
             try:
                 replies[index] = self._send(slot, args, options)
             except redis.ResponseError as error:
                 replies[index] = error
+        check_waits(commands, undone)
         return replies
 
     def _send(self, slot: int | None, args: Any, options: Any) -> Any:
@@ -193,12 +203,14 @@ class AsyncClusterClient(redis.asyncio.Redis):
         except redis.RedisError:
             self._slots.doubt(host)
             raise
-        for index in Route.undone(replies):
+        undone = list(Route.undone(replies))
+        for index in undone:
             args, options = commands[index]
             try:
                 replies[index] = await self._send(slot, args, options)
             except redis.ResponseError as error:
                 replies[index] = error
+        check_waits(commands, undone)
         return replies
 
     async def _send(self, slot: int | None, args: Any, options: Any) -> Any:

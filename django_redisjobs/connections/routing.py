@@ -29,9 +29,11 @@ QUICK_REDIRECTIONS: Final = 3
 _ANYWHERE: Final = frozenset(
     {
         *("ACL", "CLIENT", "CLUSTER", "COMMAND", "CONFIG", "ECHO", "INFO"),
-        *("LASTSAVE", "PING", "ROLE", "SCRIPT", "TIME"),
+        *("LASTSAVE", "PING", "ROLE", "SCRIPT", "TIME", "WAIT", "WAITAOF"),
     }
 )
+# They speak of what the same connection wrote before.
+_WAITS: Final = frozenset({"WAIT", "WAITAOF"})
 # Their key is behind a word that says what to do.
 _WITH_SUBCOMMAND: Final = frozenset({"MEMORY", "OBJECT", "XGROUP", "XINFO"})
 
@@ -77,6 +79,16 @@ def slots_of(commands: Sequence[Any]) -> dict[int | None, list[int]]:
         slot = next(iter(found), None)
         found[slot] = sorted([*found.get(slot, []), *anywhere])
     return found
+
+
+def check_waits(commands: Sequence[Any], redirected: Sequence[int]) -> None:
+    """Raise ConnectionError where replicas were waited for on a node that some of
+    these commands were not for. What is sent again waits for the right ones.
+    """
+    if redirected and any(args[0] in _WAITS for args, _ in commands):
+        raise redis.ConnectionError(
+            "The slot was moved while replicas were to be waited for."
+        )
 
 
 def raise_first(replies: list[Any]) -> list[Any]:

@@ -14,6 +14,10 @@ class LeaseLost(RedisJobsError):
     """
 
 
+class NotAcknowledged(RedisJobsError):
+    """Jobs are enqueued, but not as durably as was asked for."""
+
+
 class PayloadNotSerializable(RedisJobsError, TypeError):
     """A value is of a type that jobs cannot carry. Nothing was enqueued."""
 

@@ -91,6 +91,11 @@ class GroupKeys:
         return f"{self.base}workers"
 
     @property
+    def synced(self) -> str:
+        """Written before replicas are waited for: so there is always a write."""
+        return f"{self.base}synced"
+
+    @property
     def queues(self) -> str:
         """Set of the queues that ever held a job."""
         return f"{self.base}queues"

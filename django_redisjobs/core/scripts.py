@@ -126,13 +126,18 @@ def with_source(command: Command) -> Command:
     return ("EVAL", _SOURCES[command[1]], *command[2:])
 
 
+# That these failed does not mean that what was sent along with them did.
+_WAITS = ("WAIT", "WAITAOF")
+
+
 def _readable(reply: Any, command: Command) -> Any:
     """A reply; None in place of the error that a key is of another type.
 
     Somebody has overwritten that key. Scripts move it aside when they come by; until
-    then it must not hide everything else from those who look. Raises other errors.
+    then it must not hide everything else from those who look. Raises other errors,
+    but those of what waits for replicas, which it gives.
     """
-    if not isinstance(reply, Exception):
+    if not isinstance(reply, Exception) or command[0] in _WAITS:
         return reply
     if str(reply).startswith("WRONGTYPE") and command[0] != "EVALSHA":
         return None

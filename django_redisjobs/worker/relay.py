@@ -9,20 +9,20 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import Final
 
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.db import connections as databases
 
 from django_redisjobs import conf, connections, outbox, registry
+from django_redisjobs.core.durability import Durability
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.producer import enqueue
 from django_redisjobs.core.records import NewJob
 from django_redisjobs.core.scripts import perform
 from django_redisjobs.enqueueing import Outgoing, announce
-from django_redisjobs.exceptions import RedisJobsError
+from django_redisjobs.exceptions import NotAcknowledged, RedisJobsError
 
 from .trouble import TROUBLE, Trouble
 
@@ -68,28 +68,36 @@ class Relay(threading.Thread):
                 self._ailing.pop(alias, None)
             except TROUBLE as error:
                 self._over.wait(self._trouble.met(error))
+            except NotAcknowledged as error:
+                self._tell(alias, f"is sent, but not as durably as asked: {error}")
             except _DATABASE_TROUBLE as error:
-                self._tell(alias, str(error).strip())
+                self._tell(alias, f"cannot be read: {str(error).strip()}")
 
     def _tell(self, alias: str, words: str) -> None:
         """Once for each trouble: a database may have no outbox, and need none."""
         if self._ailing.get(alias) != words:
             self._ailing[alias] = words
-            logger.warning("The outbox of database %r cannot be read: %s", alias, words)
+            logger.warning("The outbox of database %r %s", alias, words)
 
 
 def relay(alias: str) -> int:
     """Send what stayed in the outbox of one database; gives how many rows it took.
 
     Raises redis-py's and the database's errors: the rows are free again then, or will
-    be soon.
+    be soon. NotAcknowledged is raised when all others have been sent.
     """
+    failure: NotAcknowledged | None = None
     taker = outbox.new_taker()
     jobs = outbox.take(alias, taker)
     waiting = {job.id for job in jobs}
     try:
-        for keys, group in _groups(jobs):
-            replies = perform(connections.client(), enqueue(keys, group))
+        for keys, durability, group in _groups(jobs):
+            try:
+                conversation = enqueue(keys, group, durability)
+                replies = perform(connections.client(), conversation)
+            except NotAcknowledged as error:
+                failure = error
+                continue
             ids = [job.id for job in group]
             outbox.drop(ids, alias, taker)
             waiting.difference_update(ids)
@@ -101,14 +109,22 @@ def relay(alias: str) -> int:
     finally:
         if waiting:
             outbox.give_back(waiting, alias, taker)
+    if failure is not None:
+        raise failure
     return len(jobs)
 
 
-def _groups(jobs: Sequence[NewJob]) -> Iterator[tuple[GroupKeys, list[NewJob]]]:
-    by_group = sorted(jobs, key=lambda job: conf.keys_for(job.queue).base)
-    for _, group in groupby(by_group, key=lambda job: conf.keys_for(job.queue).base):
-        members = list(group)
-        yield conf.keys_for(members[0].queue), members
+def _groups(
+    jobs: Sequence[NewJob],
+) -> Iterator[tuple[GroupKeys, Durability | None, list[NewJob]]]:
+    """The jobs by what they have in common, each with it, in their order."""
+    queues = conf.get_settings().queues
+    groups: dict[tuple[GroupKeys, Durability | None], list[NewJob]] = {}
+    for job in jobs:
+        place = conf.keys_for(job.queue), queues[job.queue].durable
+        groups.setdefault(place, []).append(job)
+    for (keys, durability), members in groups.items():
+        yield keys, durability, members
 
 
 def _outgoing(keys: GroupKeys, jobs: Sequence[NewJob]) -> Iterator[Outgoing]:

@@ -55,6 +55,7 @@ KINDS: Final = {
     "paused": Kind("hash", single=True),
     "tombstones": Kind("hash", single=True),
     "schema": Kind("string", single=True),
+    "synced": Kind("string", single=True),
     "maintained": Kind("string", single=True),
     "sequence": Kind("string", single=True),
 }

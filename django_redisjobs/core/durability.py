@@ -1,0 +1,41 @@
+"""How safe a job has to be before its enqueue returns, and whether it became so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Durability:
+    """``disk``: written to the append-only file, there and on ``replicas`` replicas;
+    without it they only have to have it in memory. Waited for ``timeout_ms`` at most.
+    """
+
+    disk: bool
+    replicas: int
+    timeout_ms: int
+
+    @property
+    def command(self) -> tuple[Any, ...]:
+        """What waits for all writes before it on the same connection."""
+        if self.disk:
+            return ("WAITAOF", 1, self.replicas, self.timeout_ms)
+        return ("WAIT", self.replicas, self.timeout_ms)
+
+    def shortfall(self, reply: Any) -> str:
+        """What was not reached, by the answer to ``command``; empty when all was."""
+        if isinstance(reply, Exception):
+            return f"the server cannot tell: {reply}"
+        on_disk, replicas = (None, reply) if not self.disk else _both(reply)
+        missing = []
+        if on_disk is not None and on_disk < 1:
+            missing.append("it is not on the server's disk")
+        if replicas < self.replicas:
+            missing.append(f"{replicas} of {self.replicas} replicas have it")
+        return " and ".join(missing)
+
+
+def _both(reply: Sequence[Any]) -> tuple[int, int]:
+    return int(reply[0]), int(reply[1])
