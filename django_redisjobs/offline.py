@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 from weakref import WeakValueDictionary
 
-from django_redisjobs.core.consumer import Claimed, Settlement
+from django_redisjobs.core.consumer import STATUS_AFTER, Claimed, Settlement
 from django_redisjobs.core.payload import callback_body, parse_body
 from django_redisjobs.core.records import (
     ENDED,
@@ -29,14 +29,6 @@ from django_redisjobs.exceptions import ResultTimeout
 REMEMBERED: Final = 1_000
 """So many of the latest are known by their ids, whoever else forgets them."""
 
-_STATUSES: Final = {
-    "succeeded": JobStatus.SUCCEEDED,
-    "retry": JobStatus.SCHEDULED,
-    "failed": JobStatus.FAILED,
-    "cancelled": JobStatus.CANCELLED,
-    "released": JobStatus.PENDING,
-    "parked": JobStatus.PARKED,
-}
 _CALLBACKS: Final = {
     JobStatus.SUCCEEDED: (ON_SUCCESS, "on_success", "s"),
     JobStatus.FAILED: (ON_FAILURE, "on_failure", "f"),
@@ -99,7 +91,7 @@ class OfflineJob:
         self.progress = ended.progress or self.progress
         if ended.kind == "note":
             return
-        self.status = _STATUSES[ended.kind]
+        self.status = STATUS_AFTER[ended.kind]
         self.error = ended.error
         if ended.kind in ("released", "parked"):
             return

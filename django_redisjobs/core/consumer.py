@@ -23,6 +23,16 @@ from .scripts import SCRIPTS, Client, Command, Conversation, perform, word
 Kind = Literal[
     "succeeded", "retry", "failed", "cancelled", "released", "parked", "note"
 ]
+STATUS_AFTER: Final[Mapping[Kind, JobStatus]] = {
+    "succeeded": JobStatus.SUCCEEDED,
+    "retry": JobStatus.SCHEDULED,
+    "failed": JobStatus.FAILED,
+    "cancelled": JobStatus.CANCELLED,
+    "released": JobStatus.PENDING,
+    "parked": JobStatus.PARKED,
+    "note": JobStatus.RUNNING,
+}
+"""The job's status when that is settled."""
 
 _STEP = SCRIPTS["step"]
 _REGISTER = SCRIPTS["register"]

@@ -6,20 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_redisjobs.core.consumer import Settlement
+from django_redisjobs.core.consumer import STATUS_AFTER, Settlement
 from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.records import JobStatus
 from django_redisjobs.exceptions import PayloadMalformed
 from django_redisjobs.serialization import codec
 
-_STATUSES = {
-    "succeeded": JobStatus.SUCCEEDED,
-    "retry": JobStatus.SCHEDULED,
-    "failed": JobStatus.FAILED,
-    "cancelled": JobStatus.CANCELLED,
-    "released": JobStatus.PENDING,
-    "parked": JobStatus.PARKED,
-}
 _WRONG = frozenset({JobStatus.SCHEDULED, JobStatus.FAILED, JobStatus.PARKED})
 
 
@@ -55,7 +47,7 @@ class Outcome:
             function=_function(ended),
             queue=ended.job.queue,
             attempt=ended.job.attempts + 1,
-            status=_STATUSES[ended.kind],
+            status=STATUS_AFTER[ended.kind],
             exception=exception,
             result_text=ended.result,
         )

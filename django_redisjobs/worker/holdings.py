@@ -115,7 +115,8 @@ class Holdings:
     def claim(self, want: int, *, fresh: bool, expected: bool) -> Claim:
         """Settle, and claim up to ``want`` jobs, group after group.
 
-        ``expected``: what was claimed ahead is the caller's; else that goes back. Raises LeaseLost, and redis-py's errors.
+        ``expected``: what was claimed ahead is the caller's; else that goes back.
+        Raises LeaseLost, and redis-py's errors.
         """
         jobs, more, alone_waiting = 0, False, False
         due: int | None = None
