@@ -72,6 +72,9 @@ class Server:
                 *("--port", "0", "--unixsocket", self.socket, "--dir", self.folder),
                 *("--save", "", "--logfile", self.log),
                 *("--appendonly", "yes" if self.append_only else "no"),
+                # Else what it has accepted may be unwritten while a slow disk syncs,
+                # and a test that kills it would call that lost.
+                *("--appendfsync", "always"),
                 *self.arguments,
             ],
             stdout=subprocess.DEVNULL,

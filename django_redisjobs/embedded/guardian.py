@@ -119,7 +119,9 @@ class Guardian:
             "unixsocketperm": "700",
             "dir": os.fspath(self.home.data),
             "appendonly": "yes",
-            "appendfsync": "everysec",
+            # With "everysec" it answers before it writes while a slow disk syncs, up
+            # to two seconds: killed then, it would lose jobs that it had accepted.
+            "appendfsync": "always",
             "save": "",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",

@@ -149,6 +149,7 @@ def test_it_serves_no_network_and_writes_what_it_is_told(join: Join) -> None:
 
     assert user.ask("INFO", "tcp_port") == "0"
     assert user.ask("CONFIG", "GET", "appendonly") == "['appendonly', 'yes']"
+    assert user.ask("CONFIG", "GET", "appendfsync") == "['appendfsync', 'always']"
     assert user.ask("CONFIG", "GET", "maxmemory-policy") == (
         "['maxmemory-policy', 'noeviction']"
     )
