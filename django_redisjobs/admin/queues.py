@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_redisjobs import views
 from django_redisjobs.admin.formats import NOTHING, duration, when
 from django_redisjobs.admin.overview import OverviewPage
 from django_redisjobs.admin.pages import LiveAdmin, may
@@ -44,8 +45,13 @@ class QueueAdmin(LiveAdmin):
     def get_urls(self) -> list[URLPattern]:
         """The admin's pages of queues, and the one on which one is paused."""
         view = self.admin_site.admin_view(self.pause_view)
-        own = path("<path:name>/pause/", view, name="redisjobs_queue_pause")
-        return [own, *super().get_urls()]
+        return [
+            path("<path:name>/pause/", view, name="redisjobs_queue_pause"),
+            # Not behind the admin's login: these ask for a token or a permission.
+            path("stats.json", views.stats, name="redisjobs_queue_stats"),
+            path("metrics", views.metrics, name="redisjobs_queue_metrics"),
+            *super().get_urls(),
+        ]
 
     def pause_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """Pause a queue or let it go on, or a page that says that Redis is away."""

@@ -59,6 +59,7 @@ class Settings:
     admin: bool
     log_lines: int
     stats_token: str | None
+    stats_token: str | None
     outbox: bool
     redact: tuple[str, ...]
     signatures: Signatures | None
