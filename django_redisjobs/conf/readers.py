@@ -47,8 +47,6 @@ _RESERVED_OPTIONS = frozenset(
 LONGEST_WAIT_MS = 5_000
 # Characters of what opens the stats to programs.
 SHORTEST_TOKEN = 16
-# Characters of what opens the stats to programs.
-SHORTEST_TOKEN = 16
 # Characters of a signing key.
 SHORTEST_KEY = 32
 NAME_RULE = "1 to 64 of letters, digits, '_', '.' and '-'"
@@ -205,17 +203,6 @@ def group(value: object) -> str:
     if isinstance(value, str) and is_queue_name(value):
         return value
     raise ValueError(f"{value!r} is no group, which is {NAME_RULE}.")
-
-
-def token(value: object) -> str | None:
-    """A secret that programs show; none where the environment has none."""
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str) or not value.isascii() or value != value.strip():
-        raise ValueError("a token is text in ASCII, without spaces around it.")
-    if len(value) < SHORTEST_TOKEN:
-        raise ValueError(f"a token has at least {SHORTEST_TOKEN} characters.")
-    return value
 
 
 def token(value: object) -> str | None:

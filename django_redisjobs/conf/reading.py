@@ -71,7 +71,6 @@ class _Reading:
             admin=self._get("ADMIN", readers.boolean, True),
             log_lines=self._get("LOG_LINES", readers.count, 100),
             stats_token=self._get("STATS_TOKEN", readers.token, None),
-            stats_token=self._get("STATS_TOKEN", readers.token, None),
             outbox=outbox,
             redact=self._get("REDACT", readers.words, ()),
             signatures=self._get("SIGNING_KEYS", readers.signatures, None),

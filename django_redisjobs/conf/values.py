@@ -59,7 +59,6 @@ class Settings:
     admin: bool
     log_lines: int
     stats_token: str | None
-    stats_token: str | None
     outbox: bool
     redact: tuple[str, ...]
     signatures: Signatures | None
