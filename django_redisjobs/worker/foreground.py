@@ -234,7 +234,7 @@ class _Pulse:
         word = message.partition(" ")[0]
         if word == "dump":
             faulthandler.dump_traceback(sys.stderr, all_threads=True)
-        elif word in ("cancel", "stop"):
+        elif word in ("cancel", "stop") and not self.cancelled:
             self.cancelled = word == "cancel"
             _interrupt_main()
 

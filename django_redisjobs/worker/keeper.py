@@ -74,7 +74,9 @@ class Keeper(threading.Thread):
         self._control = control
         self._unread = b""
         self._bell = Bell()
+        # Slot -> code of the job that was interrupted there: once is enough.
         self._struck: dict[int, int] = {}
+        self._cancelled: dict[int, int] = {}
         self._noted_at = 0.0
         self._try_at = 0.0
         self._stopped = False
@@ -219,11 +221,15 @@ class Keeper(threading.Thread):
                 slot.strike(code, SHUTDOWN)
 
     def cancel(self, token: str) -> None:
-        """Interrupt that attempt, or have it end when it would start."""
+        """Interrupt that attempt, or have it end when it would start. May be said
+        again and again: it is told with each beat.
+        """
         # First the note, then the look: whoever starts it does it the other way round.
         self._crew.cancelled.add(token)
         for slot in list(self._crew.running()):
             code, job = slot.code, slot.job
             if code and job is not None and job.token == token and slot.code == code:
-                slot.strike(code, CANCEL)
                 self._crew.cancelled.discard(token)
+                if self._cancelled.get(slot.number) != code:
+                    self._cancelled[slot.number] = code
+                    slot.strike(code, CANCEL)

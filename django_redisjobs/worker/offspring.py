@@ -108,10 +108,12 @@ class Offspring:
     # Overrunning
 
     def cancel(self, token: str, kill_at: float) -> None:
-        """Somebody cancelled that attempt: it may not run longer than that."""
+        """Somebody cancelled that attempt: it may not run longer than that. What was
+        said the first time holds.
+        """
         for one in self.running():
             if token_of(one.code, self.board.worker) == token:
-                self._cancelling[one.generation, one.code] = kill_at
+                self._cancelling.setdefault((one.generation, one.code), kill_at)
 
     def find_overrun(self, now: float) -> Overrun | None:
         """The job that has run past its hard limit, if there is one."""

@@ -113,11 +113,13 @@ def start_sleepers(site: Site) -> Worker:
 def wait_asleep(site: Site, workers: int) -> None:
     """Until so many block, beside the liaison."""
 
-    def asleep() -> bool:
-        clients: Any = site.client.client_list()
-        return sum("b" in each["flags"] for each in clients) == workers + 1
+    site.until(lambda: blocked(site) == workers + 1, f"{workers} processes are asleep")
 
-    site.until(asleep, f"{workers} processes are asleep")
+
+def blocked(site: Site) -> int:
+    """How many connections wait for something to be pushed."""
+    clients: Any = site.client.client_list()
+    return sum("b" in each["flags"] for each in clients)
 
 
 def wake_by_a_job(site: Site, patience: float = 30.0) -> list[str]:

@@ -275,6 +275,12 @@ class Site:
             }
         return found
 
+    def stored_ids(self) -> list[str]:
+        """Of all jobs that Redis has a record of."""
+        prefix = KEYS.job("")
+        keys: list[bytes] = list(self.client.scan_iter(f"{prefix}*"))
+        return [key.decode().removeprefix(prefix) for key in keys]
+
     def record(self, number: int) -> JobRecord:
         found = perform(self.client, inspection.job(KEYS, self.ids[number]))
         assert found is not None

@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 import psutil
 import pytest
 
-from tests.faults.harness import Site, Worker, is_alive
+from django_redisjobs.core import operations
+from django_redisjobs.core.records import JobStatus
+from django_redisjobs.core.scripts import perform
+from tests.faults.experiments import blocked
+from tests.faults.harness import KEEP, KEYS, Site, Worker, is_alive
 from tests.faults.proxy import HANG_UP, Message, Proxy
 
 MOMENTS = ("before", "after")
@@ -145,3 +149,28 @@ def test_a_liaison_that_rescues(site: Site, proxy: Proxy, moment: str) -> None:
     assert not site.complaints()
     assert site.record(number).crashes == 1
     assert site.record(number).run == 2
+
+
+def test_a_liaison_that_hears_of_a_cancelling(site: Site, proxy: Proxy) -> None:
+    """The message was taken from Redis and died with its reader; the job is cancelled
+    all the same.
+    """
+    worker = open_worker(site, proxy)
+    liaison = site.liaison(worker).pid
+    (number,) = site.add([600.0])
+    site.wait_started(number)
+    site.until(lambda: blocked(site) == 1, "the liaison waits for messages")
+    Strike(
+        site,
+        proxy,
+        "after",
+        lambda message: message.pid == liaison and message.name == "BLPOP",
+    )
+
+    perform(site.client, operations.cancel_many(KEYS, [site.ids[number]], keep=KEEP))
+
+    site.until(
+        lambda: site.record(number).status is JobStatus.CANCELLED, "it is cancelled"
+    )
+    assert site.stop() == [0]
+    assert site.history().reruns == 0

@@ -23,9 +23,7 @@ from tests.faults.proxy import HANG_UP, Message, Proxy
 
 def adopt(site: Site) -> list[int]:
     """Have the site expect the jobs that are in Redis; gives their numbers."""
-    prefix = KEYS.job("")
-    keys: list[bytes] = list(site.client.scan_iter(f"{prefix}*"))
-    ids = [key.decode().removeprefix(prefix) for key in keys]
+    ids = site.stored_ids()
     records = perform(site.client, inspection.jobs(KEYS, ids))
     numbers = [parse_body(record.body).args[0] for record in records]
     site.ids.update(zip(numbers, ids, strict=True))

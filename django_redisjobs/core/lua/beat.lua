@@ -23,6 +23,24 @@ for index = 1, tonumber(ARGV[4]) do queues[index] = ARGV[4 + index] end
 maintain(lease_ms, max_crashes, keep, queues)
 
 local lost, messages = {}, {}
+
+local function tell(worker, message, told)
+  if not told[message] then
+    told[message] = true
+    messages[#messages + 1] = worker
+    messages[#messages + 1] = message
+  end
+end
+
+-- What is to be cancelled is told with each beat until it has ended: a message that was
+-- taken from the list may be lost, with its reader or on its way.
+local function tell_cancelled(worker, told)
+  for _, entry in ipairs(safely('LRANGE', base .. 'claimed:' .. worker, 0, -1)) do
+    local id = string.match(entry, '^(%S+) %S+$')
+    if id and safely('HGET', base .. 'state:' .. id, 'cancel') then tell(worker, 'cancel ' .. entry, told) end
+  end
+end
+
 for index = 5 + #queues, #ARGV do
   local worker = ARGV[index]
   local lease = lease_of(worker, lease_ms)
@@ -30,12 +48,10 @@ for index = 5 + #queues, #ARGV do
     lost[#lost + 1] = worker
   else
     redis.call('ZADD', base .. 'workers', text(now_ms + lease_ms), worker)
-    local key = base .. 'control:' .. worker
-    for _, message in ipairs(safely('LRANGE', key, 0, -1)) do
-      messages[#messages + 1] = worker
-      messages[#messages + 1] = message
-    end
+    local key, told = base .. 'control:' .. worker, {}
+    for _, message in ipairs(safely('LRANGE', key, 0, -1)) do tell(worker, message, told) end
     redis.call('DEL', key)
+    tell_cancelled(worker, told)
   end
 end
 finish(keep)

@@ -479,6 +479,21 @@ def test_a_note_is_stored_while_the_job_runs(store: Store, look: Look):
     assert (again.run, again.attempts) == (2, 1)
 
 
+def test_what_is_to_be_cancelled_is_told_until_it_has_ended(store: Store):
+    """A message may be lost with who has read it."""
+    worker = store.worker()
+    (added,) = store.add()
+    (job,) = worker.claim()
+    store.cancel(added)
+    told = {worker.name: [f"cancel {added} {job.token}"]}
+
+    assert store.client.lpop(store.keys.control(worker.name)) is not None
+    assert [store.beat(worker).messages for _ in range(2)] == [told, told]
+
+    worker.settle(job, kind="released")
+    assert store.beat(worker).messages == {}
+
+
 def test_a_job_asked_to_stop_is_not_retried_released_or_parked(
     store: Store, look: Look
 ):

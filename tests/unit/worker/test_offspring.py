@@ -65,6 +65,8 @@ def test_a_cancelled_job_has_less_time(child):
     slot = occupy(child, 0, code, hard=1000.0)
 
     child.cancel(f"{worker}:3:2", kill_at=50.0)
+    # It is said again and again, until the job has ended.
+    child.cancel(f"{worker}:3:2", kill_at=70.0)
 
     assert child.find_overrun(49.0) is None
     assert child.find_overrun(50.0).reason == CANCEL
