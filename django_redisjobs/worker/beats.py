@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import monotonic
+from typing import Final
 
 from django_redisjobs import conf
 from django_redisjobs.core.presence import beat
@@ -12,10 +13,16 @@ from django_redisjobs.core.scripts import Client, perform
 from .holdings import trusted_seconds
 from .memory import LEASE, Board
 from .stations import Post
+from .trouble import LONGEST_SECONDS
+
+BEATS_A_LEASE: Final = 5
 
 
 class Beats:
-    """One call a group for all children of a supervisor."""
+    """One call a group for all children of a supervisor.
+
+    ``interval``: seconds between two. ``patience``: between two tries, at most.
+    """
 
     def __init__(self, posts: Sequence[Post], boards: Sequence[Board]) -> None:
         settings = conf.get_settings()
@@ -25,7 +32,10 @@ class Beats:
         self._max_crashes = settings.max_crashes
         self._keep = settings.keep
         self._trusted_seconds = trusted_seconds(settings.lease_ms / 1000)
-        self.interval = settings.lease_ms / 1000 / 3
+        # While Redis is away nobody's lease is renewed, and only beyond half a lease is
+        # everybody given a new one. So what is left then has to be enough to come back.
+        self.interval = settings.lease_ms / 1000 / BEATS_A_LEASE
+        self.patience = min(LONGEST_SECONDS, self.interval / BEATS_A_LEASE)
 
     def workers(self) -> dict[str, Board]:
         """The children that Redis knows, by worker id."""

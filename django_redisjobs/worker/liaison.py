@@ -52,7 +52,9 @@ class Liaison:
         self._line = line
         self._beats = Beats(posts, boards)
         self._rescuer = Rescuer(posts, JobLog(name))
-        self._trouble = Trouble(f"Worker {name}", connections.describe())
+        self._trouble = Trouble(
+            f"Worker {name}", connections.describe(), longest=self._beats.patience
+        )
         self._requests: deque[dict[str, Any]] = deque()
         self._waiter: Waiter | None = None
         self._dismissed = False
@@ -84,20 +86,24 @@ class Liaison:
                 poll([self._line.fileno()], self._trouble.met(error))
 
     def _turn(self) -> None:
-        client = connections.worker_client()
+        # First: no trouble with anything else may cost a lease.
+        self._renew()
         while self._requests:
             # Taken away only when it is done: trouble leaves it for the next turn.
             self._serve(self._requests[0])
             self._requests.popleft()
-        now = monotonic()
-        if now >= self._beat_at:
-            for worker, message in self._beats.renew(client):
-                self._tell(worker, message)
-            self._beat_at = now + self._beats.interval
-        if now >= self._care_at:
+            self._renew()
+        if monotonic() >= self._care_at:
             self._care()
         if not self._dismissed:
             self._wait(min(self._beat_at, self._care_at) - monotonic())
+
+    def _renew(self) -> None:
+        now = monotonic()
+        if now >= self._beat_at:
+            for worker, message in self._beats.renew(connections.worker_client()):
+                self._tell(worker, message)
+            self._beat_at = now + self._beats.interval
 
     def _care(self) -> None:
         client = connections.worker_client()

@@ -21,11 +21,17 @@ SAY_AGAIN_SECONDS: Final = 30.0
 
 
 class Trouble:
-    """One process's trouble with Redis, from the first failure to the next success."""
+    """One process's trouble with Redis, from the first failure to the next success.
 
-    def __init__(self, who: str, server: str) -> None:
+    ``longest``: seconds that it waits at most before it tries again.
+    """
+
+    def __init__(
+        self, who: str, server: str, *, longest: float = LONGEST_SECONDS
+    ) -> None:
         self._who = who
         self._server = server
+        self._longest = longest
         self._failures = 0
         self._since = 0.0
         self._said_at = 0.0
@@ -47,7 +53,7 @@ class Trouble:
                 self._server,
                 _words(error),
             )
-        delay = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(self._failures, 20))
+        delay = min(self._longest, FIRST_SECONDS * 2.0 ** min(self._failures, 20))
         self._failures += 1
         return delay * (0.5 + self._rng.random() / 2)
 

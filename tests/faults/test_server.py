@@ -64,3 +64,25 @@ def test_it_fails_for_a_while(
     fault(site)
 
     assert not site.complaints()
+
+
+def test_being_away_for_almost_half_a_lease_costs_no_lease(
+    open_site: Callable[..., Site],
+) -> None:
+    """Up to half a lease nobody is given a new one: those who run a job have to be back
+    in time by themselves, while the other one looks out for ended leases.
+    """
+    site = open_site(lease=10.0)
+    for _ in range(2):
+        site.start_worker("--processes", "1")
+    site.wait_registered(2)
+    site.add([20.0], [20.0])
+    site.wait_started(1)
+
+    for _ in range(2):
+        site.server.kill()
+        site.pause(4.7)
+        site.server.start()
+        site.pause(2.5)
+
+    assert not site.complaints()
