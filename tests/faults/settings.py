@@ -13,6 +13,7 @@ ROOT_URLCONF = "tests.faults.settings"
 urlpatterns: list[object] = []
 REDISJOBS = {
     "URL": os.environ.get("FAULTS_URL", "unix:///nonexistent"),
+    "OPTIONS": {"socket_timeout": float(os.environ.get("FAULTS_TIMEOUT", "10"))},
     "QUEUES": ["high", "default", "low"],
     "LEASE": float(os.environ.get("FAULTS_LEASE", "3")),
     # Faults that strike one job again and again are not the job's fault here.

@@ -1,0 +1,200 @@
+"""Servers that answer, but not as asked: workers wait and go on, nothing is lost, none
+runs twice, and who enqueues is told what to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from django.test import override_settings
+
+from django_redisjobs import connections
+from django_redisjobs.exceptions import EnqueueError
+from tests.faults.harness import QUEUES, Site
+from tests.faults.jobs import work
+from tests.faults.proxy import Message, Proxy
+
+State = Callable[[Site], AbstractContextManager[None]]
+
+
+@contextlib.contextmanager
+def replica(site: Site) -> Iterator[None]:
+    site.client.replicaof("127.0.0.1", "1")
+    yield
+    site.client.replicaof("NO", "ONE")
+
+
+@contextlib.contextmanager
+def full(site: Site) -> Iterator[None]:
+    site.client.config_set("maxmemory", 1)
+    yield
+    site.client.config_set("maxmemory", 0)
+
+
+@contextlib.contextmanager
+def disk_failing(site: Site) -> Iterator[None]:
+    """A snapshot cannot be written: a folder is in its place."""
+
+    def save(status: str) -> None:
+        def saved() -> bool:
+            with contextlib.suppress(redis.ResponseError):  # one is under way
+                site.client.bgsave()
+            info: Any = site.client.info("persistence")
+            return bool(info["rdb_last_bgsave_status"] == status)
+
+        site.until(saved, f"a snapshot is {status}")
+
+    obstacle = Path(site.server.folder, "dump.rdb", "in the way")
+    obstacle.mkdir(parents=True)
+    site.client.config_set("save", "3600 1")
+    save("err")
+    yield
+    obstacle.rmdir()
+    obstacle.parent.rmdir()
+    save("ok")
+
+
+@contextlib.contextmanager
+def busy(site: Site) -> Iterator[None]:
+    """Somebody's script does not end."""
+    limit = "lua-time-limit"
+    site.client.config_set(limit, 50)
+
+    def loop() -> None:
+        with (
+            site.server.client(socket_timeout=None) as client,
+            contextlib.suppress(redis.ResponseError),
+        ):
+            client.eval("while true do end", 0)
+
+    def is_busy() -> bool:
+        try:
+            site.client.ping()
+        except redis.ResponseError as error:
+            return str(error).startswith("BUSY")
+        return False
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    site.until(is_busy, "the server is busy")
+    yield
+    site.client.script_kill()
+    thread.join()
+
+
+@contextlib.contextmanager
+def too_few_replicas(site: Site) -> Iterator[None]:
+    site.client.config_set("min-replicas-to-write", 1)
+    yield
+    site.client.config_set("min-replicas-to-write", 0)
+
+
+@contextlib.contextmanager
+def locked(site: Site) -> Iterator[None]:
+    """It wants a password all of a sudden, also of those who are connected."""
+    site.client.config_set("requirepass", "secret")
+    me = site.client.client_id()
+    for each in site.client.client_list():
+        if int(each["id"]) != me:
+            with contextlib.suppress(redis.ResponseError):  # gone by itself
+                site.client.client_kill_filter(_id=each["id"])
+    yield
+    site.client.config_set("requirepass", "")
+
+
+STATES = {
+    "READONLY": replica,
+    "OOM": full,
+    "MISCONF": disk_failing,
+    "BUSY": busy,
+    "NOREPLICAS": too_few_replicas,
+    "NOAUTH": locked,
+}
+# What every server may say in some state that takes long to bring about.
+TEXTS = {
+    "LOADING": "LOADING Redis is loading the dataset in memory",
+    "CLUSTERDOWN": "CLUSTERDOWN The cluster is down",
+    "TRYAGAIN": "TRYAGAIN Multiple keys request during rehashing of slot",
+    "MASTERDOWN": "MASTERDOWN Link with MASTER is down and replica-serve-stale-data "
+    "is set to 'no'.",
+    "WRONGPASS": "WRONGPASS invalid username-password pair or user is disabled.",
+    "NOPERM": "NOPERM this user has no permissions to run the 'evalsha' command",
+}
+ADVICE = {
+    "READONLY": "let REDISJOBS['URL'] name the primary",
+    "OOM": "raise maxmemory",
+    "MISCONF": "cannot write to its disk",
+    "BUSY": "busy with a script",
+    "NOREPLICAS": "too few replicas",
+    "NOAUTH": "wants a password",
+    "LOADING": "loading its data",
+    "CLUSTERDOWN": "slots that nobody serves",
+    "TRYAGAIN": "try again in a moment",
+    "MASTERDOWN": "wait for the failover",
+    "WRONGPASS": "refuses the user or the password",
+    "NOPERM": "ACL does not let this user",
+}
+
+
+@contextlib.contextmanager
+def saying(proxy: Proxy, text: str) -> Iterator[None]:
+    def answer(message: Message) -> bytes:
+        return f"-{text}\r\n".encode()
+
+    proxy.before = answer
+    yield
+    proxy.calm()
+
+
+@contextlib.contextmanager
+def answering(word: str, site: Site, proxy: Proxy) -> Iterator[None]:
+    """While this lasts the server answers with that word."""
+    state = saying(proxy, TEXTS[word]) if word in TEXTS else STATES[word](site)
+    with state:
+        yield
+
+
+@pytest.fixture
+def behind_proxy(open_site: Callable[..., Site], proxy: Proxy) -> Site:
+    # Nothing befalls a worker here: the checker takes any second run for an error.
+    return open_site(lease=30.0, url=proxy.url)
+
+
+@pytest.mark.parametrize("word", ADVICE)
+def test_who_enqueues_is_told_what_to_do(
+    behind_proxy: Site, proxy: Proxy, word: str
+) -> None:
+    settings = {"URL": proxy.url, "QUEUES": list(QUEUES)}
+    with override_settings(REDISJOBS=settings):
+        work.delay(0, 0)
+        with (
+            answering(word, behind_proxy, proxy),
+            pytest.raises(EnqueueError, match="was not enqueued") as caught,
+        ):
+            work.delay(1, 0)
+        connections.forget()
+
+    assert ADVICE[word] in str(caught.value)
+    assert proxy.url in str(caught.value)
+    assert len(behind_proxy.stored_ids()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("word", ADVICE)
+def test_workers_wait_and_go_on(behind_proxy: Site, proxy: Proxy, word: str) -> None:
+    site = behind_proxy
+    site.add(*[[0.02]] * 150)
+    site.start_worker("--processes", "2")
+    site.wait_progress(20)
+
+    with answering(word, site, proxy):
+        site.pause(1.5)
+
+    assert not site.complaints()
