@@ -31,7 +31,7 @@ from tests.contract import pages
 from tests.contract.places import DOCS, ROOT
 
 PAGES = sorted((DOCS / "how-to").glob("*.md"))
-ALONE = {"durable", "reliable-queue"}
+ALONE = {"blocking", "durable", "reliable-queue", "results", "scale"}
 
 
 @pytest.fixture
