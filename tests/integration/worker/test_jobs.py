@@ -165,6 +165,15 @@ def test_coroutine_jobs_run_side_by_side(start):
     assert {handle.result(timeout=60) for handle in handles} == {50}
 
 
+def test_thousands_of_coroutine_jobs_wait_at_once(start):
+    start(async_concurrency=3000)
+
+    handles = jobs.gather.delay_many([(3000,)] * 3000)
+
+    # None of them ends before all have begun.
+    assert {handle.result(timeout=60) for handle in handles} == {3000}
+
+
 def test_no_more_coroutine_jobs_than_allowed(start):
     start(async_concurrency=2)
 
@@ -181,6 +190,21 @@ def test_threads_run_side_by_side(start, events):
     # All four are in the middle.
     assert {events.wait()[1] for _ in handles} == {"0", "1", "2", "3"}
     events.open_gate(4)
+    for handle in handles:
+        handle.result(timeout=60)
+
+
+@pytest.mark.parametrize(("workers", "processes"), [(1, 3), (3, 1)])
+def test_processes_and_workers_share_a_queue(start, events, workers, processes):
+    for _ in range(workers):
+        start(processes=processes)
+
+    handles = [jobs.pass_gate.delay(str(number)) for number in range(3)]
+
+    arrived = [events.wait() for _ in handles]
+    assert {name for _, name, _ in arrived} == {"0", "1", "2"}
+    assert len({pid for _, _, pid in arrived}) == 3
+    events.open_gate(3)
     for handle in handles:
         handle.result(timeout=60)
 

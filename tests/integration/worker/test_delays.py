@@ -1,0 +1,60 @@
+"""Jobs that run later: by whom, and not before their time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from django_redisjobs import JobStatus, get_queue
+from tests.integration.worker import jobs
+from tests.integration.worker.conftest import until
+
+# Redis keeps whole milliseconds.
+ROUNDED = timedelta(milliseconds=1)
+
+pytestmark = pytest.mark.usefixtures("redisjobs")
+
+
+def test_an_idle_worker_wakes_when_a_job_is_due(start):
+    start()
+    assert jobs.add.delay(0, 0).result(timeout=60) == 0
+    when = datetime.now(UTC) + timedelta(seconds=0.5)
+
+    handles = [
+        jobs.add.using(run_after=0.5).delay(1, 1),
+        jobs.add.using(run_after=timedelta(seconds=0.5)).delay(1, 2),
+        jobs.add.using(run_after=when).delay(1, 3),
+        get_queue("low").enqueue_in("0.5s", jobs.add, 1, 4),
+        get_queue("low").enqueue_at(when, jobs.add.path, 1, 5),
+    ]
+
+    assert [handle.result(timeout=60) for handle in handles] == [2, 3, 4, 5, 6]
+    assert min(handle.info().started_at for handle in handles) >= when - ROUNDED
+
+
+def test_what_came_due_while_no_worker_was_up_runs_when_one_is(start):
+    now = datetime.now(UTC)
+    handles = [
+        jobs.add.using(run_after=timedelta(milliseconds=200)).delay(number, 0)
+        for number in range(20)
+    ]
+    later = jobs.add.using(run_after="1h").delay(0, 0)
+    until(lambda: datetime.now(UTC) > now + timedelta(seconds=1))
+    assert {handle.status() for handle in handles} == {JobStatus.SCHEDULED}
+
+    assert start(burst=True).wait() == 0
+
+    assert [handle.result(timeout=0) for handle in handles] == list(range(20))
+    assert later.status() is JobStatus.SCHEDULED
+
+
+def test_thousands_that_are_due_at_one_instant_all_run(start):
+    when = datetime.now(UTC) + timedelta(seconds=1)
+    calls = [(number, 1) for number in range(3000)]
+    handles = jobs.add.using(run_after=when).delay_many(calls)
+
+    start(processes=2)
+
+    assert [handle.result(timeout=60) for handle in handles] == list(range(1, 3001))
+    assert min(handle.info().started_at for handle in handles[::100]) >= when - ROUNDED
