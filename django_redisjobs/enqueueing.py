@@ -355,6 +355,7 @@ def _chunks(
 def _deliver(keys: GroupKeys, chunk: Sequence[Outgoing]) -> None:
     client = connections.client()
     jobs, durability = _contents(chunk)
+    in_doubt = False
     try:
         try:
             perform(client, enqueue(keys, jobs, durability))
@@ -362,9 +363,10 @@ def _deliver(keys: GroupKeys, chunk: Sequence[Outgoing]) -> None:
             if not _is_lost(error):
                 raise
             # It may have arrived or not; the ids make a second one harmless.
+            in_doubt = _is_in_doubt(error)
             perform(client, enqueue(keys, jobs, durability))
     except redis.RedisError as error:
-        raise _refusal(error, chunk) from error
+        raise _refusal(error, chunk, in_doubt=in_doubt) from error
     except NotAcknowledged as error:
         raise _not_durable(error, chunk) from error
 
@@ -372,15 +374,18 @@ def _deliver(keys: GroupKeys, chunk: Sequence[Outgoing]) -> None:
 async def _adeliver(keys: GroupKeys, chunk: Sequence[Outgoing]) -> None:
     client = connections.async_client()
     jobs, durability = _contents(chunk)
+    in_doubt = False
     try:
         try:
             await aperform(client, enqueue(keys, jobs, durability))
         except redis.ConnectionError as error:
             if not _is_lost(error):
                 raise
+            # It may have arrived or not; the ids make a second one harmless.
+            in_doubt = _is_in_doubt(error)
             await aperform(client, enqueue(keys, jobs, durability))
     except redis.RedisError as error:
-        raise _refusal(error, chunk) from error
+        raise _refusal(error, chunk, in_doubt=in_doubt) from error
     except NotAcknowledged as error:
         raise _not_durable(error, chunk) from error
 
@@ -407,14 +412,11 @@ def _is_in_doubt(error: redis.RedisError) -> bool:
 def _refusal(
     error: redis.RedisError, chunk: Sequence[Outgoing], *, in_doubt: bool
 ) -> EnqueueError:
-    names = {each.sender.path for each in chunk}
-    what = names.pop() if len(names) == 1 else "jobs of several functions"
-    if len(chunk) > 1:
-        what = f"{len(chunk):,} jobs ({what})"
+    what = _named(chunk)
     fate = "was not enqueued" if len(chunk) == 1 else "were not enqueued"
     if in_doubt or _is_in_doubt(error):
         fate = "may or may not have been enqueued: no answer came"
-    return EnqueueError(f"{what} {fate}. {explain(error)}")
+    return EnqueueError(f"{_named(chunk)} {fate}. {explain(error)}")
 
 
 def _not_durable(error: NotAcknowledged, chunk: Sequence[Outgoing]) -> NotDurable:
