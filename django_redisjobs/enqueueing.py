@@ -412,7 +412,6 @@ def _is_in_doubt(error: redis.RedisError) -> bool:
 def _refusal(
     error: redis.RedisError, chunk: Sequence[Outgoing], *, in_doubt: bool
 ) -> EnqueueError:
-    what = _named(chunk)
     fate = "was not enqueued" if len(chunk) == 1 else "were not enqueued"
     if in_doubt or _is_in_doubt(error):
         fate = "may or may not have been enqueued: no answer came"
