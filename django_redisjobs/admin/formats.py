@@ -72,6 +72,11 @@ def number(value: int) -> SafeString | str:
     """A count; none is drawn faintly, so that the others stand out."""
     if not value:
         return format_html('<span class="rj-none">{}</span>', 0)
+    return number_text(value)
+
+
+def number_text(value: float) -> str:
+    """A count with the separators of the language."""
     return str(formats.number_format(value, use_l10n=True, force_grouping=True))
 
 

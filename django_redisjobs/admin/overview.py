@@ -14,7 +14,13 @@ from django.utils.translation import ngettext
 
 from django_redisjobs import connections
 from django_redisjobs.admin import charts
-from django_redisjobs.admin.formats import NOTHING, duration, number, when
+from django_redisjobs.admin.formats import (
+    NOTHING,
+    duration,
+    number,
+    number_text,
+    when,
+)
 from django_redisjobs.admin.sources import moment
 from django_redisjobs.core.failures import FailureRecord
 from django_redisjobs.core.records import JobStatus, WorkerRecord
@@ -200,11 +206,6 @@ STATUS_WORDS: Final[Mapping[JobStatus, Callable[[], str]]] = {
     JobStatus.SCHEDULED: lambda: _("scheduled"),
     JobStatus.FAILED: lambda: _("failed"),
 }
-
-
-def number_text(value: float) -> str:
-    """A count with the separators of the language."""
-    return str(formats.number_format(value, use_l10n=True, force_grouping=True))
 
 
 class OverviewPage:

@@ -62,16 +62,13 @@ def pause_view(
     """Ask why and for how long, and pause; or let go on what is paused."""
     if not may(request, PERMISSION):
         raise PermissionDenied
-    try:
-        queue = get_queue(unquote(name))
-    except UnknownQueue as error:
-        raise Http404(str(error)) from error
+    queue = find_queue(name)
     form = PauseForm(request.POST if "pause" in request.POST else None)
     if "resume" in request.POST:
-        return _done(model_admin, request, queue, _resume(queue))
+        return changed(model_admin, request, queue, _resume(queue))
     if form.is_valid():
         words = _pause(queue, request, **form.cleaned_data)
-        return _done(model_admin, request, queue, words)
+        return changed(model_admin, request, queue, words)
     paused = queue.counts().paused
     request.current_app = model_admin.admin_site.name
     context = {
@@ -85,6 +82,14 @@ def pause_view(
         "form": form,
     }
     return TemplateResponse(request, PAGE, context)
+
+
+def find_queue(name: str) -> Queue:
+    """The queue that an address names. Raises Http404."""
+    try:
+        return get_queue(unquote(name))
+    except UnknownQueue as error:
+        raise Http404(str(error)) from error
 
 
 def _pause(
@@ -101,19 +106,21 @@ def _resume(queue: Queue) -> str:
     return words % {"queue": queue.name}
 
 
-def _done(
+def changed(
     model_admin: admin.ModelAdmin[Any],
     request: HttpRequest,
     queue: Queue,
     words: str,
+    flag: int = CHANGE,
 ) -> HttpResponse:
+    """Say what was done to a queue, note it in the admin's log, and lead back."""
     model_admin.message_user(request, words, messages.SUCCESS)
     LogEntry.objects.create(
         user_id=str(request.user.pk),
         content_type_id=get_content_type_for_model(QueueModel).pk,
         object_id=queue.name,
         object_repr=queue.name[:200],
-        action_flag=CHANGE,
+        action_flag=flag,
         change_message=words,
     )
     site = model_admin.admin_site.name

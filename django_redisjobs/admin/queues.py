@@ -21,6 +21,7 @@ from django_redisjobs.admin.formats import NOTHING, duration, when
 from django_redisjobs.admin.overview import OverviewPage
 from django_redisjobs.admin.pages import LiveAdmin, may
 from django_redisjobs.admin.pausing import PERMISSION, pause_view
+from django_redisjobs.admin.purging import purge_view
 from django_redisjobs.models import Queue
 from django_redisjobs.monitoring.periods import Period
 from django_redisjobs.monitoring.reading import take_overview
@@ -43,10 +44,12 @@ class QueueAdmin(LiveAdmin):
     readonly_fields = ("oldest", "pause")
 
     def get_urls(self) -> list[URLPattern]:
-        """The admin's pages of queues, and the one on which one is paused."""
+        """The admin's pages of queues, and those on which one is paused or purged."""
         view = self.admin_site.admin_view(self.pause_view)
+        purge = self.admin_site.admin_view(self.purge_view)
         return [
             path("<path:name>/pause/", view, name="redisjobs_queue_pause"),
+            path("<path:name>/purge/", purge, name="redisjobs_queue_purge"),
             # Not behind the admin's login: these ask for a token or a permission.
             path("stats.json", views.stats, name="redisjobs_queue_stats"),
             path("metrics", views.metrics, name="redisjobs_queue_metrics"),
@@ -56,6 +59,10 @@ class QueueAdmin(LiveAdmin):
     def pause_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """Pause a queue or let it go on, or a page that says that Redis is away."""
         return self._live(request, pause_view, self, request, name)
+
+    def purge_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Delete what waits in a queue, or a page that says that Redis is away."""
+        return self._live(request, purge_view, self, request, name)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -80,6 +87,7 @@ class QueueAdmin(LiveAdmin):
             "page": OverviewPage(take_overview(_period(request)), jobs),
             "may_see_jobs": may_see_jobs,
             "may_pause": may(request, PERMISSION),
+            "may_purge": may(request, "purge_queue"),
             "may_see_workers": may_see_workers,
             "workers_link": self._address(request, "worker") if may_see_workers else "",
             **(extra_context or {}),

@@ -1,0 +1,68 @@
+"""The page on which what waits in a queue is deleted, after a question."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib import admin
+from django.contrib.admin.models import DELETION
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from django_redisjobs import conf
+from django_redisjobs.admin.formats import number_text
+from django_redisjobs.admin.pages import may
+from django_redisjobs.admin.pausing import changed, find_queue
+from django_redisjobs.calls import ask
+from django_redisjobs.core import operations
+
+PERMISSION: Final = "purge_queue"
+PAGE: Final = "admin/redisjobs/queue/purge.html"
+MOST: Final = 200_000
+"""Jobs that one click deletes: a request has to end in time."""
+
+
+def purge_view(
+    model_admin: admin.ModelAdmin[Any], request: HttpRequest, name: str
+) -> HttpResponse:
+    """Ask whether all that waits is to go, and delete it."""
+    if not may(request, PERMISSION):
+        raise PermissionDenied
+    queue = find_queue(name)
+    if "confirmed" in request.POST:
+        words = _words(queue.name, *_purge(queue.name))
+        return changed(model_admin, request, queue, words, DELETION)
+    request.current_app = model_admin.admin_site.name
+    counts = queue.counts()
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": _("Purge %(queue)s") % {"queue": queue.name},
+        "opts": model_admin.opts,
+        "media": model_admin.media,
+        "queue": queue,
+        "counts": counts,
+        "total": counts.pending + counts.scheduled,
+        "most": MOST,
+    }
+    return TemplateResponse(request, PAGE, context)
+
+
+def _purge(queue: str) -> tuple[bool, int]:
+    """Whether more is left, and how many are gone."""
+    keys, purged, more = conf.keys_for(queue), 0, True
+    while more and purged < MOST:
+        more, part = ask(operations.purge_part(keys, queue))
+        purged += part
+    return more, purged
+
+
+def _words(queue: str, more: bool, purged: int) -> str:
+    text = ngettext(
+        "%(number)s job of %(queue)s is deleted.",
+        "%(number)s jobs of %(queue)s are deleted.",
+        purged,
+    ) % {"number": number_text(purged), "queue": queue}
+    return f"{text} {_('More is left: do it again for the rest.')}" if more else text
