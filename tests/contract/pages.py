@@ -56,6 +56,10 @@ def prepare(page: Path, module: ModuleType) -> Any:
     return vars(module).pop("check", None)
 
 
+def blocks(page: Path) -> list[str]:
+    return BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
 def run_blocks(page: Path, module: ModuleType) -> None:
     text = page.read_text(encoding="utf-8")
     for block in BLOCK.finditer(text):

@@ -10,6 +10,7 @@ The page's TestCases and test functions are run like anybody's, and what it assi
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import os
@@ -127,6 +128,28 @@ def as_test_case(function: Any, request: pytest.FixtureRequest) -> unittest.Test
         function(**{name: request.getfixturevalue(name) for name in names})
 
     return type("Functions", (TestCase,), {"test": run})("test")
+
+
+def test_the_use_cases_are_those_of_the_example():
+    shown = functions(pages.blocks(DOCS / "how-to" / "use-cases.md"))
+    jobs = (ROOT / "example_project").glob("*/jobs.py")
+
+    example = functions([path.read_text(encoding="utf-8") for path in jobs])
+
+    assert shown
+    assert shown.items() <= example.items()
+
+
+def functions(sources: list[str]) -> dict[str, str]:
+    """Their code by name, without what they say of themselves."""
+    found = {}
+    for tree in map(ast.parse, sources):
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef):
+                if ast.get_docstring(node):
+                    del node.body[0]
+                found[node.name] = ast.unparse(node)
+    return found
 
 
 def test_there_is_no_preparation_for_a_page_that_is_gone():
