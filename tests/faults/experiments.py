@@ -140,23 +140,57 @@ def wake_by_a_job(site: Site, patience: float = 30.0) -> list[str]:
 Rescue = Callable[..., Conversation[presence.Rescued]]
 
 
-def race_of_rescuers(
-    site: Site, rescue: Rescue = presence.rescue, *, rescuers: int = 10, jobs: int = 40
-) -> list[str]:
-    """Ten consumers bring back what a dead one held, at once, and run it.
+class Notebook:
+    """Writes down what consumers in threads of the test do.
 
     Threads stand for workers here: what they race for is decided in Redis.
     """
-    history = site.history()
+
+    def __init__(self, site: Site) -> None:
+        self.history = site.history()
+        self._numbers = {job_id: number for number, job_id in site.ids.items()}
+        self._lock = threading.Lock()
+
+    def start(self, job: Claimed, pid: int, when: float) -> None:
+        with self._lock:
+            self.history.start(self._numbers[job.id], pid, when, job.run)
+
+    def run(self, job: Claimed, pid: int, seconds: float = 0.0) -> None:
+        self.start(job, pid, time.monotonic())
+        threading.Event().wait(seconds)
+        with self._lock:
+            number = self._numbers[job.id]
+            self.history.end(number, pid, time.monotonic(), job.run)
+
+
+def race_of_workers(site: Site, *, workers: int = 50, jobs: int = 5_000) -> list[str]:
+    """All claim from the same queues at the same time, some of them several at once."""
     numbers = site.add(*[[0.0]] * jobs)
-    by_id = {site.ids[number]: number for number in numbers}
+    notebook = Notebook(site)
+    barrier = threading.Barrier(workers)
+
+    def work(pid: int) -> None:
+        with site.server.client() as client:
+            consumer = open_consumer(client, f"w{pid}")
+            barrier.wait()
+            run_all(consumer, lambda job: notebook.run(job, pid), want=pid % 5 + 1)
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(work, range(1, workers + 1)))
+    return notebook.history.unexplained(numbers) + site.doctor()
+
+
+def race_of_rescuers(
+    site: Site, rescue: Rescue = presence.rescue, *, rescuers: int = 10, jobs: int = 40
+) -> list[str]:
+    """Ten consumers bring back what a dead one held, at once, and run it."""
+    numbers = site.add(*[[0.0]] * jobs)
+    notebook = Notebook(site)
     dead = open_consumer(site.client, "dead")
-    held = dead.exchange([], want=jobs).jobs
-    for job in held:
-        history.start(by_id[job.id], 0, 0.0, job.run)
-    history.faults[0].append(Fault(0.0, 0.0))
+    for job in dead.exchange([], want=jobs).jobs:
+        notebook.start(job, 0, 0.0)
+    notebook.history.faults[0].append(Fault(0.0, 0.0))
     barrier = threading.Barrier(rescuers)
-    lock = threading.Lock()
 
     def work(pid: int) -> None:
         with site.server.client() as client:
@@ -173,18 +207,11 @@ def race_of_rescuers(
                     keep=DEFAULT_KEEP,
                 ),
             )
-            run_all(consumer, lambda job: note(job, pid))
-
-    def note(job: Claimed, pid: int) -> None:
-        with lock:
-            history.start(by_id[job.id], pid, time.monotonic(), job.run)
-        threading.Event().wait(0.02)
-        with lock:
-            history.end(by_id[job.id], pid, time.monotonic(), job.run)
+            run_all(consumer, lambda job: notebook.run(job, pid, 0.02))
 
     with ThreadPoolExecutor(rescuers) as pool:
         list(pool.map(work, range(1, rescuers + 1)))
-    return history.unexplained(numbers)
+    return notebook.history.unexplained(numbers)
 
 
 def open_consumer(
@@ -204,12 +231,14 @@ def open_consumer(
     return consumer
 
 
-def run_all(consumer: Consumer, run: Callable[[Claimed], None]) -> None:
+def run_all(
+    consumer: Consumer, run: Callable[[Claimed], None], *, want: int = 1
+) -> None:
     """Claim, run and settle until nothing is left and nobody holds anything."""
     settled: list[Settlement] = []
     while True:
         try:
-            jobs = consumer.exchange(settled, want=1).jobs
+            jobs = consumer.exchange(settled, want=want).jobs
         except LeaseLost:
             return
         settled = []

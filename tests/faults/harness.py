@@ -62,6 +62,7 @@ class Site:
     workers: list[Worker] = field(default_factory=list)
     faults: dict[int, list[Fault]] = field(default_factory=lambda: defaultdict(list))
     ids: dict[int, str] = field(default_factory=dict)
+    earliest: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.history_path = self.folder / "history"
@@ -200,6 +201,10 @@ class Site:
             self.faults[child.pid].append(Fault(before, time.monotonic()))
         worker.wait()
 
+    def will_interrupt(self, run: Run) -> None:
+        """From now on the worker may give up that run, in good order."""
+        self.faults[run.pid].append(Fault(time.monotonic(), time.monotonic() + LIMIT))
+
     def kill_everything(self) -> None:
         """As when a host dies: all processes of all workers."""
         workers = self.running
@@ -241,6 +246,8 @@ class Site:
             number = len(self.ids)
             self.ids[number] = new_id()
             numbers.append(number)
+            # By this process's clock, read before Redis reads its own.
+            self.earliest[number] = time.monotonic() + fields.get("delay_ms", 0) / 1000
             body = payload.encode_body(
                 f"tests.faults.jobs.{function}", [number, *each], {}, {}, _CODEC
             )
@@ -338,10 +345,18 @@ class Site:
         """``complaints`` about what there is now."""
         history = self.history()
         found = history.unexplained(self.ids)
+        found += self._too_early(history)
         found += self._wrong_ends(history)
-        found += self._doctor()
+        found += self.doctor()
         found += [f"left behind: {name}" for name in self._leftovers()]
         return found
+
+    def _too_early(self, history: History) -> Iterator[str]:
+        for number, earliest in self.earliest.items():
+            for run in history.runs_of(number)[:1]:
+                # Redis reckons in whole milliseconds.
+                if run.started < earliest - 0.002:
+                    yield f"job {number} ran {earliest - run.started:.3f} s too early"
 
     def _wrong_ends(self, history: History) -> Iterator[str]:
         records = self.records()
@@ -362,7 +377,8 @@ class Site:
                     f"run {last} was the last: a late worker was believed"
                 )
 
-    def _doctor(self) -> list[str]:
+    def doctor(self) -> list[str]:
+        """What is broken of what Redis has."""
         lease_ms = round(self.lease * 1000)
         report = perform(
             self.client, audit(KEYS, lease_ms=lease_ms, keep=KEEP, queues=QUEUES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -59,3 +60,33 @@ def test_kills_lose_nothing_and_explain_every_rerun(
     assert not site.complaints(limit=200)
     doctor = [sys.executable, "-m", "django", "redisjobs", "doctor"]
     subprocess.run(doctor, cwd=ROOT, env=site.surroundings(), check=True)
+
+
+def test_kills_round_due_times(site: Site) -> None:
+    """Nothing that is not due is ever in a worker's memory."""
+    kill_when_due(site, random.Random(4), seconds=1)
+
+
+@pytest.mark.slow
+def test_more_kills_round_due_times(site: Site, rng: random.Random) -> None:
+    kill_when_due(site, rng, seconds=6)
+
+
+def kill_when_due(site: Site, rng: random.Random, seconds: int) -> None:
+    """Ten jobs become due each half second, and then somebody dies."""
+    for _ in range(2):
+        site.start_worker("--processes", "1")
+    site.wait_registered(2)
+    begin = time.monotonic() + 0.5
+    dues = [begin + half / 2 for half in range(2 * seconds)]
+    for due in dues:
+        delay_ms = round((due - time.monotonic()) * 1000)
+        site.add(*[[0.01]] * 10, delay_ms=max(1, delay_ms))
+    for due in dues:
+        site.pause(max(0.0, due - time.monotonic() + rng.uniform(-0.1, 0.1)))
+        if site.running:
+            kill_someone(site, rng)
+        while len(site.running) < 2:
+            site.start_worker("--processes", "1")
+
+    assert not site.complaints()

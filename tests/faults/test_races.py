@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.faults.experiments import (
     race_of_rescuers,
+    race_of_workers,
     wake_by_a_job,
 )
 from tests.faults.harness import Site
@@ -15,3 +16,7 @@ def test_who_sleeps_is_woken_by_new_work(site: Site) -> None:
 
 def test_ten_rescuers_bring_back_everything_once(site: Site) -> None:
     assert not race_of_rescuers(site)
+
+
+def test_fifty_workers_claim_five_thousand_jobs_once(site: Site) -> None:
+    assert not race_of_workers(site)
