@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from django.utils import timezone
 
-from django_redisjobs import get_queue, job
+from django_redisjobs import JobStatus, get_queue, job
 from django_redisjobs.testing import run_jobs
 
 order = user = SimpleNamespace(pk=7)
@@ -27,10 +27,12 @@ def send_code(user_id: int) -> None:
 
 def check() -> None:
     assert get_queue("default").counts().scheduled == 3
-    assert get_queue("low").counts().scheduled == 2
+    assert get_queue("low").depth() == 2
+    assert globals()["reminder"].status() is JobStatus.CANCELLED
     run_jobs()
-    assert ran == [("send_code", 7)]
+    # Those of the queue "low" were told to run now.
+    assert ran == [("send_code", 7), ("remind", 7), ("remind", 7)]
     run_jobs(scheduled="2h")
-    assert ran[1:] == [("remind", 7)] * 3
+    assert ran[3:] == [("remind", 7)] * 2
     run_jobs(scheduled="24h")
     assert len(ran) == 6
