@@ -16,6 +16,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
+    from django_redisjobs.core.payload import Body
     from django_redisjobs.core.records import JobRecord, WorkerRecord
 
 # By name: a query set asks Redis through layers that stand above this module.
@@ -89,7 +90,9 @@ class Queue(LiveModel):
 
 
 class Job(LiveModel):
-    """A job. ``record`` has what has no column: arguments, result, attempts."""
+    """A job. ``record`` has what has no column: arguments, result, attempts. ``body``
+    is its call, as it is stored; None where nobody can read it.
+    """
 
     class Status(models.TextChoices):
         """The statuses, by their names for people."""
@@ -109,6 +112,7 @@ class Job(LiveModel):
     status = models.CharField(_("status"), max_length=20, choices=Status.choices)
     priority = models.IntegerField(_("priority"))
     enqueued_at = models.DateTimeField(_("enqueued"))
+    changed_at = models.DateTimeField(_("last change"))
     due_at = models.DateTimeField(_("due"), null=True)
     expires_at = models.DateTimeField(_("expires"), null=True)
     started_at = models.DateTimeField(_("started"), null=True)
@@ -120,6 +124,7 @@ class Job(LiveModel):
     error = models.TextField(_("error"))
 
     record: JobRecord
+    body: Body | None
 
     class Meta:
         managed = False

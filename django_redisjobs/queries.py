@@ -305,37 +305,47 @@ class JobQuery:
         statuses: Sequence[JobStatus],
         limit: int | None = None,
         also: Test = lambda _record: True,
+        look_at: int | None = None,
     ) -> Conversation[dict[GroupKeys, list[str]]]:
-        """The ids by group, each once; at most ``limit`` of them. Records are read a
-        page at a time, and no more than their ids kept.
+        """The ids by group, each once; at most ``limit`` of them, found among the first
+        ``look_at``. Records are read a page at a time, and no more than their ids kept.
         """
         found: dict[GroupKeys, dict[str, None]] = {}
-        left = limit
+        left, to_look_at = limit, look_at
         for scope in (yield from self.scopes(statuses)):
             ids = found.setdefault(scope.keys, {})
             before = len(ids)
-            yield from self._collect(scope, ids, left, also)
+            seen = yield from self._collect(scope, ids, left, also, to_look_at)
             if left is not None:
                 left -= len(ids) - before
-                if left <= 0:
-                    break
+            if to_look_at is not None:
+                to_look_at -= seen
+            if any(rest is not None and rest <= 0 for rest in (left, to_look_at)):
+                break
         return {keys: list(ids) for keys, ids in found.items() if ids}
 
     def _collect(
-        self, scope: Scope, ids: dict[str, None], limit: int | None, also: Test
-    ) -> Conversation[None]:
+        self,
+        scope: Scope,
+        ids: dict[str, None],
+        limit: int | None,
+        also: Test,
+        look_at: int | None,
+    ) -> Conversation[int]:
+        """Add to ``ids``; how many records were looked at."""
         most = None if limit is None else len(ids) + limit
         offset = 0
-        while True:
+        while look_at is None or offset < look_at:
             total, page = yield from scope.page(offset, PAGE, brief=True)
             for record in page:
                 if len(ids) == most:
-                    return
+                    return offset
                 if self.matches(record) and also(record):
                     ids[record.id] = None
             offset += PAGE
             if offset >= total or self.is_past(scope, page):
-                return
+                break
+        return offset
 
     @property
     def _statuses(self) -> tuple[JobStatus, ...]:

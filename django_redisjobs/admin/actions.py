@@ -32,6 +32,8 @@ from django_redisjobs.queries import JobQuery, Operation
 
 MOST: Final = 20_000
 """Jobs that one click changes: a request has to end in time."""
+LOOKED_THROUGH: Final = 50_000
+"""Jobs that one click on all that match looks through, where no index answers."""
 LOGGED_ONE_BY_ONE: Final = 100
 """Beyond that, the admin's log has one entry for all of them."""
 
@@ -282,13 +284,20 @@ def _chosen(rows: RedisQuerySet, action: JobAction, *, across: bool) -> Chosen:
     """The jobs that are meant. All that match: also those that no page shows."""
     condition = rows.condition()
     if across and "pk" not in condition.fixed:
-        query = JobQuery(queues=tuple(condition.fixed.get("queue", ())))
+        span = rows.wanted().span
+        query = JobQuery(
+            queues=tuple(condition.fixed.get("queue", ())),
+            since_ms=span.since_ms or 0,
+            until_ms=span.until_ms or 0,
+        )
         asked = condition.fixed.get("status", action.takes)
+        # Not those for which there is nothing to do: they might be very many.
         ids = ask(
             query.chosen(
-                [status for status in action.takes if status in asked],
+                [each for each in action.takes & action.offered if each in asked],
                 MOST,
                 lambda record: condition.test(job_row(record)),
+                LOOKED_THROUGH,
             )
         )
         return _records(ids, action.takes)

@@ -6,7 +6,7 @@ also a choice of columns' values, by which a source reads less.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from django.db.models.sql.where import AND, OR, NothingNode, WhereNode
 
 Test = Callable[[Model], bool]
 Values = frozenset[Any]
+Bound = tuple[str, Any]
 
 _TEXT: Mapping[str, Callable[[str, str], bool]] = {
     "contains": lambda value, asked: asked in value,
@@ -38,12 +39,14 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 class Condition:
     """Which rows are wanted.
 
-    ``fixed``: a row's columns must be among these values. ``complete``: that is all
-    there is to it, else ``test`` has the rest.
+    ``fixed``: a row's columns must be among these values. ``bounds``: columns must
+    compare with these values, by ``gt``, ``gte``, ``lt`` or ``lte``. ``complete``:
+    that is all there is to it, else ``test`` has the rest.
     """
 
     test: Test
     fixed: Mapping[str, Values]
+    bounds: Mapping[str, Sequence[Bound]]
     complete: bool
 
 
@@ -54,22 +57,25 @@ def read(where: WhereNode) -> Condition:
         NotSupportedError: rows that come from Redis cannot be asked for that.
     """
     fixed: dict[str, Values] = {}
-    complete = _collect(where, fixed)
-    return Condition(_test(where), fixed, complete)
+    bounds: dict[str, list[Bound]] = {}
+    complete = _collect(where, fixed, bounds)
+    return Condition(_test(where), fixed, bounds, complete)
 
 
-def _collect(node: WhereNode, fixed: dict[str, Values]) -> bool:
-    """Fill ``fixed`` with what must hold; whether nothing else must."""
+def _collect(
+    node: WhereNode, fixed: dict[str, Values], bounds: dict[str, list[Bound]]
+) -> bool:
+    """Fill ``fixed`` and ``bounds`` with what must hold; whether nothing else must."""
     if node.negated or (node.connector != AND and len(node.children) > 1):
         return not node.children
     complete = True
     for child in node.children:
         if isinstance(child, WhereNode):
-            complete &= _collect(child, fixed)
+            complete &= _collect(child, fixed, bounds)
         elif isinstance(child, NothingNode):
             fixed["pk"] = frozenset()
         else:
-            complete &= _fix(child, fixed)
+            complete &= _fix(child, fixed) or _bind(child, bounds)
     return complete
 
 
@@ -80,6 +86,14 @@ def _fix(lookup: Any, fixed: dict[str, Values]) -> bool:
     values = frozenset(lookup.rhs if name == "in" else [lookup.rhs])
     key = "pk" if column.target.primary_key else column.target.attname
     fixed[key] = fixed.get(key, values) & values
+    return True
+
+
+def _bind(lookup: Any, bounds: dict[str, list[Bound]]) -> bool:
+    name, column = _parts(lookup)
+    if name not in {"gt", "gte", "lt", "lte"}:
+        return False
+    bounds.setdefault(column.target.attname, []).append((name, lookup.rhs))
     return True
 
 

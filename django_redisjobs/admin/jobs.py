@@ -3,61 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
-from django.contrib.admin.filters import SimpleListFilter
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import smart_split, unescape_string_literal
 from django.utils.translation import gettext_lazy as _
 
-from django_redisjobs import conf
 from django_redisjobs.admin.actions import ACTIONS, as_admin_action
 from django_redisjobs.admin.buttons import act_view, buttons
 from django_redisjobs.admin.formats import badge, between, when
+from django_redisjobs.admin.joblist import (
+    FunctionFilter,
+    JobList,
+    QueueFilter,
+    TimeFilter,
+)
 from django_redisjobs.admin.jobpage import JobPage
 from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.pages import LiveAdmin, may
-from django_redisjobs.admin.sources import LOOKED_AT
+from django_redisjobs.admin.queryset import RedisQuerySet
+from django_redisjobs.admin.search import has_words
 from django_redisjobs.models import Job
 
 # A callback's id is that of the job it belongs to, and a suffix.
 WHOLE_ID = re.compile(r"[0-9a-f]{28}(-\w+)?")
-
-
-class QueueFilter(SimpleListFilter):
-    """By queue. The names come from the settings: offering them asks nobody."""
-
-    title = _("queue")
-    parameter_name = "queue"
-
-    def lookups(
-        self, request: HttpRequest, model_admin: Any
-    ) -> Iterable[tuple[str, str]]:
-        """The queues of the settings, and the one that is asked for."""
-        names = list(conf.get_settings().queues)
-        asked = request.GET.get("queue")
-        if asked and asked not in names:
-            names.append(asked)
-        return [(name, name) for name in names]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """The jobs of the queue that was chosen."""
-        return queryset.filter(queue=self.value()) if self.value() else queryset
-
-    def get_facet_counts(
-        self, pk_attname: str, filtered_qs: QuerySet[Any]
-    ) -> dict[str, Any]:
-        """Counted by name: Django would count the keys of a subquery."""
-        return {
-            f"{place}__c": Count(pk_attname, filter=Q(queue=name))
-            for place, (name, _title) in enumerate(self.lookup_choices)
-        }
 
 
 class JobAdmin(LiveAdmin):
@@ -73,10 +48,12 @@ class JobAdmin(LiveAdmin):
         "run",
     )
     list_display_links = ("short_id", "function_name")
-    list_filter = ("status", QueueFilter)
-    ordering = ("-enqueued_at",)
+    list_filter = ("status", QueueFilter, FunctionFilter, TimeFilter)
+    date_hierarchy = "changed_at"
     search_fields = ("id", "function")
-    search_help_text = _("An id or a part of one, or a part of a function's name.")
+    search_help_text = _(
+        "Words of which each is in the id, the function's name or an argument's value."
+    )
     fields = ("id", "function", "queue", "status")
     actions = [as_admin_action(action) for action in ACTIONS.values()]
 
@@ -110,6 +87,10 @@ class JobAdmin(LiveAdmin):
         """Do something to one job, or a page that says that Redis is away."""
         return self._live(request, act_view, self, request, object_id)
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[JobList]:
+        """The list that reads a page in one go."""
+        return JobList
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
@@ -117,14 +98,16 @@ class JobAdmin(LiveAdmin):
         term = search_term.strip().lstrip("…").lower()
         if WHOLE_ID.fullmatch(term):
             return queryset.filter(pk=term), False
-        return super().get_search_results(
-            request, queryset, search_term.replace("…", "")
-        )
+        words = [_unquoted(word) for word in smart_split(search_term.replace("…", ""))]
+        if not words:
+            return queryset, False
+        assert isinstance(queryset, RedisQuerySet)
+        return queryset.matching(lambda job: has_words(cast(Job, job), words)), False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The list; it says how many jobs it looks at when there are more.
+        """The list; where there are more jobs than it looks at, it says so.
 
         Raises:
             PermissionDenied: an action was sent that is not this user's.
@@ -132,9 +115,7 @@ class JobAdmin(LiveAdmin):
         for name in ACTIONS.keys() & set(request.POST.getlist("action")):
             if not getattr(self, f"has_{name}_permission")(request):
                 raise PermissionDenied
-        return super().changelist_view(
-            request, {**(extra_context or {}), "looked_at": LOOKED_AT}
-        )
+        return super().changelist_view(request, extra_context)
 
     def render_change_form(
         self,
@@ -202,3 +183,8 @@ class JobAdmin(LiveAdmin):
             when(job.started_at),
             between(job.started_at, job.finished_at),
         )
+
+
+def _unquoted(word: str) -> str:
+    is_quoted = len(word) > 1 and word[0] in "\"'" and word[0] == word[-1]
+    return unescape_string_literal(word) if is_quoted else word

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model
+from django.contrib.admin.options import IS_FACETS_VAR
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -52,6 +53,12 @@ class LiveAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     class Media:
         css = {"all": ["redisjobs/admin.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Rows; what one page asks for it reads once."""
+        queryset: Any = super().get_queryset(request)
+        shared: QuerySet[Any] = queryset.sharing(broad=IS_FACETS_VAR in request.GET)
+        return shared
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Jobs come from code, workers from the command line."""

@@ -28,7 +28,7 @@ from django_redisjobs.monitoring.reading import take_overview
 
 PAGE = "admin/redisjobs/queue/overview.html"
 LIVE_PART = "admin/redisjobs/queue/overview_live.html"
-FILTERS = {"queue": "queue", "status": "status__exact", "function": "q"}
+FILTERS = {"queue": "queue", "status": "status__exact", "function": "function"}
 """The parameters of the list of jobs."""
 
 

@@ -65,22 +65,26 @@ def jobs(
     """
     if not ids:
         return []
-    commands: list[Command] = [("TIME",)]
+    commands: list[Command] = [("TIME",), ("MGET", *map(keys.job, ids))]
+    # What ended has no state; who has one in such a place is about to leave it.
+    stateful = place not in ENDED
     for job_id in ids:
-        commands += (("GET", keys.job(job_id)), ("HGETALL", keys.state(job_id)))
+        if stateful:
+            commands.append(("HGETALL", keys.state(job_id)))
         if not brief:
             commands += (
                 ("GET", keys.result(job_id)),
                 ("LRANGE", keys.attempts(job_id), 0, -1),
             )
-    clock, *replies = yield commands
+    clock, records, *replies = yield commands
     now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
-    width = 2 if brief else 4
+    more = iter(replies)
     parsed: list[tuple[str, Envelope, list[Any]]] = []
-    for index, job_id in enumerate(ids):
-        raw, *rest = replies[index * width : (index + 1) * width]
+    for job_id, raw in zip(ids, records, strict=True):
+        state = next(more) if stateful else None
+        rest = [None, None] if brief else [next(more), next(more)]
         try:
-            parsed.append((job_id, parse_record(raw or b""), [*rest, None, None][:3]))
+            parsed.append((job_id, parse_record(raw or b""), [state, *rest]))
         except PayloadMalformed:
             continue
     unclaimed = [

@@ -76,6 +76,9 @@ class Span:
         )
 
 
+ALWAYS: Final = Span()
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """The jobs of one queue in one status, where these are in a sorted set."""
@@ -131,8 +134,9 @@ def sizes(keys: GroupKeys, names: Sequence[str]) -> Conversation[list[Sizes]]:
     found = []
     for index, queue in enumerate(names):
         own = [as_number(size) for size in replies[index * width : (index + 1) * width]]
-        waiting = Waiting(*own[:4], as_number(tombstones[index]))
-        indexed = dict(zip(INDEXED, own[4:], strict=True))
+        alone, before, listed, behind, *others = own
+        waiting = Waiting(alone, before, listed, behind, as_number(tombstones[index]))
+        indexed = dict(zip(INDEXED, others, strict=True))
         found.append(Sizes(queue, waiting, indexed, paused[index]))
     return found
 
@@ -143,8 +147,9 @@ def waiting(keys: GroupKeys, queue: str) -> Conversation[Waiting]:
         *_waiting_commands(keys, queue),
         ("HMGET", keys.tombstones, queue),
     ]
+    alone, before, listed, behind = map(as_number, replies[:4])
     tombstones = as_number((replies[4] or [None])[0])
-    return Waiting(*(as_number(size) for size in replies[:4]), tombstones)
+    return Waiting(alone, before, listed, behind, tombstones)
 
 
 def _waiting_commands(keys: GroupKeys, queue: str) -> list[Command]:
@@ -189,19 +194,23 @@ def sizes_within(places: Sequence[Place], span: Span) -> Conversation[list[int]]
     return [as_number(reply) for reply in replies]
 
 
-def edges(places: Sequence[Place]) -> Conversation[tuple[int, int] | None]:
-    """The first and the last score of all these places, in one round trip."""
+def edges(places: Sequence[Place]) -> Conversation[dict[Place, tuple[int, int]]]:
+    """The first and the last score of each place that has any, in one round trip."""
     if not places:
-        return None
+        return {}
     commands: list[Command] = []
     for place in places:
         commands += (
             ("ZRANGE", place.key, 0, 0, "WITHSCORES"),
             ("ZRANGE", place.key, -1, -1, "WITHSCORES"),
         )
-    replies = yield commands
-    scores = [score for raw in replies for _, score in scored(raw)]
-    return (min(scores), max(scores)) if scores else None
+    replies = iter((yield commands))
+    found = {}
+    for place, first, last in zip(places, replies, replies, strict=True):
+        scores = [score for _, score in scored(first) + scored(last)]
+        if scores:
+            found[place] = min(scores), max(scores)
+    return found
 
 
 def merged_ids(
@@ -244,7 +253,7 @@ def _range(
     if ascending:
         page = ("LIMIT", offset, limit, "WITHSCORES")
         return ("ZRANGEBYSCORE", place.key, lowest, highest, *page)
-    if span == Span():
+    if span == ALWAYS:
         last = offset + limit - 1
         return ("ZREVRANGE", place.key, offset, last, "WITHSCORES")
     page = ("LIMIT", offset, limit, "WITHSCORES")

@@ -12,7 +12,7 @@ from django.db import NotSupportedError
 from django.db.models import Count, F, Max, Min, Q
 from django.utils import timezone
 
-from django_redisjobs.admin import sources
+from django_redisjobs.admin import jobsource
 from django_redisjobs.models import Job, Queue, Worker
 from tests.integration.core.store import Store
 
@@ -148,9 +148,9 @@ def test_rows_without_a_value_sort_together(jobs: dict[str, list[str]]):
 def test_one_queue_and_status_pages_through_all_of_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(sources, "LOOKED_AT", 10)
+    monkeypatch.setattr(jobsource, "LOOKED_AT", 10)
     ids = store.add("low", 35)
-    found = Job.objects.filter(queue="low", status="pending").order_by("-enqueued_at")
+    found = Job.objects.filter(queue="low", status="pending")
 
     pages = [[job.pk for job in found[start : start + 10]] for start in (0, 10, 20, 30)]
 
@@ -162,8 +162,9 @@ def test_one_queue_and_status_pages_through_all_of_it(
 def test_many_statuses_look_at_a_bounded_newest_part_and_say_so(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(sources, "LOOKED_AT", 10)
-    old, few, new = store.add("low", 20), store.add("high", 2), store.add("low", 5)
+    monkeypatch.setattr(jobsource, "LOOKED_AT", 10)
+    old, few = store.add("low", 20), store.add("high", 2, delay_ms=60_000)
+    new = store.add("low", 5)
 
     found = Job.objects.all()
 
