@@ -50,6 +50,18 @@ def test_the_callback_of_a_job_that_dies_with_its_process_runs(start, events, ho
     assert handle.status() is JobStatus.FAILED
 
 
+def test_what_a_killed_run_had_noted_is_there_for_the_next(start, events):
+    start()
+    handle = jobs.note_runs.delay()
+    _, _, pid = events.wait()
+    until(lambda: handle.info().meta == {"runs": [1]})
+
+    psutil.Process(int(pid)).kill()
+
+    assert handle.result(timeout=60) == [1, 2]
+    assert handle.info().crashes == 1
+
+
 def test_what_had_not_started_is_not_charged(start, events):
     start(threads=1)
     jobs.pass_gate.delay("first")
