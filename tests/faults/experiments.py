@@ -6,6 +6,7 @@ Each gives what is wrong afterwards: nothing, or what the broken variant is caug
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,21 @@ from tests.faults.history import Fault
 
 HOUR = 3_600
 """Seconds."""
+
+
+def kill_someone(site: Site, rng: random.Random) -> None:
+    """A child, a liaison, a supervisor (whose children die with it), or everything."""
+    kind = rng.choice(["child", "child", "liaison", "both", "supervisor", "all"])
+    worker = rng.choice(site.running)
+    if kind == "all":
+        site.kill_everything()
+    elif kind == "supervisor":
+        site.kill_worker(worker)
+    elif family := site.family(worker):
+        liaison = site.liaison(worker)
+        children = [one for one in family if one.pid != liaison.pid]
+        victims = [rng.choice(children)] if children and kind != "liaison" else []
+        site.kill(victims + ([liaison] if kind != "child" else []))
 
 
 def kill_a_child(site: Site, limit: float = LIMIT) -> list[str]:

@@ -9,22 +9,8 @@ import time
 
 import pytest
 
+from tests.faults.experiments import kill_someone
 from tests.faults.harness import ROOT, Site
-
-
-def kill_someone(site: Site, rng: random.Random) -> None:
-    """A child, a liaison, a supervisor (whose children die with it), or everything."""
-    kind = rng.choice(["child", "child", "liaison", "both", "supervisor", "all"])
-    worker = rng.choice(site.running)
-    if kind == "all":
-        site.kill_everything()
-    elif kind == "supervisor":
-        site.kill_worker(worker)
-    elif family := site.family(worker):
-        liaison = site.liaison(worker)
-        children = [one for one in family if one.pid != liaison.pid]
-        victims = [rng.choice(children)] if children and kind != "liaison" else []
-        site.kill(victims + ([liaison] if kind != "child" else []))
 
 
 def kill_again_and_again(site: Site, rng: random.Random, kills: int) -> None:
