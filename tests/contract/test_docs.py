@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.core.management import load_command_class
 from django.test import override_settings
 
 import django_redisjobs
@@ -16,6 +17,7 @@ from tests.contract.places import DOCS, PACKAGE, ROOT, first_column, page
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+COMMAND = re.compile(r"manage\.py (redisjobs|runworker) ([^`;\n\[]+)")
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -83,6 +85,15 @@ def test_links_lead_somewhere(path: Path):
 def test_python_in_the_docs_is_python(path: Path):
     for block in BLOCK.findall(path.read_text(encoding="utf-8")):
         ast.parse(block)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_commands_in_the_docs_are_understood(path: Path):
+    for name, words in COMMAND.findall(path.read_text(encoding="utf-8")):
+        if words.startswith("ACTION"):
+            continue
+        parser = load_command_class("django_redisjobs", name).create_parser("", name)
+        parser.parse_args(words.split())
 
 
 def test_every_page_is_reachable_from_the_index():
