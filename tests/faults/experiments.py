@@ -78,15 +78,19 @@ def freeze_beyond_lease(site: Site) -> list[str]:
     return site.complaints()
 
 
+def clock_of(offset: int) -> dict[str, str]:
+    """The environment of a process whose clock is off by so many seconds."""
+    return {
+        "PYTHONPATH": f"{ROOT / 'tests/faults/clock'}:{ROOT}",
+        "FAULTS_CLOCK": str(offset),
+    }
+
+
 def wrong_clock(site: Site, offset: int, limit: float = LIMIT) -> list[str]:
     """One of two workers has a clock that is off; some jobs are due now or soon, one
     in half an hour.
     """
-    clocks = {
-        "PYTHONPATH": f"{ROOT / 'tests/faults/clock'}:{ROOT}",
-        "FAULTS_CLOCK": str(offset),
-    }
-    site.start_worker("--processes", "1", **clocks)
+    site.start_worker("--processes", "1", **clock_of(offset))
     site.start_worker("--processes", "1")
     site.wait_registered(2)
     site.add(*[[0.3]] * 20)

@@ -255,6 +255,29 @@ class Site:
         perform(self.client, producer.enqueue(KEYS, jobs))
         return numbers
 
+    def produce(
+        self, processes: int, delay: float = 0.0, **environment: str
+    ) -> set[int]:
+        """Five jobs by each of so many other processes; gives the numbers of those of
+        which they were told that they are enqueued.
+        """
+        producer = subprocess.run(
+            [sys.executable, "-m", "tests.faults.produce", str(processes), str(delay)],
+            cwd=ROOT,
+            env=self.surroundings(**environment),
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        return {int(number) for number in producer.stdout.split()}
+
+    def adopt(self) -> list[int]:
+        """Expect the jobs that are in Redis, as if added here; gives their numbers."""
+        ids = self.stored_ids()
+        records = perform(self.client, inspection.jobs(KEYS, ids))
+        numbers = [payload.parse_body(record.body).args[0] for record in records]
+        self.ids.update(zip(numbers, ids, strict=True))
+        return sorted(numbers)
+
     def add_mixed(self, count: int, rng: random.Random) -> list[int]:
         """Jobs on three queues: some take nothing, most milliseconds, a few longer."""
         numbers = []
@@ -409,7 +432,8 @@ class Site:
         faults = sum(map(len, self.faults.values()))
         return (
             f"{len(self.ids)} jobs, {faults} processes struck, lost 0, "
-            f"reruns {history.reruns}, back after {history.recovery():.2f} s"
+            f"reruns {history.reruns}, back after {history.recovery():.2f} s, "
+            f"longest silence {history.silence():.2f} s"
         )
 
 

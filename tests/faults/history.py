@@ -82,6 +82,18 @@ class History:
         ]
         return max(waits, default=0.0)
 
+    def silence(self) -> float:
+        """The longest time, in seconds, in which no job began or ended."""
+        moments = sorted(
+            moment
+            for runs in self.runs.values()
+            for run in runs
+            for moment in (run.started, run.ended)
+            if moment is not None
+        )
+        pauses = [later - earlier for earlier, later in itertools.pairwise(moments)]
+        return max(pauses, default=0.0)
+
     def unexplained(self, numbers: Iterable[int]) -> list[str]:
         """What no fault explains; empty when all is well."""
         complaints = []

@@ -8,11 +8,12 @@ import sys
 import django
 
 
-def enqueue(first: int) -> None:
+def enqueue(first: int, delay: float) -> None:
     """Numbers ``first`` to ``first + 4``: one, three in one call, and one."""
     # Only now: apps have to be there.
-    from tests.faults.jobs import work
+    from tests.faults import jobs
 
+    work = jobs.work.using(run_after=delay) if delay else jobs.work
     work.delay(first, 0)
     _say(first)
     work.delay_many([(first + place, 0) for place in (1, 2, 3)])
@@ -25,15 +26,15 @@ def _say(*numbers: int) -> None:
     os.write(1, "".join(f"{number}\n" for number in numbers).encode())
 
 
-def main(processes: int) -> None:
+def main(processes: int, delay: float) -> None:
     django.setup()
     for place in range(processes):
         pid = os.fork()
         if not pid:
-            enqueue(place * 5)
+            enqueue(place * 5, delay)
             os._exit(0)
         os.waitpid(pid, 0)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), float(sys.argv[2]))

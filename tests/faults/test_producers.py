@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.test import override_settings
 
 from django_redisjobs import connections
-from django_redisjobs.core import inspection
-from django_redisjobs.core.payload import parse_body
-from django_redisjobs.core.scripts import perform
 from django_redisjobs.exceptions import EnqueueError
-from tests.faults.harness import KEYS, QUEUES, ROOT, Site
+from tests.faults.harness import QUEUES, Site
 from tests.faults.jobs import work
 from tests.faults.proxy import HANG_UP, Message, Proxy
 
 
-def adopt(site: Site) -> list[int]:
-    """Have the site expect the jobs that are in Redis; gives their numbers."""
-    ids = site.stored_ids()
-    records = perform(site.client, inspection.jobs(KEYS, ids))
-    numbers = [parse_body(record.body).args[0] for record in records]
-    site.ids.update(zip(numbers, ids, strict=True))
-    return sorted(numbers)
-
-
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_each_message(site: Site, proxy: Proxy, moment: str) -> None:
+def test_killed_at_each_message(
+    open_site: Callable[..., Site], proxy: Proxy, moment: str
+) -> None:
     """What was acknowledged is there, and what was sent in one call as a whole."""
+    site = open_site(url=proxy.url)
     processes = 8
     order: list[int] = []
 
@@ -49,15 +38,8 @@ def test_killed_at_each_message(site: Site, proxy: Proxy, moment: str) -> None:
         proxy.before = lambda message: HANG_UP if strike(message) else None
     else:
         proxy.after = lambda message: not strike(message)
-    producer = subprocess.run(
-        [sys.executable, "-m", "tests.faults.produce", str(processes)],
-        cwd=ROOT,
-        env=site.surroundings(proxy.url),
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    told = {int(number) for number in producer.stdout.split()}
-    numbers = adopt(site)
+    told = site.produce(processes)
+    numbers = site.adopt()
 
     assert len(numbers) == len(set(numbers))
     assert told <= set(numbers)
@@ -67,6 +49,7 @@ def test_killed_at_each_message(site: Site, proxy: Proxy, moment: str) -> None:
     assert told
     assert 0 not in numbers
     assert processes * 5 - 1 in told
+    proxy.calm()
     site.start_worker("--processes", "1")
     assert not site.complaints()
 
@@ -96,7 +79,7 @@ def test_a_lost_answer_makes_no_second_job(site: Site, proxy: Proxy) -> None:
     work.delay_many([(2, 0), (3, 0), (4, 0)])
 
     assert len(sent) == 4
-    assert adopt(site) == [0, 1, 2, 3, 4]
+    assert site.adopt() == [0, 1, 2, 3, 4]
     site.start_worker("--processes", "1")
     assert not site.complaints()
 
@@ -110,4 +93,4 @@ def test_who_is_never_answered_is_told_so(site: Site, proxy: Proxy) -> None:
     with pytest.raises(EnqueueError, match="may or may not have been enqueued"):
         work.delay(1, 0)
 
-    assert adopt(site) == [0, 1]
+    assert site.adopt() == [0, 1]
