@@ -168,16 +168,21 @@ def test_nor_is_one_of_a_pipeline(scheme: str) -> None:
     assert server.taken == 2
 
 
-def test_a_restarted_server_is_found_again() -> None:
+@pytest.fixture
+def own_server() -> Iterator[Server]:
     server = Server()
-    with override_settings(REDISJOBS={"URL": server.url}):
+    yield server
+    server.stop()
+
+
+def test_a_restarted_server_is_found_again(own_server: Server) -> None:
+    with override_settings(REDISJOBS={"URL": own_server.url}):
         assert connections.client().ping()
-        server.kill()
-        server.start()
+        own_server.kill()
+        own_server.start()
 
         # A pooled connection that the server closed is replaced before its use.
         assert connections.client().ping()
-    server.stop()
 
 
 def test_blocking_calls_may_block_longer_than_a_call_may_take(redisjobs: Any) -> None:

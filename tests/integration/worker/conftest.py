@@ -15,6 +15,10 @@ from typing import Any
 import psutil
 import pytest
 import redis
+from django.test import override_settings
+
+from django_redisjobs import connections
+from tests.servers import Server
 
 ROOT = Path(__file__).resolve().parents[3]
 # Seconds. A worker starts within one, and on a busy machine within many.
@@ -136,6 +140,17 @@ def start(
     for worker in begun:
         worker.end()
         sys.stdout.write(f"--- {worker.log.name}\n{worker.output}")
+
+
+@pytest.fixture
+def own_server(redisjobs: dict[str, Any]) -> Iterator[tuple[Server, dict[str, Any]]]:
+    """A server for this test alone, to break or to watch, and the settings that name it."""
+    server = Server(append_only=True)
+    changed = {**redisjobs, "URL": server.url}
+    with override_settings(REDISJOBS=changed):
+        yield server, changed
+        connections.forget()
+    server.stop()
 
 
 @pytest.fixture

@@ -11,12 +11,9 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.test import override_settings
 
-from django_redisjobs import connections
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import until
-from tests.servers import Server
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
 
@@ -80,29 +77,25 @@ def test_a_worker_within_one_process(start):
     assert worker.stop() == 0
 
 
-def test_redis_is_told_from_the_worker(start, redisjobs, tmp_path):
+def test_redis_is_told_from_the_worker(start, own_server, tmp_path):
+    server, settings = own_server
     file = tmp_path / "health"
-    server = Server(append_only=True)
-    settings = {**redisjobs, "URL": server.url}
-    with override_settings(REDISJOBS=settings):
-        worker = start(settings=settings, health=HERE, health_file=str(file))
-        probe = Probe(worker)
-        probe.until_ready()
+    worker = start(settings=settings, health=HERE, health_file=str(file))
+    probe = Probe(worker)
+    probe.until_ready()
 
-        server.kill()
-        report = probe.until_not_ready()
+    server.kill()
+    report = probe.until_not_ready()
 
-        assert (report["alive"], report["redis"]) == (True, False)
-        assert report["consuming"] is False
-        assert probe.get("/live")[0] == 200
-        # One that was about to be written as it changed.
-        until(lambda: worker.output.count("cannot use Redis") >= 2)
-        file.unlink(missing_ok=True)
-        server.start()
-        probe.until_ready()
-        until(file.exists)
-    connections.forget()
-    server.stop()
+    assert (report["alive"], report["redis"]) == (True, False)
+    assert report["consuming"] is False
+    assert probe.get("/live")[0] == 200
+    # One that was about to be written as it changed.
+    until(lambda: worker.output.count("cannot use Redis") >= 2)
+    file.unlink(missing_ok=True)
+    server.start()
+    probe.until_ready()
+    until(file.exists)
 
 
 @pytest.mark.slow

@@ -4,25 +4,11 @@ from __future__ import annotations
 
 import time
 
-import pytest
-from django.test import override_settings
-
-from django_redisjobs import JobStatus, connections
+from django_redisjobs import JobStatus
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import until
-from tests.servers import Server
 
 SUCCEEDED = JobStatus.SUCCEEDED
-
-
-@pytest.fixture
-def own_server(redisjobs):
-    server = Server(append_only=True)
-    changed = {**redisjobs, "URL": server.url}
-    with override_settings(REDISJOBS=changed):
-        yield server, changed
-    connections.forget()
-    server.stop()
 
 
 def test_a_restart_in_the_middle_loses_nothing(own_server, start):
