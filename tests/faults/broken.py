@@ -96,12 +96,26 @@ def early_ack() -> None:
     consumer.Consumer.exchange = eager  # type: ignore[method-assign]
 
 
+def no_take_over() -> None:
+    """What was claimed by a step whose answer was lost is counted, and never run."""
+    agree = Consumer._agree
+
+    @functools.wraps(agree)
+    def forgetful(self: Consumer, *given: Any) -> list[Any]:
+        fields = agree(self, *given)
+        self._taken_over = []
+        return fields
+
+    consumer.Consumer._agree = forgetful  # type: ignore[method-assign]
+
+
 VARIANTS: dict[str, Callable[[], None]] = {
     "no-rescue": no_rescue,
     "no-fence": no_fence,
     "local-clock": local_clock,
     "lost-wake-up": lost_wake_up,
     "early-ack": early_ack,
+    "no-take-over": no_take_over,
 }
 
 

@@ -6,6 +6,7 @@ Each gives what is wrong afterwards: nothing, or what the broken variant is caug
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import threading
 import time
@@ -23,6 +24,7 @@ from django_redisjobs.core.records import DEFAULT_KEEP, JobStatus, new_id
 from django_redisjobs.core.scripts import Conversation, perform
 from tests.faults.harness import KEYS, LIMIT, ROOT, Site, Worker
 from tests.faults.history import Fault
+from tests.faults.proxy import Proxy
 
 HOUR = 3_600
 """Seconds."""
@@ -49,6 +51,18 @@ def kill_a_child(site: Site, limit: float = LIMIT) -> list[str]:
     first, *_ = site.add([3.0], [0.0], [0.0])
     pid = site.wait_started(first).pid
     site.kill([psutil.Process(pid)])
+    return site.complaints(limit)
+
+
+def lose_answers(site: Site, proxy: Proxy, limit: float = LIMIT) -> list[str]:
+    """Each fifteenth answer is lost, with its connection, until most jobs have ended."""
+    places = itertools.count(1)
+    site.add(*[[0.02]] * 150)
+    site.start_worker("--processes", "2", url=proxy.url)
+    site.wait_progress(20)
+    proxy.after = lambda _: next(places) % 15 != 0
+    site.wait_progress(80)
+    proxy.calm()
     return site.complaints(limit)
 
 

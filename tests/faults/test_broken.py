@@ -11,11 +11,13 @@ from tests.faults.experiments import (
     HOUR,
     freeze_beyond_lease,
     kill_a_child,
+    lose_answers,
     race_of_rescuers,
     wake_by_a_job,
     wrong_clock,
 )
 from tests.faults.harness import Site
+from tests.faults.proxy import Proxy
 
 Open = Callable[..., Site]
 
@@ -71,3 +73,10 @@ def test_racing_rescuers(site: Site) -> None:
     complaints = race_of_rescuers(site, broken.rescue_in_two_calls)
 
     assert caught(complaints, "ran again")
+
+
+@pytest.mark.slow
+def test_no_take_over(open_site: Open, proxy: Proxy) -> None:
+    site = open_site(broken="no-take-over", lease=30.0)
+
+    assert caught(lose_answers(site, proxy, limit=6), "never ended: lost")

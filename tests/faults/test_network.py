@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Callable
 
 import psutil
 import pytest
 
+from tests.faults.experiments import lose_answers
 from tests.faults.harness import Site
 from tests.faults.proxy import HANG_UP, Message, Proxy
 
@@ -31,14 +31,7 @@ def begin(site: Site, jobs: int = 150) -> None:
 
 def test_answers_are_lost(patient_site: Site, proxy: Proxy) -> None:
     """Steps ran, and nobody was told what they claimed: it is taken over."""
-    places = itertools.count(1)
-    begin(patient_site)
-
-    proxy.after = lambda _: next(places) % 15 != 0
-    patient_site.wait_progress(100)
-    proxy.calm()
-
-    assert not patient_site.complaints()
+    assert not lose_answers(patient_site, proxy)
 
 
 @pytest.mark.slow
