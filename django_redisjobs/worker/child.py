@@ -131,9 +131,9 @@ class Child:
         """Have every running job stop."""
         self._keeper.interrupt_all()
 
-    def cancel(self, token: str) -> None:
-        """Have one attempt end."""
-        self._keeper.cancel(token)
+    def cancel(self, entry: str) -> None:
+        """Have one attempt (``ID TOKEN``) end."""
+        self._keeper.cancel(entry)
 
     def lease_lost(self) -> None:
         self._holdings.give_up()

@@ -175,9 +175,9 @@ class Crew:
         code, job, station = entry
         if not station.alive:
             return now
-        if now > self._cells[LEASE] or (self.cancelled and job.token in self.cancelled):
+        if now > self._cells[LEASE] or (self.cancelled and job.entry in self.cancelled):
             # Too late to start it; a cancelled one ends as such where it goes back.
-            self.cancelled.discard(job.token)
+            self.cancelled.discard(job.entry)
             station.outcomes.append(unstarted(job))
             return now
         self.started += 1

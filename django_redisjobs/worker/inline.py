@@ -110,7 +110,7 @@ class InlineWorker:
         if word in ("stop", "quiet"):
             self.stop()
         elif self._child is not None and word == "cancel":
-            self._child.cancel(rest.rpartition(" ")[2])
+            self._child.cancel(rest)
         elif self._child is not None and word == "dump":
             self._child.dump()
 

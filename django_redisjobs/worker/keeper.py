@@ -204,7 +204,7 @@ class Keeper(threading.Thread):
         elif word == "interrupt":
             self.interrupt_all()
         elif word == "cancel":
-            self.cancel(rest.rpartition(" ")[2])
+            self.cancel(rest)
         elif word == "dump":
             self._owner.dump()
 
@@ -220,16 +220,17 @@ class Keeper(threading.Thread):
             if station is not None and not station.alive:
                 slot.strike(code, SHUTDOWN)
 
-    def cancel(self, token: str) -> None:
-        """Interrupt that attempt, or have it end when it would start. May be said
-        again and again: it is told with each beat.
+    def cancel(self, entry: str) -> None:
+        """Interrupt that attempt (``ID TOKEN``: tokens repeat from group to group), or
+        have it end when it would start. May be said again and again: it is told with
+        each beat.
         """
         # First the note, then the look: whoever starts it does it the other way round.
-        self._crew.cancelled.add(token)
+        self._crew.cancelled.add(entry)
         for slot in list(self._crew.running()):
             code, job = slot.code, slot.job
-            if code and job is not None and job.token == token and slot.code == code:
-                self._crew.cancelled.discard(token)
+            if code and job is not None and job.entry == entry and slot.code == code:
+                self._crew.cancelled.discard(entry)
                 if self._cancelled.get(slot.number) != code:
                     self._cancelled[slot.number] = code
                     slot.strike(code, CANCEL)

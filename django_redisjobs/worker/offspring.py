@@ -107,12 +107,14 @@ class Offspring:
 
     # Overrunning
 
-    def cancel(self, token: str, kill_at: float) -> None:
-        """Somebody cancelled that attempt: it may not run longer than that. What was
-        said the first time holds.
+    def cancel(self, entry: str, kill_at: float) -> None:
+        """Somebody cancelled that attempt (``ID TOKEN``: tokens repeat from group to
+        group): it may not run longer than that. What was said the first time holds.
         """
         for one in self.running():
-            if token_of(one.code, self.board.worker) == token:
+            token = token_of(one.code, self.board.worker)
+            # The board has room for the beginning of an id.
+            if entry.startswith(one.job_id) and entry.endswith(f" {token}"):
                 self._cancelling.setdefault((one.generation, one.code), kill_at)
 
     def find_overrun(self, now: float) -> Overrun | None:

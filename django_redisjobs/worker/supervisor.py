@@ -236,7 +236,7 @@ class Supervisor:
 
     def _obey(self, worker: str, message: str) -> None:
         """What people ask of one of our worker ids."""
-        word = message.partition(" ")[0]
+        word, _, entry = message.partition(" ")
         if word in ("stop", "quiet"):
             # One worker, to people: all its processes end together.
             self._shutdown.ask(monotonic(), patient=word == "quiet")
@@ -245,8 +245,7 @@ class Supervisor:
             if child.alive and child.board.worker == worker:
                 child.say(message)
                 if word == "cancel":
-                    token = message.rpartition(" ")[2]
-                    child.cancel(token, monotonic() + self._options.overrun)
+                    child.cancel(entry, monotonic() + self._options.overrun)
 
     # Deaths
 

@@ -71,3 +71,18 @@ def test_cancelling_reaches_each_group(begin, events):
         handle.cancel()
 
         assert handle.wait(timeout=60).value == "cancelled"
+
+
+def test_cancelling_in_one_group_leaves_the_others_alone(begin, events):
+    # Claimed by the same call of each group: all that tells them apart is the id.
+    handles = [
+        jobs.pass_gate.using(queue=queue).delay(queue) for queue in ("high", "default")
+    ]
+    begin(threads=2)
+    events.wait(), events.wait()
+
+    handles[1].cancel()
+
+    assert handles[1].wait(timeout=60).value == "cancelled"
+    events.open_gate(1)
+    assert handles[0].result(timeout=60) == "high"

@@ -64,9 +64,9 @@ def test_a_cancelled_job_has_less_time(child):
     code = code_of(f"{worker}:3:2", 0)
     slot = occupy(child, 0, code, hard=1000.0)
 
-    child.cancel(f"{worker}:3:2", kill_at=50.0)
+    child.cancel(f"job{code} {worker}:3:2", kill_at=50.0)
     # It is said again and again, until the job has ended.
-    child.cancel(f"{worker}:3:2", kill_at=70.0)
+    child.cancel(f"job{code} {worker}:3:2", kill_at=70.0)
 
     assert child.find_overrun(49.0) is None
     assert child.find_overrun(50.0).reason == CANCEL
@@ -74,6 +74,17 @@ def test_a_cancelled_job_has_less_time(child):
     assert child.find_overrun(51.0) is None
     occupy(child, 0, code + 1, hard=1000.0)
     assert child.find_overrun(52.0) is None
+
+
+def test_tokens_repeat_from_group_to_group(child):
+    worker = child.board.worker
+    occupy(child, 0, code_of(f"{worker}:3:2", 0), hard=1000.0)
+    other = code_of(f"{worker}:3:2", 1)
+    occupy(child, 1, other, hard=1000.0)
+
+    child.cancel(f"job{other} {worker}:3:2", kill_at=50.0)
+
+    assert child.find_overrun(50.0).job_id == f"job{other}"
 
 
 def test_what_ran_under_a_lost_lease_is_not_ours_to_settle(child):
