@@ -80,6 +80,15 @@ def number_text(value: float) -> str:
     return str(formats.number_format(value, use_l10n=True, force_grouping=True))
 
 
+def size(count: int) -> str:
+    """A number of bytes in the unit that fits."""
+    if count < 1_000_000:
+        return f"{formats.number_format(count / 1_000, 0)} kB"
+    if count < 1_000_000_000:
+        return f"{formats.number_format(count / 1_000_000, 0)} MB"
+    return f"{formats.number_format(count / 1_000_000_000, 1)} GB"
+
+
 def pretty(value: object) -> str:
     """A value as one would write it in Python, cut where it grows too long."""
     return shortened(pformat(value, width=96, sort_dicts=False))

@@ -99,7 +99,6 @@ class Attempt:
 
     record: AttemptRecord
     outcome: SafeString
-    worker: SafeString | str
     started: SafeString | str
     finished: SafeString | str
     waited: str
@@ -171,7 +170,9 @@ class JobPage:
         yield from self._retries()
         yield _("Crashes"), self._crashes()
         if row.worker:
-            yield _("Worker"), self._links.worker(row.worker)
+            # Others have most likely ended since.
+            link = self._links.worker(row.worker) if self.is_running else row.worker
+            yield _("Worker"), link
         yield from self._family()
 
     def _retries(self) -> Iterator[tuple[str, Any]]:
@@ -269,7 +270,6 @@ class JobPage:
         return Attempt(
             record=replace(record, message=shortened(self._shown(record.message))),
             outcome=badge(record.outcome),
-            worker=self._links.worker(record.worker),
             started=when(moment(record.started_ms)),
             finished=when(moment(record.finished_ms)),
             waited=waited or NOTHING,

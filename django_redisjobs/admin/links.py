@@ -45,8 +45,8 @@ class Links:
         address = self.page(model, pk)
         return format_html('<a href="{}">{}</a>', address, text) if address else text
 
-    def job(self, job_id: str) -> SafeString | str:
-        return self.to(Job, job_id, job_id)
+    def job(self, job_id: str, text: str = "") -> SafeString | str:
+        return self.to(Job, job_id, text or job_id)
 
     def queue(self, name: str) -> SafeString | str:
         """The list of the queue's jobs."""

@@ -1,83 +1,199 @@
-"""The list of workers: where they run, until when they are believed alive."""
+"""Workers: the page of all of them, that of one process, and what may be asked of them."""
 
 from __future__ import annotations
 
-from django.contrib import admin
-from django.urls import reverse
-from django.utils import timezone
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.contrib import messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.options import get_content_type_for_model
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+)
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_redisjobs.admin.formats import NOTHING, duration, when
-from django_redisjobs.admin.pages import LiveAdmin
+from django_redisjobs.admin.crews import StaffPage, WorkerPage
+from django_redisjobs.admin.links import Links
+from django_redisjobs.admin.pages import LiveAdmin, may
 from django_redisjobs.models import Worker
+from django_redisjobs.monitoring.staff import take_colleague, take_staff, tell
 
-SHOWN = 5
-"""Held jobs that a row names."""
+PAGE: Final = "admin/redisjobs/worker/workers.html"
+LIVE_PART: Final = "admin/redisjobs/worker/workers_live.html"
+CONFIRM: Final = "admin/redisjobs/worker/confirm.html"
+PERMISSION: Final = "control_worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What may be asked of a worker: the message, the question, what is said after."""
+
+    message: str
+    button: Any
+    question: Any
+    said: Any
+
+
+REQUESTS: Final = {
+    each.message: each
+    for each in (
+        Request(
+            "dump",
+            _("Stack dump"),
+            None,
+            _("%(name)s was asked what its threads do. The answer comes below."),
+        ),
+        Request(
+            "quiet",
+            _("Quiet…"),
+            _(
+                "All processes of this worker claim nothing more, finish what they run "
+                "however long that takes, and end."
+            ),
+            _("%(name)s was asked to end after its running jobs."),
+        ),
+        Request(
+            "stop",
+            _("Stop…"),
+            _(
+                "All processes of this worker claim nothing more and end. What runs has "
+                "the grace that the worker was started with; then it is interrupted and "
+                "goes back to its queue, uncounted."
+            ),
+            _("%(name)s was asked to stop."),
+        ),
+    )
+}
 
 
 class WorkerAdmin(LiveAdmin):
     """Workers that are registered now."""
 
-    list_display = ("id", "host", "pid", "serves", "started", "lease", "holding")
+    list_display = ("id",)
     ordering = ("host", "pid")
-    search_fields = ("id", "host", "queues")
-    fields = ("id", "host", "pid", "serves", "started", "lease", "holding")
-    readonly_fields = ("serves", "started", "lease", "holding")
+    fields = ("id", "host", "pid", "queues")
 
-    @admin.display(description=_("queues"), ordering="queues")
-    def serves(self, worker: Worker) -> str:
-        """The queues it claims from, the most urgent first."""
-        return ", ".join(worker.queues.replace(",", " ").split())
+    def get_urls(self) -> list[URLPattern]:
+        """The admin's pages of workers, and where the buttons lead."""
+        view = self.admin_site.admin_view(self.control_view)
+        own = path("<path:object_id>/control/", view, name="redisjobs_worker_control")
+        return [own, *super().get_urls()]
 
-    @admin.display(description=_("started"), ordering="started_at")
-    def started(self, worker: Worker) -> SafeString | str:
-        """When its process began."""
-        return when(worker.started_at)
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """All workers, or a page that says that Redis is away."""
+        return self._live(request, self._staff, request, extra_context)
 
-    @admin.display(description=_("lease"), ordering="lease_ends_at")
-    def lease(self, worker: Worker) -> SafeString:
-        """For how long others leave alone what it holds."""
-        now = timezone.now()
-        if timezone.is_naive(worker.lease_ends_at):
-            now = timezone.make_naive(now)
-        seconds = (worker.lease_ends_at - now).total_seconds()
-        if seconds > 0:
-            return format_html(
-                '<span class="rj-badge rj-succeeded">{}</span> {}',
-                gettext("alive"),
-                gettext("for another %s") % duration(seconds),
-            )
-        return format_html(
-            '<span class="rj-badge rj-failed">{}</span> {}',
-            gettext("silent"),
-            gettext("since %s") % duration(-seconds),
+    def control_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask something of a worker, or a page that says that Redis is away."""
+        return self._live(request, self._control, request, unquote(object_id))
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
+        """All that is known of one process."""
+        if isinstance(obj, Worker):
+            links = Links(self.admin_site, request)
+            context |= {
+                "worker": WorkerPage(take_colleague(obj.record), links),
+                "buttons": list(REQUESTS.values()) if may(request, PERMISSION) else [],
+                "subtitle": None,
+            }
+        return super().render_change_form(
+            request, context, add=add, change=change, form_url=form_url, obj=obj
         )
 
-    @admin.display(description=_("holds"), ordering="held")
-    def holding(self, worker: Worker) -> SafeString | str:
-        """The jobs it has claimed, running or about to run."""
-        held = worker.record.held
-        if not held:
-            return NOTHING
-        links = format_html_join(
-            ", ",
-            '<a href="{}"><code>{}</code></a>',
-            (
-                (
-                    reverse(
-                        "admin:redisjobs_job_change",
-                        args=[job_id],
-                        current_app=self.admin_site.name,
-                    ),
-                    f"…{job_id[-8:]}",
-                )
-                for job_id in held[:SHOWN]
+    def _staff(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None
+    ) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Workers"),
+            "opts": self.opts,
+            "media": self.media,
+            "page": StaffPage(take_staff(), Links(self.admin_site, request)),
+            "buttons": (
+                [REQUESTS["quiet"], REQUESTS["stop"]]
+                if may(request, PERMISSION)
+                else []
             ),
+            **(extra_context or {}),
+        }
+        is_live = request.headers.get("X-Redisjobs-Live") == "rj-workers"
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, LIVE_PART if is_live else PAGE, context)
+
+    def _control(self, request: HttpRequest, worker_id: str) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        asked = REQUESTS.get(request.POST.get("message", ""))
+        if asked is None:
+            raise Http404("Nobody can ask that of a worker.")
+        if not self.has_view_permission(request) or not may(request, PERMISSION):
+            raise PermissionDenied
+        worker = Worker.objects.filter(pk=worker_id).first()
+        if worker is not None and asked.question and "confirmed" not in request.POST:
+            return self._question(request, asked, worker)
+        if worker is None or not tell(worker.pk, asked.message):
+            text = gettext("%(name)s is not there any more.") % {"name": worker_id}
+            self.message_user(request, text, messages.WARNING)
+            return HttpResponseRedirect(self._address("changelist"))
+        name = worker_id if asked.question is None else _name(worker)
+        self.message_user(request, str(asked.said) % {"name": name}, messages.SUCCESS)
+        self._log(request, asked, worker)
+        if asked.question is None:
+            return HttpResponseRedirect(self._address("change", worker.pk))
+        return HttpResponseRedirect(self._address("changelist"))
+
+    def _question(
+        self, request: HttpRequest, asked: Request, worker: Worker
+    ) -> HttpResponse:
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Are you sure?"),
+            "opts": self.opts,
+            "media": self.media,
+            "asked": asked,
+            "name": _name(worker),
+            "back": self._address("changelist"),
+        }
+        return TemplateResponse(request, CONFIRM, context)
+
+    def _log(self, request: HttpRequest, asked: Request, worker: Worker) -> None:
+        LogEntry.objects.create(
+            user_id=str(request.user.pk),
+            content_type_id=get_content_type_for_model(worker).pk,
+            object_id=worker.pk,
+            object_repr=_name(worker)[:200],
+            action_flag=CHANGE,
+            change_message=str(asked.button).rstrip("…"),
         )
-        more = len(held) - SHOWN
-        return format_html(
-            "{}{}", links, gettext(" and %d more") % more if more > 0 else ""
-        )
+
+    def _address(self, page: str, *args: str) -> str:
+        site = self.admin_site.name
+        return reverse(f"admin:redisjobs_worker_{page}", args=args, current_app=site)
+
+
+def _name(worker: Worker) -> str:
+    """What people call it: by the name of all its processes."""
+    return worker.record.info.get("name") or worker.pk

@@ -27,8 +27,10 @@ from .records import (
     Envelope,
     JobRecord,
     JobStatus,
+    LostWorker,
     PauseRecord,
     QueueCounts,
+    Stacks,
     WorkerRecord,
     log_lines,
     parse_record,
@@ -414,6 +416,33 @@ def statistics(
         {field: as_number(value) for field, value in _pairs(reply).items()}
         for reply in replies
     ]
+
+
+def is_registered(keys: GroupKeys, worker: str) -> Conversation[bool]:
+    """Whether a worker has a lease, be it over."""
+    (score,) = yield [("ZSCORE", keys.workers, worker)]
+    return score is not None
+
+
+def lost_workers(keys: GroupKeys) -> Conversation[list[LostWorker]]:
+    """Workers that died or fell silent within a week, the newest first."""
+    (raw,) = yield [("LRANGE", keys.lost, 0, -1)]
+    found = []
+    for entry in raw or ():
+        try:
+            found.append(LostWorker(**json.loads(entry)))
+        except (TypeError, ValueError):
+            continue
+    return found
+
+
+def stacks(keys: GroupKeys, worker: str) -> Conversation[Stacks | None]:
+    """What a worker has answered to ``dump`` lately."""
+    (raw,) = yield [("GET", keys.stacks(worker))]
+    try:
+        return Stacks(**json.loads(raw)) if raw else None
+    except (TypeError, ValueError):
+        return None
 
 
 def due_ms(keys: GroupKeys, queue: str, job_id: str) -> Conversation[int]:

@@ -85,6 +85,15 @@ class GroupKeys:
         """List of messages to a worker."""
         return f"{self.base}control:{worker}"
 
+    def stacks(self, worker: str) -> str:
+        """What a worker's threads did when somebody asked."""
+        return f"{self.base}stacks:{worker}"
+
+    @property
+    def lost(self) -> str:
+        """List of workers that died or fell silent, as JSON, the newest first."""
+        return f"{self.base}lost"
+
     @property
     def workers(self) -> str:
         """Sorted set: worker -> end of its lease."""

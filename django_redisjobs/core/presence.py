@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +15,7 @@ from .scripts import SCRIPTS, Conversation, word, words
 _BEAT = SCRIPTS["beat"]
 _RESCUE = SCRIPTS["rescue"]
 _CONTROL_LIFETIME_MS = 60_000
+_STACKS_LIFETIME_MS = 600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +43,17 @@ def beat(
     lease_ms: int,
     max_crashes: int,
     keep: KeepPolicy,
+    memory: Mapping[str, int] | None = None,
 ) -> Conversation[Beat]:
     """Renew leases in one round trip, and give what others had to say to the workers.
 
+    ``memory``: what the workers' processes hold in RAM, in bytes, for people.
     Does the periodic care too, so that it goes on while all workers are busy.
     """
     command = _BEAT.bind(
         keys,
         *queues,
-        *workers,
+        *(part for one in workers for part in (one, (memory or {}).get(one) or "")),
         lease_ms=lease_ms,
         max_crashes=max_crashes,
         keep=keep_text(keep),
@@ -71,17 +76,19 @@ def rescue(
     max_crashes: int,
     keep: KeepPolicy,
     charged: bool = True,
+    killed: bool = False,
 ) -> Conversation[Rescued]:
     """Put back at once what a dead worker held, at the head, and forget the worker.
 
     ``running``: tokens of the jobs that ran when it died; None where that is
     unknown, and then all are charged a crash, as a suspicion. With
     ``charged=False`` nobody is: it ended in good order, or was killed for a job
-    that is settled already. Any number of rescuers may try: the first one does it.
+    that is settled already. ``killed`` says that it did not end in good order, and
+    so is among the lost, as all are that are charged. Any number of rescuers may try: the first one does it.
     """
-    charge: Literal["all", "running", "none"] = "running"
+    charge: Literal["all", "running", "killed", "none"] = "running"
     if not charged:
-        charge = "none"
+        charge = "killed" if killed else "none"
     elif running is None:
         charge = "all"
     command = _RESCUE.bind(
@@ -101,6 +108,12 @@ def rescue(
         ended += words(reply[2])
         if word(reply[0]) != "more":
             return Rescued(tuple(returned), tuple(ended))
+
+
+def keep_stacks(keys: GroupKeys, worker: str, text: str) -> Conversation[None]:
+    """Keep for ten minutes what a worker's threads do now."""
+    document = json.dumps({"at_ms": int(time.time() * 1000), "text": text})
+    yield [("SET", keys.stacks(worker), document, "PX", _STACKS_LIFETIME_MS)]
 
 
 def send_message(keys: GroupKeys, worker: str, message: str) -> Conversation[None]:

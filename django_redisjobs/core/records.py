@@ -236,6 +236,29 @@ class WorkerRecord:
     held: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostWorker:
+    """A worker that died or fell silent. ``held``: jobs that went back or ended then."""
+
+    worker: str
+    reason: str
+    at_ms: int
+    held: int
+    name: str
+    host: str
+    pid: str
+    queues: str
+    started_ms: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stacks:
+    """What a worker's threads did when somebody asked."""
+
+    at_ms: int
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
     """How many jobs of a queue are in each status."""

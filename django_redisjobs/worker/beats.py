@@ -11,7 +11,8 @@ from django_redisjobs.core.presence import beat
 from django_redisjobs.core.scripts import Client, perform
 
 from .holdings import trusted_seconds
-from .memory import LEASE, Board
+from .machine import resident_bytes
+from .memory import LEASE, PID, Board
 from .stations import Post
 from .trouble import LONGEST_SECONDS
 
@@ -54,6 +55,11 @@ class Beats:
         workers = self.workers()
         messages: list[tuple[str, str]] = []
         lost: set[str] = set()
+        memory = {
+            worker: resident_bytes(int(board.cells[PID]))
+            for worker, board in workers.items()
+            if board.cells[PID]
+        }
         before = monotonic()
         for post in self._posts:
             result = perform(
@@ -65,6 +71,7 @@ class Beats:
                     lease_ms=self._lease_ms,
                     max_crashes=self._max_crashes,
                     keep=self._keep,
+                    memory=memory,
                 ),
             )
             lost.update(result.lost)

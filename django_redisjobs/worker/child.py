@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
@@ -25,9 +26,10 @@ from .inbox import Inbox
 from .keeper import Keeper
 from .logs import JobLog
 from .machine import resident_bytes
-from .memory import RSS, STEPPED, Board, Phase
+from .memory import PID, RSS, STEPPED, Board, Phase
 from .options import WorkerOptions
 from .plans import Plans
+from .stacks import stacks
 from .stations import Post
 from .trouble import TROUBLE, Trouble
 from .waiting import LONGEST_SECONDS, Waiter, make_waiter
@@ -141,7 +143,10 @@ class Child:
         self._bell.ring()
 
     def dump(self) -> None:
+        """Write what all threads do to standard error, and to Redis for a while."""
         faulthandler.dump_traceback(sys.stderr, all_threads=True)
+        text = stacks(self._crew.running(), self._crew.coroutines.loop)
+        self._holdings.keep_stacks(text)
 
     def _rouse_keeper(self) -> None:
         # After what it is to see: it lays its flag down before it looks.
@@ -174,6 +179,7 @@ class Child:
     def run(self) -> Phase:
         """Work until asked to stop, worn out, or (in a burst) out of jobs."""
         databases.watch()
+        self._board.cells[PID] = os.getpid()
         self._board.enter(Phase.BOOT, monotonic() + STEP_SECONDS)
         self._crew.start()
         self._keeper.start()

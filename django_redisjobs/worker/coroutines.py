@@ -56,6 +56,11 @@ class Coroutines:
         return self._loop is not None
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop; None before there is a job for it."""
+        return self._loop
+
+    @property
     def free(self) -> int:
         return len(self._free)
 
@@ -154,6 +159,7 @@ class Coroutines:
 
 
 async def _armed(slot: TaskSlot, call: Coroutine[Any, Any, Any]) -> Any:
+    slot.call = call
     try:
         try:
             slot.arm()
@@ -162,6 +168,7 @@ async def _armed(slot: TaskSlot, call: Coroutine[Any, Any, Any]) -> Any:
             raise
         return await _Interruptible(call, slot)
     finally:
+        slot.call = None
         slot.quiet()
 
 

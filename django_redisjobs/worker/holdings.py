@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from django_redisjobs import connections
 from django_redisjobs.core.consumer import Exchange
+from django_redisjobs.core.presence import keep_stacks
+from django_redisjobs.core.scripts import perform
 
 from .attempts import unstarted
 from .memory import GENERATION, LEASE, REGISTERED, Board
@@ -111,6 +113,11 @@ class Holdings:
         self._cells[LEASE] = before + self._trusted_seconds
         self._cells[REGISTERED] = generation
         self._stations = stations
+
+    def keep_stacks(self, text: str) -> None:
+        """Show for a while what this process does. Raises redis-py's errors."""
+        conversation = keep_stacks(self._posts[0].keys, self._board.worker, text)
+        perform(connections.worker_client(), conversation)
 
     def claim(self, want: int, *, fresh: bool, expected: bool) -> Claim:
         """Settle, and claim up to ``want`` jobs, group after group.

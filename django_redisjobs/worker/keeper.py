@@ -206,7 +206,7 @@ class Keeper(threading.Thread):
         elif word == "cancel":
             self.cancel(rest)
         elif word == "dump":
-            self._owner.dump()
+            self._redis(monotonic(), self._owner.dump)
 
     def interrupt_all(self) -> None:
         """Have every running job stop: the worker cannot wait any longer."""

@@ -153,6 +153,7 @@ class Liaison:
                 charged=request["charged"],
                 reason=request["reason"],
                 overrun=Overrun(*overrun) if overrun else None,
+                killed=request.get("killed", False),
             )
         elif what == "hand_back":
             self._rescuer.hand_back(client, request["worker"], request["codes"])

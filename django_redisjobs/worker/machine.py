@@ -90,10 +90,10 @@ def _start_time(pid: int) -> str:
     return state[1] if state else ""
 
 
-def resident_bytes() -> int:
-    """What this process holds in RAM now; 0 where the system does not tell."""
+def resident_bytes(pid: int | None = None) -> int:
+    """What this process, or that one, holds in RAM now; 0 where nobody tells."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{pid or 'self'}/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")

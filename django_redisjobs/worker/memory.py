@@ -37,6 +37,7 @@ FAILED = 7
 RETRIED = 8
 RSS = 9  # resident bytes, as last measured by the child itself
 STEPPED = 10  # monotonic time at which Redis last answered a claim
+PID = 11
 CHILD_CELLS = 16
 
 # Cells of a slot.

@@ -60,10 +60,12 @@ class Rescuer:
         charged: bool,
         reason: str,
         overrun: Overrun | None = None,
+        killed: bool = False,
     ) -> None:
         """A child is dead (waited for): bring back what it held.
 
-        ``codes``: what ran, charged with a crash if ``charged``. ``overrun`` is
+        ``codes``: what ran, charged with a crash if ``charged``. ``killed``: people are
+        told of its end though nobody is charged. ``overrun`` is
         settled first, by the rules for any ended attempt.
         """
         running: dict[int, list[str]] = {}
@@ -79,6 +81,7 @@ class Rescuer:
                 running=running.get(post.number, []),
                 reason=reason,
                 charged=charged,
+                killed=killed,
             )
             _tell(rescued, f"A worker process ended ({reason})", charged=charged)
 
@@ -120,6 +123,7 @@ class Rescuer:
         running: Sequence[str] | None,
         reason: str,
         charged: bool,
+        killed: bool = False,
     ) -> Rescued:
         conversation = rescue(
             keys,
@@ -129,6 +133,7 @@ class Rescuer:
             max_crashes=self._max_crashes,
             keep=self._keep,
             charged=charged,
+            killed=killed,
         )
         return perform(client, conversation)
 

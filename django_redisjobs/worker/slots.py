@@ -13,7 +13,7 @@ import asyncio
 import ctypes
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -197,6 +197,11 @@ class Slot:
         """Interrupt the job of that code, if it is still the one that runs here."""
         raise NotImplementedError
 
+    @property
+    def coroutine(self) -> Coroutine[Any, Any, Any] | None:
+        """The call of the job's function, where that is a coroutine function."""
+        return None
+
     def quiet(self) -> None:
         """Disarm, however late an interrupt strikes."""
         while True:
@@ -290,12 +295,17 @@ class ThreadSlot(Slot):
 class TaskSlot(Slot):
     """Jobs of the event loop; they are interrupted where they await."""
 
-    __slots__ = ("loop", "task")
+    __slots__ = ("call", "loop", "task")
 
     def __init__(self, board: Board, number: int) -> None:
         super().__init__(board, number)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.task: asyncio.Task[None] | None = None
+        self.call: Coroutine[Any, Any, Any] | None = None
+
+    @property
+    def coroutine(self) -> Coroutine[Any, Any, Any] | None:
+        return self.call
 
     def arm(self) -> None:
         self.armed = True

@@ -308,6 +308,7 @@ class Supervisor:
             charged=not clean and not child.killed_for,
             reason=child.killed_for or describe_status(status),
             overrun=overrun,
+            killed=bool(child.killed_for) and not self._shutdown.begun,
         )
         # In a burst its successor must find what it left, or believe all is done.
         child.start_after = number if self._options.burst else 0
@@ -320,6 +321,7 @@ class Supervisor:
         charged: bool,
         reason: str,
         overrun: Any = None,
+        killed: bool = False,
     ) -> int:
         fields = None
         if overrun is not None:
@@ -331,6 +333,7 @@ class Supervisor:
             charged=charged,
             reason=reason,
             overrun=fields,
+            killed=killed,
         )
 
     def _replace_liaison(self, status: int) -> None:

@@ -47,6 +47,8 @@ KINDS: Final = {
     "claimed": Kind("list"),
     "worker": Kind("hash"),
     "control": Kind("list", 60_000),
+    "stacks": Kind("string", 600_000),
+    "lost": Kind("list", 7 * 24 * _HOUR, single=True),
     "stats": Kind("hash", 25 * _HOUR),
     "aside": Kind("list", single=True),
     "workers": Kind("zset", single=True),

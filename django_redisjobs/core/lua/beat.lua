@@ -7,7 +7,7 @@
 -- ARGV[2] max_crashes  how many crashes stop a job
 -- ARGV[3] keep         'AGE_MS COUNT' of succeeded, failed, cancelled, expired
 -- ARGV[4] queues       how many queue names follow
--- ARGV[5...] rest      the queue names, then the workers' ids
+-- ARGV[5...] rest      the queue names, then of each worker its id and its memory in bytes
 --
 -- RETURNS {"beaten", now_ms, lost, messages}: ids whose lease was lost; worker, message, …
 
@@ -41,8 +41,8 @@ local function tell_cancelled(worker, told)
   end
 end
 
-for index = 5 + #queues, #ARGV do
-  local worker = ARGV[index]
+for index = 5 + #queues, #ARGV, 2 do
+  local worker, memory = ARGV[index], ARGV[index + 1]
   local lease = lease_of(worker, lease_ms)
   if not lease or lease <= now_ms then
     lost[#lost + 1] = worker
@@ -52,6 +52,7 @@ for index = 5 + #queues, #ARGV do
     for _, message in ipairs(safely('LRANGE', key, 0, -1)) do tell(worker, message, told) end
     redis.call('DEL', key)
     tell_cancelled(worker, told)
+    if memory ~= '' then safely('HSET', base .. 'worker:' .. worker, 'memory', memory) end
   end
 end
 finish(keep)

@@ -4,7 +4,8 @@
 -- KEYS[2] schema  always exists
 --
 -- ARGV[1] worker       the dead worker's id
--- ARGV[2] charge       'all' (unknown what ran), 'running' (what ran), 'none'
+-- ARGV[2] charge       'all' (unknown what ran), 'running' (what ran), 'killed' (nobody,
+--                      yet it is among the lost), 'none'
 -- ARGV[3] reason       why it died, for people
 -- ARGV[4] max_crashes  how many crashes stop a job
 -- ARGV[5] keep         'AGE_MS COUNT' of succeeded, failed, cancelled, expired

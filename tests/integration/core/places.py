@@ -23,9 +23,9 @@ OF_A_JOB = ("job", "state", "result", "attempts", "done")
 OF_A_WORKER = ("worker", "claimed", "control")
 SINGLE = (
     *("schema", "workers", "queues", "paused", "tombstones", "aside"),
-    *("sequence", "maintained", "waiters"),
+    *("sequence", "maintained", "waiters", "lost"),
 )
-WITH_LIFETIME = ("result", "done", "stats", "control")
+WITH_LIFETIME = ("result", "done", "stats", "control", "stacks", "lost")
 
 
 @dataclass

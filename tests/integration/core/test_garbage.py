@@ -107,7 +107,7 @@ def look_at_everything(store: Store, known: dict[str, str]) -> None:
     store.do(failures.newest_failures([(keys, "q")], 0, 50))
 
 
-SINGLE = ["workers", "queues", "paused", "tombstones", "aside", "sequence"]
+SINGLE = ["workers", "queues", "paused", "tombstones", "aside", "sequence", "lost"]
 SINGLE += ["maintained", "waiters", "schema"]
 OF_A_QUEUE = ["pending", "priority", "alone", "scheduled", "parked", "wake"]
 OF_A_QUEUE += ["succeeded", "failed", "cancelled", "expired"]

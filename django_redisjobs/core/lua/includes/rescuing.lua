@@ -109,8 +109,23 @@ local function charge_crash(id, envelope, state, reason, max_crashes, sole)
   return 'returned'
 end
 
+-- For people: which worker was lost, and why. The newest hundred, for a week.
+local function note_lost(worker, reason, held)
+  local info = safely('HMGET', base .. 'worker:' .. worker, 'name', 'host', 'pid', 'queues', 'started_ms')
+  -- Who registered has told something; of others somebody else has noted it already.
+  if not (info[1] or info[2]) then return end
+  local key = base .. 'lost'
+  safely('LPUSH', key, cjson.encode({
+    worker = worker, reason = reason, at_ms = now_ms, held = held, name = info[1] or '',
+    host = info[2] or '', pid = info[3] or '', queues = info[4] or '', started_ms = info[5] or '',
+  }))
+  redis.call('LTRIM', key, 0, 99)
+  redis.call('PEXPIRE', key, 604800000)
+end
+
 -- Bring back what a worker held and forget the worker. `charge`: 'all' where it is
--- unknown what ran (a dead host: a suspicion), 'running' to charge what ran, 'none'.
+-- unknown what ran (a dead host: a suspicion), 'running' to charge what ran, 'killed' or
+-- 'none'; with the last it ended in good order.
 -- `ran`: set of the tokens that ran. Returns ids put back, ids ended, more left.
 local function rescue_worker(worker, charge, ran, reason, max_crashes, sole)
   local key = base .. 'claimed:' .. worker
@@ -130,6 +145,7 @@ local function rescue_worker(worker, charge, ran, reason, max_crashes, sole)
   end
   if #entries > 0 then redis.call('LTRIM', key, 0, -#entries - 1) end
   if redis.call('LLEN', key) > 0 then return returned, ended, true end
+  if charge ~= 'none' then note_lost(worker, reason, #entries) end
   redis.call('DEL', key, base .. 'worker:' .. worker, base .. 'control:' .. worker)
   safely('ZREM', base .. 'workers', worker)
   return returned, ended, false

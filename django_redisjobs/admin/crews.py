@@ -1,0 +1,270 @@
+"""Workers as their pages show them: each worker with its processes, and who was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from django_redisjobs import conf
+from django_redisjobs.admin.formats import (
+    NOTHING,
+    duration,
+    number_text,
+    size,
+    when,
+)
+from django_redisjobs.admin.links import Links
+from django_redisjobs.admin.sources import moment
+from django_redisjobs.core.records import JobRecord, LostWorker, WorkerRecord
+from django_redisjobs.monitoring.staff import Colleague, Staff
+from django_redisjobs.queries import function_of
+
+LOST_SHOWN: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A job that a process runs."""
+
+    job: SafeString | str
+    function: str
+    queue: str
+    since: SafeString | str
+    length: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A worker process that died or fell silent."""
+
+    record: LostWorker
+    at: SafeString | str
+    lived: str
+    held: str
+
+
+class Process:
+    """One worker process, as Redis knows it at ``now_ms``."""
+
+    def __init__(
+        self,
+        record: WorkerRecord,
+        jobs: Mapping[str, JobRecord],
+        now_ms: int,
+        links: Links,
+    ) -> None:
+        self.record = record
+        self.info = record.info
+        self._jobs = jobs
+        self._now_ms = now_ms
+        self._links = links
+
+    @property
+    def id(self) -> SafeString | str:
+        return self._links.worker(self.record.id)
+
+    @property
+    def name(self) -> str:
+        """The worker that it is a process of."""
+        return self.info.get("name") or self.record.id
+
+    @property
+    def is_alive(self) -> bool:
+        return self.record.lease_ends_ms > self._now_ms
+
+    @property
+    def heartbeat(self) -> str:
+        """How long ago it was last heard of: each beat gives it a whole lease."""
+        beat_ms = self.record.lease_ends_ms - conf.get_settings().lease_ms
+        return _ago(beat_ms, self._now_ms)
+
+    @property
+    def memory(self) -> str:
+        """What it held in RAM at its last beat."""
+        text = self.info.get("memory", "")
+        return size(int(text)) if text.isdigit() else NOTHING
+
+    @property
+    def slots(self) -> str:
+        """How many jobs it may run at once."""
+        threads, coroutines = (
+            self.info.get(name, "") for name in ("threads", "async_concurrency")
+        )
+        if not threads.isdigit():
+            return NOTHING
+        text = ngettext("%d thread", "%d threads", int(threads)) % int(threads)
+        if not coroutines.isdigit():
+            return text
+        return _("%(threads)s, %(coroutines)s coroutines") % {
+            "threads": text,
+            "coroutines": coroutines,
+        }
+
+    @cached_property
+    def tasks(self) -> list[Task]:
+        """What it runs now, as far as it was looked at."""
+        return [
+            self._task(place, self._jobs[job_id])
+            for place, job_id in enumerate(self.record.held, start=1)
+            if job_id in self._jobs
+        ]
+
+    @property
+    def more(self) -> int:
+        """Jobs that it holds besides."""
+        return len(self.record.held) - len(self.tasks)
+
+    def _task(self, place: int, record: JobRecord) -> Task:
+        return Task(
+            job=self._links.job(record.id, f"…{record.id[-8:]}"),
+            function=function_of(record),
+            queue=record.queue,
+            since=when(moment(record.started_ms)),
+            length=_span(record.started_ms, self._now_ms),
+            number=str(place),
+        )
+
+    def facts(self) -> Iterator[tuple[str, Any]]:
+        """Names and values of what is short."""
+        info = self.info
+        yield _("Worker"), self.name
+        yield _("Host"), info.get("host") or NOTHING
+        yield _("Process"), info.get("pid") or NOTHING
+        yield _("Queues"), _queues(info)
+        yield _("Started"), when(moment(_started_ms(info)))
+        yield _("Heard of"), self.heartbeat
+        yield _("Memory"), self.memory
+        yield _("Runs at once"), self.slots
+        yield _("Version"), info.get("version") or NOTHING
+
+
+class Crew:
+    """One worker, as people start it: all processes of one name."""
+
+    def __init__(self, name: str, processes: Sequence[Process]) -> None:
+        self.name = name
+        self.processes = processes
+
+    @property
+    def info(self) -> Mapping[str, str]:
+        return self.processes[0].info
+
+    @property
+    def host(self) -> str:
+        return self.info.get("host", "")
+
+    @property
+    def version(self) -> str:
+        return self.info.get("version", "")
+
+    @property
+    def queues(self) -> str:
+        return _queues(self.info)
+
+    @property
+    def started(self) -> SafeString | str:
+        return when(moment(_started_ms(self.info)))
+
+    @property
+    def is_alive(self) -> bool:
+        return any(process.is_alive for process in self.processes)
+
+    @property
+    def spokesman(self) -> str:
+        """The id of a process that hears what is asked of all."""
+        alive = [process for process in self.processes if process.is_alive]
+        return (alive or list(self.processes))[0].record.id
+
+
+class StaffPage:
+    """What the template of all workers shows."""
+
+    def __init__(self, staff: Staff, links: Links) -> None:
+        self._staff = staff
+        self._links = links
+
+    @cached_property
+    def crews(self) -> list[Crew]:
+        """The workers, by name."""
+        found: dict[str, list[Process]] = {}
+        for record in self._staff.workers:
+            process = Process(record, self._staff.jobs, self._staff.now_ms, self._links)
+            found.setdefault(process.name, []).append(process)
+        return [Crew(name, processes) for name, processes in sorted(found.items())]
+
+    @property
+    def summary(self) -> str:
+        """How many there are, in words."""
+        alive = sum(
+            process.is_alive for crew in self.crews for process in crew.processes
+        )
+        running = sum(
+            len(process.record.held)
+            for crew in self.crews
+            for process in crew.processes
+        )
+        processes = ngettext(
+            "%(number)s process alive", "%(number)s processes alive", alive
+        ) % {"number": number_text(alive)}
+        jobs = ngettext("%(number)s job runs", "%(number)s jobs run", running) % {
+            "number": number_text(running)
+        }
+        return f"{processes}, {jobs}."
+
+    def lost(self) -> list[Lost]:
+        """Those that died or fell silent within a week."""
+        return [
+            Lost(
+                record,
+                when(moment(record.at_ms)),
+                _span(_number(record.started_ms), record.at_ms),
+                number_text(record.held),
+            )
+            for record in self._staff.lost[:LOST_SHOWN]
+        ]
+
+    @property
+    def asked_at(self) -> SafeString | str:
+        return when(moment(self._staff.now_ms))
+
+
+class WorkerPage(Process):
+    """What the template of one process shows."""
+
+    def __init__(self, colleague: Colleague, links: Links) -> None:
+        super().__init__(colleague.record, colleague.jobs, colleague.now_ms, links)
+        self.stacks = colleague.stacks
+
+    @property
+    def stacks_at(self) -> SafeString | str:
+        """When the process wrote its stacks."""
+        return when(moment(self.stacks.at_ms)) if self.stacks else NOTHING
+
+
+def _queues(info: Mapping[str, str]) -> str:
+    names = info.get("queues", "").replace(",", " ").split()
+    return " › ".join(names) or NOTHING
+
+
+def _started_ms(info: Mapping[str, str]) -> int:
+    return _number(info.get("started_ms", ""))
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else 0
+
+
+def _span(start_ms: int, end_ms: int) -> str:
+    return duration(max(0, end_ms - start_ms) / 1000) if start_ms else NOTHING
+
+
+def _ago(then_ms: int, now_ms: int) -> str:
+    seconds = (now_ms - then_ms) / 1000
+    return _("%s ago") % duration(seconds) if seconds >= 1 else _("just now")

@@ -1,0 +1,122 @@
+"""Asks Redis who works, at what, and who was lost: in at most four round trips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django_redisjobs import conf
+from django_redisjobs.calls import ask
+from django_redisjobs.core import inspection
+from django_redisjobs.core.keys import GroupKeys
+from django_redisjobs.core.presence import send_message
+from django_redisjobs.core.records import (
+    JobRecord,
+    LostWorker,
+    Stacks,
+    WorkerRecord,
+)
+from django_redisjobs.core.scripts import Conversation, together
+from django_redisjobs.monitoring.reading import merged
+
+JOBS_SHOWN: Final = 20
+"""Jobs of one process that are looked at; a process with coroutines may run hundreds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """Worker processes, what they run, and those that died or fell silent lately.
+
+    ``jobs``: by id, at most ``JOBS_SHOWN`` a process.
+    """
+
+    now_ms: int
+    workers: Sequence[WorkerRecord]
+    jobs: Mapping[str, JobRecord]
+    lost: Sequence[LostWorker]
+
+
+@dataclass(frozen=True, slots=True)
+class Colleague:
+    """One worker process; ``stacks`` is what it has answered to ``dump`` lately."""
+
+    now_ms: int
+    record: WorkerRecord
+    jobs: Mapping[str, JobRecord]
+    stacks: Stacks | None
+
+
+def take_staff() -> Staff:
+    """Ask Redis. Raises ServerUnavailable."""
+    return ask(_staff())
+
+
+def take_colleague(record: WorkerRecord) -> Colleague:
+    """What is around one process. Raises ServerUnavailable."""
+    return ask(_colleague(record))
+
+
+def tell(worker: str, message: str) -> bool:
+    """Leave a message for one process, in a group that knows it; whether one does.
+
+    ``quiet`` and ``stop`` are for all processes of its worker, ``dump`` for it alone.
+    Raises ServerUnavailable.
+    """
+    return ask(_tell(worker, message))
+
+
+def _tell(worker: str, message: str) -> Conversation[bool]:
+    groups = _groups()
+    found = yield from together(
+        [inspection.is_registered(keys, worker) for keys in groups]
+    )
+    for keys, is_registered in zip(groups, found, strict=True):
+        if is_registered:
+            yield from send_message(keys, worker, message)
+            return True
+    return False
+
+
+def _groups() -> list[GroupKeys]:
+    return [conf.keys_for(queues[0]) for queues in conf.groups().values()]
+
+
+def _staff() -> Conversation[Staff]:
+    groups = _groups()
+    asked: list[Conversation[Any]] = [
+        inspection.now_ms(),
+        together([inspection.workers(keys) for keys in groups]),
+        together([inspection.lost_workers(keys) for keys in groups]),
+    ]
+    now_ms, staff, gone = yield from together(asked)
+    workers = merged(record for part in staff for record in part)
+    jobs = yield from _jobs(groups, workers)
+    # Who served several groups was lost to each of them.
+    lost = {one.worker: one for part in gone for one in part}
+    newest = sorted(lost.values(), key=lambda one: one.at_ms, reverse=True)
+    return Staff(now_ms, workers, jobs, newest)
+
+
+def _colleague(record: WorkerRecord) -> Conversation[Colleague]:
+    groups = _groups()
+    asked: list[Conversation[Any]] = [
+        inspection.now_ms(),
+        _jobs(groups, [record]),
+        together([inspection.stacks(keys, record.id) for keys in groups]),
+    ]
+    now_ms, jobs, answers = yield from together(asked)
+    stacks = max(
+        (one for one in answers if one), key=lambda one: one.at_ms, default=None
+    )
+    return Colleague(now_ms, record, jobs, stacks)
+
+
+def _jobs(
+    groups: Sequence[GroupKeys], workers: Sequence[WorkerRecord]
+) -> Conversation[dict[str, JobRecord]]:
+    ids = [job_id for one in workers for job_id in one.held[:JOBS_SHOWN]]
+    found = yield from together(
+        [inspection.jobs(keys, ids, brief=True) for keys in groups]
+    )
+    return {record.id: record for part in found for record in part}
