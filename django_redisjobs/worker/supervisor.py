@@ -155,13 +155,21 @@ class Supervisor:
         self._desk.connect(self._line)
 
     def _start_children(self, now: float) -> None:
-        if self._shutdown.begun:
-            return
-        for child in self._children:
-            if child.alive or child.finished or now < child.start_at:
-                continue
-            if not self._desk.is_open(child.start_after):
+        for child in self._to_start():
+            if now >= child.start_at:
                 self._fork_child(child)
+
+    def _to_start(self) -> list[Offspring]:
+        """Those that take the place of one that ended, when their time has come."""
+        if self._shutdown.begun:
+            return []
+        return [
+            child
+            for child in self._children
+            if not child.alive
+            and not child.finished
+            and not self._desk.is_open(child.start_after)
+        ]
 
     def _fork_child(self, child: Offspring) -> None:
         control = child.prepare()
@@ -206,7 +214,7 @@ class Supervisor:
         until = min(
             self._looked_at + LOOK_SECONDS,
             self._shutdown.next_at,
-            *(child.start_at for child in self._children if not child.alive),
+            *(child.start_at for child in self._to_start()),
         )
         seconds = max(0.0, until - now)
         if self._watch.ticking:

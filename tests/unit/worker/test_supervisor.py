@@ -1,0 +1,67 @@
+"""When a supervisor looks again."""
+
+from __future__ import annotations
+
+import os
+import selectors
+from time import monotonic
+
+import pytest
+
+from django_redisjobs.worker.options import WorkerOptions
+from django_redisjobs.worker.supervisor import Supervisor
+
+
+class Asleep(selectors.DefaultSelector):
+    """Notes how long it would have slept."""
+
+    def select(self, timeout=None):
+        self.seconds = timeout
+        return []
+
+
+@pytest.fixture
+def supervisor():
+    options = WorkerOptions(queues=("q",), name="here", processes=2)
+    found = Supervisor(options, [], {})
+    found._selector.close()
+    found._selector = Asleep()
+    running, _ended = found._children
+    running.pid = 1
+    yield found
+    found._selector.close()
+    os.close(found._wake_read)
+    os.close(found._wake_write)
+
+
+def pause(supervisor):
+    supervisor._looked_at = now = monotonic()
+    supervisor._wait(now)
+    return supervisor._selector.seconds
+
+
+def test_it_wakes_up_to_start_a_process(supervisor):
+    assert pause(supervisor) == 0
+    assert supervisor._to_start() == [supervisor._children[1]]
+
+
+def test_it_sleeps_while_the_last_job_of_a_shutdown_runs(supervisor):
+    supervisor._shutdown.ask(monotonic())
+
+    assert supervisor._to_start() == []
+    assert pause(supervisor) == 0.5
+
+
+def test_it_sleeps_while_the_last_process_of_a_burst_runs(supervisor):
+    supervisor._children[1].finished = True
+
+    assert pause(supervisor) == 0.5
+
+
+def test_it_sleeps_until_what_a_process_left_is_brought_back(supervisor):
+    ended = supervisor._children[1]
+    ended.start_after = supervisor._desk.ask("rescue")
+
+    assert pause(supervisor) == 0.5
+    supervisor._desk.done(ended.start_after)
+    assert pause(supervisor) == 0
