@@ -169,7 +169,7 @@ class JobPage:
         yield _("Runs"), number(row.run)
         yield from self._retries()
         yield _("Crashes"), self._crashes()
-        if row.worker:
+        if row.worker.strip("-"):
             # Others have most likely ended since.
             link = self._links.worker(row.worker) if self.is_running else row.worker
             yield _("Worker"), link
@@ -379,7 +379,11 @@ class JobPage:
     @property
     def error(self) -> str | None:
         """Why it failed, in a line or a few."""
-        return shortened(self._shown(self.row.error)) if self.row.error else None
+        text = self.row.error
+        if not text or text == self.record.status:
+            # That it was cancelled is said already.
+            return None
+        return shortened(self._shown(text))
 
     # -- what it asks of others ------------------------------------------------------
 

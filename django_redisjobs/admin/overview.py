@@ -23,13 +23,16 @@ from django_redisjobs.admin.formats import (
 )
 from django_redisjobs.admin.sources import moment
 from django_redisjobs.core.failures import FailureRecord
-from django_redisjobs.core.records import JobStatus, WorkerRecord
-from django_redisjobs.monitoring.periods import Period
+from django_redisjobs.core.records import JobStatus, LostWorker, WorkerRecord
+from django_redisjobs.monitoring.periods import DAY_MS, Period
 from django_redisjobs.monitoring.reading import Overview, QueueView
 from django_redisjobs.monitoring.tallies import Tally
 
 FUNCTIONS_SHOWN: Final = 10
 GROUPS_SHOWN: Final = 20
+LOST_MS: Final = DAY_MS
+"""How far back workers count as lost lately."""
+LOST_SHOWN: Final = 3
 TICKS: Final = 4
 """Parts of the time axis that have a label."""
 
@@ -215,7 +218,17 @@ class OverviewPage:
         self.snapshot = overview.snapshot
         self.history = overview.history
         self.failures = overview.failures
+        self.lost = [
+            (when(moment(one.at_ms)), one)
+            for one in overview.lost
+            if one.at_ms > overview.snapshot.now_ms - LOST_MS
+        ]
         self._jobs = jobs
+
+    @property
+    def lost_shown(self) -> list[tuple[Any, LostWorker]]:
+        """The newest of the workers that were lost."""
+        return self.lost[:LOST_SHOWN]
 
     @property
     def server(self) -> str:

@@ -24,9 +24,7 @@ Sample = tuple[dict[str, str], float]
 
 def text(day: Day) -> str:
     """All metrics; each has its name, what it means, and one line a value."""
-    return "".join(
-        line for family in _families(day) for line in _lines(*family)
-    )
+    return "".join(line for family in _families(day) for line in _lines(*family))
 
 
 def _families(day: Day) -> Iterator[tuple[str, str, str, list[Sample]]]:
@@ -103,9 +101,7 @@ def _counters(day: Day) -> Iterator[tuple[str, str, str, list[Sample]]]:
     )
 
 
-def _lines(
-    name: str, kind: str, meaning: str, samples: list[Sample]
-) -> Iterator[str]:
+def _lines(name: str, kind: str, meaning: str, samples: list[Sample]) -> Iterator[str]:
     name = f"redisjobs_{name}"
     yield f"# HELP {name} {meaning}\n"
     yield f"# TYPE {name} {kind}\n"

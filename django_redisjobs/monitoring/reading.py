@@ -14,7 +14,7 @@ from django_redisjobs.calls import ask, places
 from django_redisjobs.core import failures, inspection
 from django_redisjobs.core.failures import Failures
 from django_redisjobs.core.keys import GroupKeys
-from django_redisjobs.core.records import QueueCounts, WorkerRecord
+from django_redisjobs.core.records import LostWorker, QueueCounts, WorkerRecord
 from django_redisjobs.core.scripts import Conversation, together
 from django_redisjobs.monitoring.periods import DAY_MS, HOUR_MS, MINUTE_MS, Period
 from django_redisjobs.monitoring.tallies import NOTHING, Tally, by_name
@@ -71,11 +71,12 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All that the first page shows."""
+    """All that the first page shows. ``lost``: workers, within a week."""
 
     snapshot: Snapshot
     history: History
     failures: Failures
+    lost: tuple[LostWorker, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +140,18 @@ def _overview(period: Period) -> Conversation[Overview]:
         _snapshot_of(groups, now_ms),
         _history_of(groups, period, now_ms),
         failures.newest_failures(named, since_ms, FAILURES_LOOKED_AT),
+        lost_workers([keys for keys, _ in groups]),
     ]
-    snapshot, history, failed = yield from together(asked)
-    return Overview(snapshot, history, failed)
+    snapshot, history, failed, lost = yield from together(asked)
+    return Overview(snapshot, history, failed, lost)
+
+
+def lost_workers(groups: Sequence[GroupKeys]) -> Conversation[tuple[LostWorker, ...]]:
+    """Processes that died or fell silent within a week, the newest first."""
+    parts = yield from together([inspection.lost_workers(keys) for keys in groups])
+    # Who served several groups was lost to each of them.
+    lost = {one.worker: one for part in parts for one in part}
+    return tuple(sorted(lost.values(), key=lambda one: one.at_ms, reverse=True))
 
 
 def _day() -> Conversation[Day]:

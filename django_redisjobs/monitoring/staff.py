@@ -18,7 +18,7 @@ from django_redisjobs.core.records import (
     WorkerRecord,
 )
 from django_redisjobs.core.scripts import Conversation, together
-from django_redisjobs.monitoring.reading import merged
+from django_redisjobs.monitoring.reading import lost_workers, merged
 
 JOBS_SHOWN: Final = 20
 """Jobs of one process that are looked at; a process with coroutines may run hundreds."""
@@ -87,15 +87,12 @@ def _staff() -> Conversation[Staff]:
     asked: list[Conversation[Any]] = [
         inspection.now_ms(),
         together([inspection.workers(keys) for keys in groups]),
-        together([inspection.lost_workers(keys) for keys in groups]),
+        lost_workers(groups),
     ]
-    now_ms, staff, gone = yield from together(asked)
+    now_ms, staff, lost = yield from together(asked)
     workers = merged(record for part in staff for record in part)
     jobs = yield from _jobs(groups, workers)
-    # Who served several groups was lost to each of them.
-    lost = {one.worker: one for part in gone for one in part}
-    newest = sorted(lost.values(), key=lambda one: one.at_ms, reverse=True)
-    return Staff(now_ms, workers, jobs, newest)
+    return Staff(now_ms, workers, jobs, lost)
 
 
 def _colleague(record: WorkerRecord) -> Conversation[Colleague]:

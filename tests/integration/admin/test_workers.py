@@ -234,3 +234,22 @@ def test_the_pages_cost_few_round_trips(
 def test_redis_away_is_a_page(redisjobs: dict[str, Any], operator: Client, path: str):
     with override_settings(REDISJOBS={**redisjobs, "URL": "redis://127.0.0.1:1/0"}):
         assert operator.post(path, {"message": "dump"}).status_code == 503
+
+
+def test_the_overview_tells_of_who_was_lost_within_a_day(store: Store, browser: Client):
+    first, *others = crew(store, "w-1", "w-2", "w-3", "w-4", "w-5")
+    store.rescue(first, reason="long ago")
+    raw = store.client.lpop(store.keys.lost)
+    assert raw is not None
+    old = json.loads(raw) | {"at_ms": store.now_ms() - 25 * 3_600_000}
+    store.client.rpush(store.keys.lost, json.dumps(old))
+    for one in others:
+        store.rescue(one, reason=f"killed {one.name}")
+
+    text = browser.get("/admin/redisjobs/queue/").content.decode()
+
+    assert "4 processes lost within a day" in text
+    assert "killed w-5" in text
+    assert "killed w-2" not in text
+    assert "long ago" not in text
+    assert "long ago" in browser.get(WORKERS).content.decode()
