@@ -175,7 +175,8 @@ class JobHandle(Generic[R]):
     def _record(self) -> Conversation[JobRecord]:
         if own := offline.recall(self.id):
             return own.record()
-        _, record = yield from self._found(inspection.job)
+        keys, record = yield from self._found(inspection.job)
+        (record,) = yield from inspection.due_next(keys, [record])
         return record
 
     def _operate(

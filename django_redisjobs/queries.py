@@ -368,7 +368,8 @@ class JobQuery:
         chosen = yield from self.chosen(self._statuses, limit)
         records: list[JobRecord] = []
         for keys, ids in chosen.items():
-            records += yield from inspection.jobs(keys, ids)
+            found = yield from inspection.jobs(keys, ids)
+            records += yield from inspection.due_next(keys, found)
         return records
 
     def _change(

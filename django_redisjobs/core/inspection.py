@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from .exceptions import PayloadMalformed
@@ -449,6 +450,33 @@ def due_ms(keys: GroupKeys, queue: str, job_id: str) -> Conversation[int]:
     """When a scheduled job is due, by a delay or a retry; 0 for one that is not."""
     (score,) = yield [("ZSCORE", keys.scheduled(queue), job_id)]
     return as_number(score)
+
+
+def due_next(
+    keys: GroupKeys, records: Sequence[JobRecord]
+) -> Conversation[list[JobRecord]]:
+    """These records, with the time at which those that wait for a retry are due.
+
+    What is stored of a job has that of its first run alone.
+    """
+    retried = [
+        record
+        for record in records
+        if record.status is JobStatus.SCHEDULED and record.run
+    ]
+    if not retried:
+        return list(records)
+    scores = yield [
+        ("ZSCORE", keys.scheduled(record.queue), record.id) for record in retried
+    ]
+    due = {
+        record.id: as_number(score)
+        for record, score in zip(retried, scores, strict=True)
+    }
+    return [
+        replace(record, due_ms=due.get(record.id) or record.due_ms)
+        for record in records
+    ]
 
 
 def aside(keys: GroupKeys, limit: int = 100) -> Conversation[list[tuple[str, bytes]]]:

@@ -8,14 +8,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
 from django.test import override_settings
 
-from django_redisjobs import JobHandle, JobStatus, conf, exceptions, get_job, job
+from django_redisjobs import (
+    JobHandle,
+    JobStatus,
+    conf,
+    exceptions,
+    get_job,
+    job,
+    jobs,
+)
 from django_redisjobs.connections import client
 from django_redisjobs.context import Progress
 from django_redisjobs.core.records import AttemptRecord
@@ -96,6 +104,21 @@ def test_a_job_that_waits(site: Site) -> None:
     assert info.enqueued_at is not None
     assert info.enqueued_at.tzinfo is UTC
     assert (info.started_at, info.finished_at) == (None, None)
+
+
+def test_a_job_that_waits_for_its_retry_says_when_it_is_due(site: Site) -> None:
+    handle = add.delay(1)
+    before = datetime.now(UTC)
+    site.end("retry", delay_ms=3_600_000)
+
+    infos = [handle.info(), *jobs.scheduled().infos(), asyncio.run(handle.ainfo())]
+
+    for info in infos:
+        assert info.status is JobStatus.SCHEDULED
+        assert info.due_at is not None
+        assert (
+            before < info.due_at - timedelta(minutes=59) < before + timedelta(hours=1)
+        )
 
 
 def test_a_snapshot_is_frozen(site: Site) -> None:

@@ -28,6 +28,7 @@ def find_job(job_id: str) -> tuple[GroupKeys, JobRecord]:
     for keys in group_keys():
         record = ask(inspection.job(keys, job_id))
         if record is not None:
+            (record,) = ask(inspection.due_next(keys, [record]))
             return keys, record
     raise JobNotFound(
         f"Redis knows no job {job_id!r}. It was deleted, or ended longer ago than "

@@ -9,6 +9,7 @@ from typing import Final
 
 from django_redisjobs import registry
 from django_redisjobs.calls import ask
+from django_redisjobs.core import inspection
 from django_redisjobs.core.records import JobRecord, JobStatus
 from django_redisjobs.exceptions import UnknownJobFunction
 from django_redisjobs.management.operator.action import Options
@@ -58,10 +59,9 @@ def _look_into(
 ) -> bool:
     looked, matched = 0, 0
     for total, page in pages(scope):
-        for record in page:
-            if query.matches(record):
-                records.append(record)
-                matched += 1
+        chosen = [record for record in page if query.matches(record)]
+        records += ask(inspection.due_next(scope.keys, chosen))
+        matched += len(chosen)
         looked += PAGE
         if matched >= limit or looked >= total or query.is_past(scope, page):
             return False

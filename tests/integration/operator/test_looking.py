@@ -22,6 +22,7 @@ from django_redisjobs.core.records import JobStatus, NewJob, new_id
 from django_redisjobs.management.operator import listing, selection
 from django_redisjobs.management.operator.stats import take
 from django_redisjobs.management.operator.watch import watch
+from django_redisjobs.testing import run_jobs
 from tests.integration.core.store import Store, attempt
 from tests.integration.operator.conftest import Operator
 from tests.integration.operator.jobs import add, fail, later
@@ -187,6 +188,20 @@ def test_ls_shows_each_status(operator: Operator, every_status: dict[str, str]):
         every_status["failed"],
         every_status["parked"],
     }
+
+
+def test_a_job_that_waits_for_its_retry_is_shown_with_its_time(operator: Operator):
+    handle = fail.delay("no")
+    run_jobs(raise_errors=False)
+
+    (listed,) = operator.json("ls", "scheduled")["jobs"]
+    shown = operator.json("show", handle.id)
+
+    due = handle.info().due_at
+    assert due is not None
+    assert listed["due_at"] == shown["due_at"] == due.isoformat(timespec="milliseconds")
+    assert "due" in operator("ls", "scheduled")
+    assert "  due " in operator("show", handle.id)
 
 
 def test_ls_filters_by_queue_and_function(operator: Operator):
