@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import logging
 import os
 import signal
+import subprocess
 import threading
 import time
 from typing import Any
@@ -62,6 +64,11 @@ def flaky(failures: int) -> int:
     if context.attempt <= failures:
         raise ConnectionError(f"attempt {context.attempt}")
     return context.attempt
+
+
+@job(retry=Retry(max=3, base=100))
+def call_what_is_down() -> None:
+    raise ConnectionError("down")
 
 
 @job(retry=0)
@@ -200,6 +207,28 @@ def leave(status: int) -> None:
 @job
 def die(number: int = signal.SIGKILL) -> None:
     os.kill(os.getpid(), number)
+
+
+@job(retry=0)
+def perish(how: str) -> None:
+    """Dies in ways that no handler sees, and says so before."""
+    logging.getLogger("shop").warning("about to end: %s", how)
+    if how == "group":
+        os.killpg(0, signal.SIGKILL)
+    if how == "segfault":
+        ctypes.string_at(0)
+    if how == "memory":
+        held = b"x" * 150_000_000
+        os.kill(os.getpid(), signal.SIGKILL if held else 0)
+    if how == "overrun":
+        hold_the_interpreter(60)
+
+
+@job(retry=0)
+def leave_something_running() -> None:
+    left = subprocess.Popen(["sleep", "600"])
+    tell("left", left.pid)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @job(retry=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from django.utils import translation
 
@@ -57,6 +59,21 @@ def test_retries_come_to_an_end(start):
     with pytest.raises(JobFailed):
         handle.result(timeout=60)
     assert len(handle.info().attempts) == 4
+
+
+def test_jobs_that_failed_together_are_not_retried_together(start):
+    handles = jobs.call_what_is_down.delay_many([()] * 200)
+
+    assert start(burst=True).wait() == 0
+
+    seconds = Counter()
+    for handle in handles:
+        info = handle.info()
+        pause = info.due_at - info.attempts[-1].finished_at
+        assert 49 <= pause.total_seconds() <= 101
+        seconds[pause.seconds] += 1
+    # 4 on average; without jitter all of them.
+    assert max(seconds.values()) < 20
 
 
 @pytest.mark.parametrize(
