@@ -152,6 +152,21 @@ class Site:
             limit,
         )
 
+    def wait_ready(self, limit: float = LIMIT) -> None:
+        """Until each worker that runs has a registered process: who is still starting
+        would be killed by being asked to stop.
+        """
+
+        def look() -> bool:
+            records = perform(self.client, inspection.workers(KEYS))
+            registered = {record.info.get("pid") for record in records}
+            return all(
+                registered & {str(process.pid) for process in self.family(worker)}
+                for worker in self.running
+            )
+
+        self.until(look, "all workers are ready", limit)
+
     def stop(self) -> list[int]:
         """Ask all workers to end; gives the exit codes of those that nobody killed."""
         asked = self.running
@@ -418,7 +433,11 @@ class Site:
             key.decode().removeprefix(KEYS.base) for key in self.client.scan_iter()
         }
         # A worker that could not say farewell is dead or thawing; its lease tells.
-        gone = ("claimed:", "worker:", "workers", "control:") if self.faults else ()
+        gone = (
+            ("claimed:", "worker:", "workers", "control:", "lost")
+            if self.faults
+            else ()
+        )
         return sorted(
             name
             for name in names - single

@@ -90,16 +90,11 @@ def busy(site: Site) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def too_few_replicas(site: Site) -> Iterator[None]:
-    site.client.config_set("min-replicas-to-write", 1)
-    yield
-    site.client.config_set("min-replicas-to-write", 0)
-
-
-@contextlib.contextmanager
 def locked(site: Site) -> Iterator[None]:
     """It wants a password all of a sudden, also of those who are connected."""
     site.client.config_set("requirepass", "secret")
+    # Redis 5 wants it of this connection, too.
+    site.client.execute_command("AUTH", "secret")
     me = site.client.client_id()
     for each in site.client.client_list():
         if int(each["id"]) != me:
@@ -114,11 +109,12 @@ STATES = {
     "OOM": full,
     "MISCONF": disk_failing,
     "BUSY": busy,
-    "NOREPLICAS": too_few_replicas,
     "NOAUTH": locked,
 }
-# What every server may say in some state that takes long to bring about.
+# What servers say in states that take long to bring about, or that some of them do not
+# know within scripts.
 TEXTS = {
+    "NOREPLICAS": "NOREPLICAS Not enough good replicas to write.",
     "LOADING": "LOADING Redis is loading the dataset in memory",
     "CLUSTERDOWN": "CLUSTERDOWN The cluster is down",
     "TRYAGAIN": "TRYAGAIN Multiple keys request during rehashing of slot",
