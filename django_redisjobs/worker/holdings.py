@@ -18,7 +18,7 @@ from django_redisjobs.core.presence import keep_stacks
 from django_redisjobs.core.scripts import perform
 
 from .attempts import unstarted
-from .memory import GENERATION, LEASE, REGISTERED, Board
+from .memory import GENERATION, LEASE, REGISTERED, Board, call_of
 from .stations import Post, Station
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ class Holdings:
         self._trusted_seconds = trusted_seconds(lease_seconds)
         self._admitted = admitted
         self._stations: list[Station] = []
+        # Codes of calls: of what is claimed ahead, and of what was, but not for us.
+        self._ahead = 0
+        self._disowned = 0
         self.exclusive = False
 
     @property
@@ -99,7 +102,8 @@ class Holdings:
 
     def register(self, info: Mapping[str, str]) -> None:
         """Begin anew under a new worker id. Raises redis-py's errors; then again."""
-        self._inbox.take_all()
+        self._inbox.clear()
+        self._ahead = self._disowned = 0
         generation = self._board.generation + 1
         self._cells[GENERATION] = generation
         client = connections.worker_client()
@@ -127,6 +131,9 @@ class Holdings:
         """
         jobs, more, alone_waiting = 0, False, False
         due: int | None = None
+        if self._ahead and not expected:
+            self._disown()
+        self._ahead = 0
         for station in self._stations:
             ahead = station.land()
             if ahead is not None and not expected:
@@ -149,7 +156,16 @@ class Holdings:
         """
         if len(self._stations) == 1:
             (station,) = self._stations
-            self._inbox.announce(station.launch(want=want))
+            self._ahead = station.launch(want=want)
+            self._disowned = 0
+            self._inbox.announce(self._ahead)
+
+    def _disown(self) -> None:
+        """Somebody else has read the announcement: what that call claims is theirs, also
+        if its answer is lost and a later one tells of it.
+        """
+        self._inbox.forget([self._ahead])
+        self._disowned = self._ahead
 
     def _return(self, exchange: Exchange, station: Station) -> None:
         """Nobody here may start what that claimed."""
@@ -201,7 +217,16 @@ class Holdings:
         entries: list[Entry] = [
             (station.code_of(job.token), job, station) for job in exchange.jobs
         ]
+        if self._disowned:
+            entries = self._own(entries)
         if entries:
             self.exclusive = any(job.alone for job in exchange.jobs)
             self._admitted(self._inbox.put(entries))
         return len(entries)
+
+    def _own(self, entries: list[Entry]) -> list[Entry]:
+        """Those that may be started here; the others go back."""
+        theirs = [each for each in entries if call_of(each[0]) == self._disowned]
+        for _, job, station in theirs:
+            station.outcomes.append(unstarted(job))
+        return [each for each in entries if call_of(each[0]) != self._disowned]

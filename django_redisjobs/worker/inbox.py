@@ -101,6 +101,11 @@ class Inbox:
                 entries.append(entry)
         return entries
 
+    def clear(self) -> None:
+        """None of this is held any more, nor what others took."""
+        drain(self._read)
+        self._entries.clear()
+
     def forget(self, codes: Collection[int]) -> None:
         """These are held by this worker no more: whoever reads them skips them."""
         for code in codes:

@@ -115,6 +115,11 @@ def code_of_call(call: int, group: int) -> int:
     return code_of(f":{call}:{_ANY_INDEX}", group)
 
 
+def call_of(code: int) -> int:
+    """The code that stands for all claims of the call that this one is of."""
+    return code | _ANY_INDEX
+
+
 def tokens_of(code: int, worker: str) -> list[str]:
     """The tokens that a code may stand for: one, or those of a whole call."""
     call, index = divmod(code % CODES_PER_GROUP, INDEXES_PER_CALL)

@@ -1,0 +1,140 @@
+"""What a child holds while its supervisor reads its inbox, too."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import redis
+
+from django_redisjobs import JobStatus, conf, connections
+from django_redisjobs.core.exceptions import LeaseLost
+from django_redisjobs.core.presence import rescue
+from django_redisjobs.core.records import DEFAULT_KEEP
+from django_redisjobs.core.scripts import perform
+from django_redisjobs.worker.holdings import Holdings
+from django_redisjobs.worker.inbox import Inbox, drain, open_pipe
+from django_redisjobs.worker.logs import JobLog
+from django_redisjobs.worker.memory import SharedMemory, new_base
+from django_redisjobs.worker.options import WorkerOptions
+from django_redisjobs.worker.rescues import Rescuer
+from django_redisjobs.worker.stations import posts
+from tests.integration.worker import jobs
+
+pytestmark = pytest.mark.usefixtures("redisjobs")
+
+
+class Process:
+    """A child's part in this process; ``steal`` is its supervisor's."""
+
+    def __init__(self):
+        self.board = SharedMemory(1, 1).board(0)
+        self.board.clear(new_base())
+        self.pipe = open_pipe()
+        self.inbox = Inbox(self.pipe)
+        self.posts = posts(["default"])
+        self.options = WorkerOptions(queues=("default",))
+        self.holdings = Holdings(
+            self.posts,
+            self.board,
+            self.inbox,
+            JobLog("here"),
+            lease_seconds=30,
+            admitted=lambda _number: None,
+        )
+        self.holdings.register({})
+
+    def claim(self, want, *, expected=False):
+        return self.holdings.claim(want, fresh=False, expected=expected)
+
+    def steal(self):
+        return drain(self.pipe[0])
+
+    def hand_back(self, codes):
+        rescuer = Rescuer(self.posts, JobLog("here"))
+        rescuer.hand_back(connections.worker_client(), self.board.worker, codes)
+
+    def break_the_connection(self):
+        for (
+            connection
+        ) in connections.worker_client().connection_pool._in_use_connections:
+            connection.disconnect()
+
+
+@pytest.fixture
+def process():
+    found = Process()
+    yield found
+    for end in found.pipe:
+        os.close(end)
+
+
+def statuses(handles):
+    return {handle.status() for handle in handles}
+
+
+def test_an_announcement_that_the_supervisor_took_is_forgotten(process):
+    handles = jobs.add.delay_many([(1, 1)] * 3)
+    process.holdings.claim_ahead(2)
+
+    process.hand_back(process.steal())
+    process.claim(0)
+    process.holdings.settle()
+
+    assert statuses(handles) == {JobStatus.PENDING}
+    assert (len(process.inbox), process.holdings.held) == (0, 0)
+
+
+def test_what_the_supervisor_took_is_not_started_after_a_lost_answer(process):
+    handles = jobs.add.delay_many([(1, 1)] * 3)
+    process.holdings.claim_ahead(3)
+    taken = process.steal()
+    process.break_the_connection()
+
+    with pytest.raises(redis.ConnectionError):
+        process.claim(0)
+    process.claim(0)
+
+    # The supervisor hands it back whenever Redis answers it: maybe only now.
+    assert process.inbox.take() is None
+    process.hand_back(taken)
+    process.holdings.settle()
+    assert statuses(handles) == {JobStatus.PENDING}
+    assert process.claim(3).jobs == 3
+
+
+def test_what_was_expected_is_started_after_a_lost_answer(process):
+    jobs.add.delay_many([(1, 1)] * 3)
+    process.holdings.claim_ahead(3)
+    process.inbox.take()
+    process.break_the_connection()
+
+    with pytest.raises(redis.ConnectionError):
+        process.claim(0, expected=True)
+
+    assert process.claim(0).jobs == 3
+    assert len(process.inbox) == 3
+
+
+def test_what_the_supervisor_took_is_forgotten_with_the_lease(process):
+    jobs.add.delay_many([(1, 1)] * 3)
+    process.claim(3)
+    process.steal()
+    perform(
+        connections.worker_client(),
+        rescue(
+            conf.keys_for("default"),
+            process.board.worker,
+            running=[],
+            reason="lost",
+            max_crashes=3,
+            keep=DEFAULT_KEEP,
+        ),
+    )
+
+    with pytest.raises(LeaseLost):
+        process.claim(0)
+    process.holdings.give_up()
+    process.holdings.register({})
+
+    assert len(process.inbox) == 0
