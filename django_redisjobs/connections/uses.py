@@ -10,7 +10,7 @@ CONNECT_TIMEOUT = 5.0
 CALL_TIMEOUT = 10.0
 # A client for blocking calls may be asked to block this long and no longer: its
 # socket gives up a good while after.
-LONGEST_BLOCK = 10.0
+LONGEST_BLOCK = 15.0
 BLOCKING_TIMEOUT = LONGEST_BLOCK + CALL_TIMEOUT
 # Who is asked where another one is (a sentinel, a Cluster's node) has a healthy
 # neighbour that can be asked instead.

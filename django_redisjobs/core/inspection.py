@@ -268,6 +268,16 @@ def workers(keys: GroupKeys) -> Conversation[list[WorkerRecord]]:
     return found
 
 
+def worker_infos(
+    keys: GroupKeys, ids: Sequence[str]
+) -> Conversation[dict[str, dict[str, str]]]:
+    """What these workers registered about themselves; who is gone is not in it."""
+    replies = yield [("HGETALL", keys.worker(worker)) for worker in ids]
+    return {
+        worker: _pairs(info) for worker, info in zip(ids, replies, strict=True) if info
+    }
+
+
 def queues(keys: GroupKeys) -> Conversation[list[str]]:
     """Names of the queues that ever held a job, sorted."""
     (raw,) = yield [("SMEMBERS", keys.queues)]

@@ -20,11 +20,17 @@ _STACKS_LIFETIME_MS = 600_000
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """``lost``: workers whose lease had ended. ``messages``: for each worker, in order."""
+    """``lost``: workers whose lease had ended. ``messages``: for each worker, in order.
+
+    ``others``: registered workers that were not named, some hundreds at most, those
+    first whose leases end first. ``parked``: the queues that have parked jobs.
+    """
 
     server_ms: int
     lost: tuple[str, ...]
     messages: dict[str, list[str]]
+    others: tuple[str, ...]
+    parked: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,13 @@ def beat(
     flat = words(reply[3])
     for worker, message in zip(flat[::2], flat[1::2], strict=True):
         messages.setdefault(worker, []).append(message)
-    return Beat(int(reply[1]), tuple(words(reply[2])), messages)
+    return Beat(
+        int(reply[1]),
+        tuple(words(reply[2])),
+        messages,
+        tuple(words(reply[4])),
+        tuple(words(reply[5])),
+    )
 
 
 def rescue(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
@@ -17,6 +18,22 @@ from .stations import Post
 from .trouble import LONGEST_SECONDS
 
 BEATS_A_LEASE: Final = 5
+
+# However long a lease is: dead workers of this machine are found as soon as that.
+LONGEST_INTERVAL_SECONDS: Final = 10.0
+
+
+@dataclass(slots=True)
+class Heard:
+    """What the answers to one round of beats said.
+
+    ``messages``: (worker, message) pairs. ``others``: ids of other workers by group.
+    ``parked``: queues with parked jobs by group.
+    """
+
+    messages: list[tuple[str, str]] = field(default_factory=list)
+    others: dict[Post, tuple[str, ...]] = field(default_factory=dict)
+    parked: dict[Post, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Beats:
@@ -35,7 +52,9 @@ class Beats:
         self._trusted_seconds = trusted_seconds(settings.lease_ms / 1000)
         # While Redis is away nobody's lease is renewed, and only beyond half a lease is
         # everybody given a new one. So what is left then has to be enough to come back.
-        self.interval = settings.lease_ms / 1000 / BEATS_A_LEASE
+        self.interval = min(
+            LONGEST_INTERVAL_SECONDS, settings.lease_ms / 1000 / BEATS_A_LEASE
+        )
         self.patience = min(LONGEST_SECONDS, self.interval / BEATS_A_LEASE)
 
     def workers(self) -> dict[str, Board]:
@@ -50,10 +69,10 @@ class Beats:
             for post in self._posts
         }
 
-    def renew(self, client: Client) -> list[tuple[str, str]]:
-        """Renew all leases; gives (worker, message) pairs. redis-py's errors pass."""
+    def renew(self, client: Client) -> Heard:
+        """Renew all leases; gives what was heard. redis-py's errors pass."""
         workers = self.workers()
-        messages: list[tuple[str, str]] = []
+        heard = Heard()
         lost: set[str] = set()
         memory = {
             worker: resident_bytes(int(board.cells[PID]))
@@ -76,10 +95,12 @@ class Beats:
             )
             lost.update(result.lost)
             for worker, texts in result.messages.items():
-                messages += [(worker, text) for text in texts]
+                heard.messages += [(worker, text) for text in texts]
+            heard.others[post] = result.others
+            heard.parked[post] = result.parked
         for worker, board in workers.items():
             # It may have begun anew meanwhile: then this is not about it.
             if board.worker == worker:
                 trusted = 0.0 if worker in lost else before + self._trusted_seconds
                 board.cells[LEASE] = trusted
-        return messages
+        return heard

@@ -13,8 +13,8 @@ from typing import Any, Final
 from .memory import REDIS_AT, STEPPED, STOPPING, TURNED, Board
 
 # A supervisor goes round twice a second, an idle process and the liaison hear from
-# Redis every five seconds. What is older than that by far is not so any more.
-STALE_SECONDS: Final = 15.0
+# Redis every fifteen seconds. What is older than that by far is not so any more.
+STALE_SECONDS: Final = 25.0
 
 
 @dataclass(frozen=True, slots=True)

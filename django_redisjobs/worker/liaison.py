@@ -7,6 +7,7 @@ supervisor asks its successor again.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from time import monotonic
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from django_redisjobs import connections, outbox
 
-from .beats import Beats
+from .beats import Beats, Heard
 from .bells import poll
 from .link import Messages
 from .logs import JobLog
@@ -30,7 +31,6 @@ from .waiting import LONGEST_SECONDS, Waiter, make_waiter
 TURN_SECONDS: Final = 60.0
 # The first look at the machine's dead is repeated soon: some may still be dying.
 SECOND_LOOK_SECONDS: Final = 1.0
-CARE_SECONDS: Final = 10.0
 # The supervisor does not wait much longer for a liaison that it dismissed.
 RELAY_SECONDS: Final = 3.0
 
@@ -58,9 +58,9 @@ class Liaison:
         self._requests: deque[dict[str, Any]] = deque()
         self._waiter: Waiter | None = None
         self._dismissed = False
+        self._began_at = monotonic()
         self._beat_at = 0.0
-        self._care_at = 0.0
-        self._looks = 0
+        self._heard = Heard()
 
     def run(self) -> int:
         relay = Relay(self._name) if outbox.is_used() else None
@@ -93,29 +93,37 @@ class Liaison:
             self._serve(self._requests[0])
             self._requests.popleft()
             self._renew()
-        if monotonic() >= self._care_at:
-            self._care()
+        self._care()
         if not self._dismissed:
-            self._wait(min(self._beat_at, self._care_at) - monotonic())
+            self._wait(self._beat_at - monotonic())
 
     def _renew(self) -> None:
         now = monotonic()
-        if now >= self._beat_at:
-            for worker, message in self._beats.renew(connections.worker_client()):
-                self._tell(worker, message)
-            self._beat_at = now + self._beats.interval
+        if now < self._beat_at:
+            return
+        self._heard = self._beats.renew(connections.worker_client())
+        for worker, message in self._heard.messages:
+            self._tell(worker, message)
+        self._beat_at = now + self._beats.interval
+        if now < self._began_at + SECOND_LOOK_SECONDS:
+            self._beat_at = min(self._beat_at, now + SECOND_LOOK_SECONDS)
 
     def _care(self) -> None:
+        """See to what the last beat told of; nothing is asked where it told nothing."""
         client = connections.worker_client()
-        self._rescuer.rescue_vanished(client)
-        take_up_parked(client, self._posts)
-        self._looks += 1
-        soon = self._looks == 1
-        self._care_at = monotonic() + (SECOND_LOOK_SECONDS if soon else CARE_SECONDS)
+        for post, others in self._heard.others.items():
+            self._rescuer.rescue_vanished(client, post, others)
+        for post, queues in self._heard.parked.items():
+            take_up_parked(client, post, queues)
+        self._heard = Heard()
 
     def _wait(self, seconds: float) -> None:
         """Until a message for a child, or from the supervisor, or the next duty."""
         seconds = max(0.0, min(seconds, LONGEST_SECONDS))
+        whole = math.ceil(seconds)
+        if whole - seconds < whole / 20:
+            # A beat may be a little late, and Redis ends whole seconds by itself.
+            seconds = whole
         keys = self._beats.control_keys()
         if not keys:
             poll([self._line.fileno()], seconds)
@@ -158,8 +166,10 @@ class Liaison:
         elif what == "hand_back":
             self._rescuer.hand_back(client, request["worker"], request["codes"])
         elif what == "look":
-            # Somebody registered: their lease and their messages are ours to mind.
+            # Somebody registered, or waits for what the dead held.
             self._beat_at = 0.0
+            self._renew()
+            self._care()
         elif what == "dismiss":
             self._dismissed = True
         self._line.send({"done": request["number"]})

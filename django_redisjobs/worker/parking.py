@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from django_redisjobs.core import inspection
@@ -20,13 +20,9 @@ logger = logging.getLogger("redisjobs.worker")
 LOOK_AT: Final = 100
 
 
-def take_up_parked(client: Client, posts: Sequence[Post]) -> int:
+def take_up_parked(client: Client, post: Post, queues: Iterable[str]) -> int:
     """Make those ready that could run here; gives how many."""
-    taken = 0
-    for post in posts:
-        for queue in post.queues:
-            taken += _take_up(client, post, queue)
-    return taken
+    return sum(_take_up(client, post, queue) for queue in queues)
 
 
 def _take_up(client: Client, post: Post, queue: str) -> int:

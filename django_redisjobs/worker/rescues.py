@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -50,6 +50,7 @@ class Rescuer:
         self._rng = Random()
         self._max_crashes = settings.max_crashes
         self._keep = settings.keep
+        self._infos: dict[Post, Mapping[str, Mapping[str, str]]] = {}
 
     def rescue(
         self,
@@ -97,22 +98,41 @@ class Rescuer:
             if tokens:
                 perform(client, hand_back(post.keys, worker, tokens))
 
-    def rescue_vanished(self, client: Client) -> None:
-        """Bring back what dead workers of this machine held that nobody looks after."""
-        for post in self._posts:
-            for record in perform(client, inspection.workers(post.keys)):
-                if not is_left_alone(record.info):
-                    continue
-                where = f"process {record.info.get('pid')} on {record.info.get('host')}"
-                rescued = self._rescue(
-                    client,
-                    post.keys,
-                    record.id,
-                    running=None,
-                    reason=f"{where} vanished",
-                    charged=True,
-                )
-                _tell(rescued, f"The worker {where} had vanished", charged=True)
+    def rescue_vanished(
+        self, client: Client, post: Post, workers: Sequence[str]
+    ) -> None:
+        """Bring back what dead ones among these workers held, if they are of this
+        machine and nobody looks after them.
+        """
+        for worker, info in self._infos_of(client, post, workers).items():
+            if not is_left_alone(info):
+                continue
+            where = f"process {info.get('pid')} on {info.get('host')}"
+            rescued = self._rescue(
+                client,
+                post.keys,
+                worker,
+                running=None,
+                reason=f"{where} vanished",
+                charged=True,
+            )
+            _tell(rescued, f"The worker {where} had vanished", charged=True)
+
+    def _infos_of(
+        self, client: Client, post: Post, workers: Sequence[str]
+    ) -> Mapping[str, Mapping[str, str]]:
+        """What they registered. It never changes, so each is asked for once."""
+        known = self._infos.get(post, {})
+        new = [worker for worker in workers if worker not in known]
+        if new:
+            known = {
+                **known,
+                **perform(client, inspection.worker_infos(post.keys, new)),
+            }
+        self._infos[post] = {
+            worker: known[worker] for worker in workers if worker in known
+        }
+        return self._infos[post]
 
     def _rescue(
         self,

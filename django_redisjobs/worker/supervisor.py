@@ -105,6 +105,8 @@ class Supervisor:
         ready()
         prepare_to_fork()
         self._fork_liaison()
+        if self._options.burst:
+            self._await_first_look()
         while not self._is_over():
             now = monotonic()
             self._memory.common[TURNED] = now
@@ -153,6 +155,12 @@ class Supervisor:
         self._line = Line(ours)
         self._selector.register(self._line, selectors.EVENT_READ, "liaison")
         self._desk.connect(self._line)
+
+    def _await_first_look(self) -> None:
+        """What dead workers held has to be back before a burst believes all is done."""
+        number = self._desk.ask("look")
+        for child in self._children:
+            child.start_after = number
 
     def _start_children(self, now: float) -> None:
         for child in self._to_start():

@@ -21,7 +21,8 @@ from django_redisjobs.connections import ClusterClient, PrimaryPool, is_moved
 
 from .bells import poll
 
-LONGEST_SECONDS: Final = 5.0
+# Nobody is late for that: whatever is to be heard ends the sleep.
+LONGEST_SECONDS: Final = 15.0
 # The server's own timeout comes a little late; do not leave just before it.
 _SERVER_LATE_SECONDS: Final = 0.25
 _AGAIN_SECONDS: Final = 0.001

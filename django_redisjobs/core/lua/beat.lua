@@ -9,7 +9,8 @@
 -- ARGV[4] queues       how many queue names follow
 -- ARGV[5...] rest      the queue names, then of each worker its id and its memory in bytes
 --
--- RETURNS {"beaten", now_ms, lost, messages}: ids whose lease was lost; worker, message, …
+-- RETURNS {"beaten", now_ms, lost, messages, others, parked}: ids whose lease was lost; worker, message, …;
+--         ids of other workers, those whose lease ends first; queues with parked jobs
 
 --@include prelude
 --@include queueing
@@ -56,4 +57,14 @@ for index = 5 + #queues, #ARGV, 2 do
   end
 end
 finish(keep)
-return {'beaten', now_ms, lost, messages}
+
+-- What there may be to care for: nobody has to ask for it who hears here of nothing.
+local mine, others, parked = {}, {}, {}
+for index = 5 + #queues, #ARGV, 2 do mine[ARGV[index]] = true end
+for _, worker in ipairs(safely('ZRANGE', base .. 'workers', 0, CHUNK - 1)) do
+  if not mine[worker] then others[#others + 1] = worker end
+end
+for _, queue in ipairs(queues) do
+  if safely('EXISTS', base .. 'parked:' .. queue) == 1 then parked[#parked + 1] = queue end
+end
+return {'beaten', now_ms, lost, messages, others, parked}

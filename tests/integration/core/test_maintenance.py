@@ -436,3 +436,19 @@ def test_an_expired_tombstone_ends_once(store: Store, look: Look):
     assert store.worker().claim(5) == []
 
     assert look().status[added] is JobStatus.EXPIRED
+
+
+# -- what a beat tells ----------------------------------------------------------------
+
+
+def test_a_beat_tells_what_there_is_to_care_for(store: Store):
+    mine, other = store.worker(), store.worker()
+    assert store.beat(mine, other).others == ()
+    assert store.beat(mine).others == (other.name,)
+    assert store.beat(mine).parked == ()
+
+    store.add()
+    mine.settle(*mine.claim(), kind="parked")
+
+    assert store.beat(mine, queues=("low", "q")).parked == ("q",)
+    assert store.beat(mine, queues=("low",)).parked == ()
