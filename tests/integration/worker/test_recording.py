@@ -64,6 +64,8 @@ def speak_in_a_thread() -> None:
 @pytest.fixture(autouse=True)
 def no_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging, "raiseExceptions", False)
+    # What pytest captures goes from process to process, which takes no lone surrogate.
+    monkeypatch.setattr(logger, "propagate", False)
 
 
 def run(handle: Any, **options: Any) -> AttemptRecord:
