@@ -51,6 +51,8 @@ class Crew:
         )
         self._ready = threading.Semaphore(0)
         self._leaving = False
+        # Threads that may have taken a job which is in no slot yet.
+        self._reaching: set[int] = set()
         self._expected = False
         self._failure: BaseException | None = None
 
@@ -100,7 +102,12 @@ class Crew:
 
     @property
     def busy(self) -> bool:
-        return self.coroutines.busy or any(slot.code for slot in self.slots)
+        """Whether a job runs, or has been taken to be run."""
+        return (
+            self.coroutines.busy
+            or bool(self._reaching)
+            or any(slot.code for slot in self.slots)
+        )
 
     def is_stuck(self, now: float) -> bool:
         """Nobody will come to the inbox soon: every executor's job is a slow one."""
@@ -156,19 +163,26 @@ class Crew:
                 self._ready.acquire()
                 if self._leaving:
                     return
-                entry = self._inbox.take()
-                if entry is None or isinstance(entry, Announced):
-                    # Nothing is claimed ahead for several threads.
-                    continue
-                before = monotonic()
-                self.pace.learn(self._run(slot, entry, before) - before, 1)
-                self.coroutines.flush()
+                # First the note, then the look: who finds the inbox empty and asks
+                # whether anybody is busy does it the other way round.
+                self._reaching.add(slot.number)
+                self._serve_one(slot)
+                self._reaching.discard(slot.number)
                 self._completed()
         except BaseException as error:  # noqa: BLE001 - it is raised in the main thread
             self._failure = error
             self._completed()
         finally:
             databases.end_executor()
+
+    def _serve_one(self, slot: Slot) -> None:
+        entry = self._inbox.take()
+        if entry is None or isinstance(entry, Announced):
+            # Nothing is claimed ahead for several threads.
+            return
+        before = monotonic()
+        self.pace.learn(self._run(slot, entry, before) - before, 1)
+        self.coroutines.flush()
 
     def _run(self, slot: Slot, entry: Entry, now: float) -> float:
         """Run one job; gives the time when it was over."""
