@@ -78,7 +78,7 @@ def test_workers_with_their_processes_and_what_these_run(store: Store, browser: 
     assert (task.function, task.queue) == ("shop.jobs.import_csv", "low")
     assert f"/admin/redisjobs/job/{job_id}/change/" in task.job
     assert not second.tasks
-    assert first.heartbeat == "just now"
+    assert first.heartbeat == "just now" or first.heartbeat.endswith(" ago")
     assert first.memory == "73 MB"
     for piece in ("9.8.7", "high › low", "4712", "1 job runs", page_of("w-1")):
         assert piece in text, piece
