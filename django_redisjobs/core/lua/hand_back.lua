@@ -14,6 +14,13 @@
 --@include rescuing
 
 redis.call('DEL', base)
+-- A call under way that comes after this would claim what nobody gives back: it shall
+-- find its number used.
+local worker_key, call = base .. 'worker:' .. ARGV[1], 0
+for index = 2, #ARGV do call = math.max(call, number(string.match(ARGV[index], ':(%d+):'))) end
+local last = safely('HGET', worker_key, 'call')
+if last and call > number(last) then redis.call('HSET', worker_key, 'call', text(call)) end
+
 local key = base .. 'claimed:' .. ARGV[1]
 local ids = {}
 for _, entry in ipairs(safely('LRANGE', key, 0, -1)) do

@@ -119,6 +119,24 @@ def test_what_others_hand_back_under_way_is_told(
     assert look().of(JobStatus.PENDING) == {wanted}
 
 
+def test_a_claim_that_comes_after_it_was_handed_back_claims_nothing(
+    store: Store, single: redis.Redis, look: Look
+):
+    (wanted,) = store.add()
+    worker = store.worker(client=single)
+    call = worker.consumer.call + 1
+    tokens = [f"{worker.name}:{call}:{index}" for index in range(64)]
+    assert store.do(hand_back(store.keys, worker.name, tokens)) == 0
+
+    worker.consumer.launch([], want=1)
+
+    assert look().claims == {}
+    # Who reads the answer then makes a claim of its own.
+    (job,) = worker.consumer.land().jobs
+    assert job.id == wanted
+    assert job.token not in tokens
+
+
 def test_a_client_without_connections_of_its_own_is_asked_at_once(store: Store):
     class Bare:
         def execute_command(self, *command: Any, **options: Any) -> Any:
