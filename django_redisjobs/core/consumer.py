@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from .exceptions import LeaseLost
-from .flights import Flight
+from .flights import Depart, Flight
 from .keys import GroupKeys
 from .records import DEFAULT_KEEP, JobStatus, KeepPolicy, keep_text
 from .scripts import SCRIPTS, Client, Command, Conversation, perform, word
@@ -154,7 +154,7 @@ class Consumer:
         self._taken_over: list[Claimed] = []
         self._refused: list[str] = []
         self._dropped: set[str] = set()
-        self._flight: tuple[Flight, list[str], int] | None = None
+        self._flight: tuple[Flight, list[str], int, bool] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -200,19 +200,30 @@ class Consumer:
         """The number of the newest call, in the tokens of what it claims."""
         return self._call
 
-    def launch(self, settlements: Sequence[Settlement], *, want: int) -> None:
-        """Send what ``exchange`` would, and do not wait. Next comes ``land``."""
+    def launch(
+        self,
+        settlements: Sequence[Settlement],
+        *,
+        want: int,
+        fresh: bool = False,
+        depart: Depart | None = None,
+    ) -> None:
+        """Send what ``exchange`` would, and do not wait. Next comes ``land``.
+
+        ``depart`` sends it, where that is not to be done on a connection of its own.
+        """
         with self._lock:
             fields, settled = self._fields(settlements)
-            command = self._next(fields, settled, want, False)
-            self._flight = Flight(self._client, command), settled, want
+            command = self._next(fields, settled, want, fresh)
+            flight = depart(command) if depart else Flight(self._client, command)
+            self._flight = flight, settled, want, fresh
 
     def land(self) -> Exchange:
         """What came of the exchange that was launched; as ``exchange`` gives it."""
         with self._lock:
             assert self._flight is not None
-            (flight, settled, want), self._flight = self._flight, None
-            return self._conclude(flight.land(), settled, want, False)
+            (flight, settled, want, fresh), self._flight = self._flight, None
+            return self._conclude(flight.land(), settled, want, fresh)
 
     def abandon(self) -> None:
         """Nobody will ask for what was launched."""

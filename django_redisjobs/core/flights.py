@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Final
 
 from redis.connection import ConnectionPool
@@ -69,3 +70,26 @@ class Flight:
         if connection is not None:
             pool: Any = self._client
             pool.connection_pool.release(connection)
+
+
+class Follower(Flight):
+    """A command behind another one that blocks: the server runs it when that is over.
+
+    On somebody else's connection, who reads the first reply before this one lands.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, client: Client, command: Command, connection: Any) -> None:
+        self._client = client
+        self._command = command
+        self._reply = None
+        self._connection = connection
+        connection.send_command(*command)
+
+    def _release(self) -> None:
+        self._connection = None
+
+
+Depart = Callable[[Command], Flight]
+"""Sends a command, somehow."""

@@ -16,6 +16,7 @@ from django.dispatch import Signal
 
 from django_redisjobs import conf, connections, signals
 from django_redisjobs.core.exceptions import LeaseLost
+from django_redisjobs.core.flights import Depart
 
 from . import databases
 from .bells import Bell
@@ -308,6 +309,7 @@ class Child:
             self._wait(seconds)
         except TROUBLE as error:
             self._state = State.STEPPING
+            self._holdings.recall()
             self._bell.wait(self._trouble.met(error))
 
     def _wait(self, seconds: float) -> None:
@@ -317,9 +319,14 @@ class Child:
                 connections.blocking_client(),
             )
             self._waiter = make_waiter(client, blocking)
+        errand = self._claim_waking if self._holdings.may_claim_waking else None
         bell = self._bell.fileno()
-        self._waiter.wait(self._holdings.wake_keys, seconds, [bell])
+        self._waiter.wait(self._holdings.wake_keys, seconds, [bell], errand)
         self._bell.clear()
+
+    def _claim_waking(self, depart: Depart) -> None:
+        """Have Redis claim in the moment in which it wakes this worker."""
+        self._holdings.claim_waking(depart, self._room(), fresh=self._is_fresh)
 
     def _consider_recycling(self) -> None:
         most = self._options.max_jobs

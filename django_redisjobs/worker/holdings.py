@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from django_redisjobs import connections
 from django_redisjobs.core.consumer import Exchange
+from django_redisjobs.core.flights import Depart
 from django_redisjobs.core.presence import keep_stacks
 from django_redisjobs.core.scripts import perform
 
@@ -126,17 +127,18 @@ class Holdings:
     def claim(self, want: int, *, fresh: bool, expected: bool) -> Claim:
         """Settle, and claim up to ``want`` jobs, group after group.
 
-        ``expected``: what was claimed ahead is the caller's; else that goes back.
+        ``expected``: what was announced is the caller's; else that goes back.
         Raises LeaseLost, and redis-py's errors.
         """
         jobs, more, alone_waiting = 0, False, False
         due: int | None = None
-        if self._ahead and not expected:
+        taken = bool(self._ahead) and not expected
+        if taken:
             self._disown()
         self._ahead = 0
         for station in self._stations:
             ahead = station.land()
-            if ahead is not None and not expected:
+            if ahead is not None and taken:
                 self._return(ahead, station)
                 ahead = None
             alone_may = fresh and not jobs and not self.held
@@ -166,6 +168,24 @@ class Holdings:
         """
         self._inbox.forget([self._ahead])
         self._disowned = self._ahead
+
+    @property
+    def may_claim_waking(self) -> bool:
+        """Whether there is nothing to do but to wait for jobs of one group."""
+        return len(self._stations) == 1 and not self.held and not self.has_outcomes
+
+    def claim_waking(self, depart: Depart, want: int, *, fresh: bool) -> None:
+        """Claim when a block is over: the next ``claim`` gives what came.
+
+        Nothing else may be asked until then.
+        """
+        (station,) = self._stations
+        station.launch_behind(depart, want=want, fresh=fresh)
+
+    def recall(self) -> None:
+        """Wait no longer for what was claimed on waking."""
+        for station in self._stations:
+            station.recall()
 
     def _return(self, exchange: Exchange, station: Station) -> None:
         """Nobody here may start what that claimed."""

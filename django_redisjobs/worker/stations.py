@@ -17,6 +17,7 @@ from functools import partial
 from django_redisjobs import conf
 from django_redisjobs.core.consumer import Consumer, Exchange, Settlement
 from django_redisjobs.core.exceptions import LeaseLost
+from django_redisjobs.core.flights import Depart
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.scripts import Client
 
@@ -72,8 +73,9 @@ class Station:
         self.outcomes: deque[Settlement] = deque()
         self._repeated: set[str] = set()
         self._lock = threading.RLock()
-        # What was launched with its time, and what came of it when nobody asked yet.
-        self._launched: tuple[list[Settlement], float] | None = None
+        # What was launched with its time (None: when it lands), and what came of it
+        # when nobody asked yet.
+        self._launched: tuple[list[Settlement], float | None] | None = None
         self._landed: Exchange | None = None
         self._consumer = Consumer(
             client,
@@ -126,6 +128,23 @@ class Station:
             self._launched = batch, time.monotonic()
             return code_of_call(self._consumer.call, self.post.number)
 
+    def launch_behind(self, depart: Depart, *, want: int, fresh: bool) -> None:
+        """Launch an exchange that begins when what blocks before it is over.
+
+        For who has nothing to settle and calls nothing else before it has landed.
+        """
+        with self._lock:
+            self._consumer.launch([], want=want, fresh=fresh, depart=depart)
+            self._launched = [], None
+
+    def recall(self) -> None:
+        """Do not wait for what was launched; the next exchange finds out what came."""
+        with self._lock:
+            if self._launched is not None:
+                (batch, _), self._launched = self._launched, None
+                self._consumer.abandon()
+                self._keep_for_later(batch)
+
     def land(self) -> Exchange | None:
         """What came of the launched exchange; None without one, or when it failed in
         another thread. Raises as ``exchange`` does.
@@ -138,6 +157,8 @@ class Station:
     def _arrive(self) -> None:
         if self._launched is not None:
             (batch, before), self._launched = self._launched, None
+            if before is None:
+                before = time.monotonic()
             self._landed = self._concluded(batch, before, self._consumer.land)
 
     def _concluded(

@@ -11,13 +11,15 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import redis
 
 from django_redisjobs import connections
 from django_redisjobs.connections import ClusterClient, PrimaryPool, is_moved
+from django_redisjobs.core.flights import Depart, Flight, Follower
+from django_redisjobs.core.scripts import Command
 
 from .bells import poll
 
@@ -29,16 +31,27 @@ _AGAIN_SECONDS: Final = 0.001
 _MOST_UNBLOCKS: Final = 1_000
 
 
+Errand = Callable[[Depart], None]
+
+
 class Waiter(Protocol):
     """Blocks on lists of wake-up tokens, or of messages."""
 
     def wait(
-        self, keys: Sequence[str], seconds: float, bells: Sequence[int]
+        self,
+        keys: Sequence[str],
+        seconds: float,
+        bells: Sequence[int],
+        errand: Errand | None = None,
     ) -> tuple[str, str] | None:
         """Sleep at most so long (and at most LONGEST_SECONDS).
 
         Ends early when one of the ``bells`` (descriptors) can be read. Gives the
         key and the entry that was popped, if any. redis-py's errors pass through.
+
+        ``errand``, where commands can be sent behind the block, is called with what
+        sends one: it runs when the block is over, however that ends, and may land
+        after this has returned.
         """
         ...
 
@@ -67,11 +80,17 @@ class SocketWaiter:
         self._connection_id = 0
 
     def wait(
-        self, keys: Sequence[str], seconds: float, bells: Sequence[int]
+        self,
+        keys: Sequence[str],
+        seconds: float,
+        bells: Sequence[int],
+        errand: Errand | None = None,
     ) -> tuple[str, str] | None:
         whole, patience = _patience(seconds)
         try:
             descriptor = self.begin(keys, whole)
+            if errand is not None:
+                errand(self._send_behind)
             if descriptor not in poll([descriptor, *bells], patience):
                 self.unblock(descriptor)
             return self.finish()
@@ -79,6 +98,9 @@ class SocketWaiter:
             # What was asked may still be answered: that must reach nobody.
             self.close()
             raise
+
+    def _send_behind(self, command: Command) -> Flight:
+        return Follower(self._client, command, self._connection)
 
     def finish(self) -> tuple[str, str] | None:
         """Read the answer to what ``begin`` asked."""
@@ -108,6 +130,10 @@ class SocketWaiter:
             return self._pool.is_current(self._connection)
         return True
 
+    def _is_usable(self) -> bool:
+        # Whoever landed behind a block may have found the connection closed.
+        return self._connection._sock is not None and self._is_current()  # noqa: SLF001
+
     def close(self) -> None:
         if self._connection is not None:
             with contextlib.suppress(redis.RedisError, OSError):
@@ -116,7 +142,7 @@ class SocketWaiter:
 
     def begin(self, keys: Sequence[str], whole: int) -> int:
         """Ask for the first entry of these lists; gives what to watch for it."""
-        if self._connection is not None and not self._is_current():
+        if self._connection is not None and not self._is_usable():
             self.close()
         if self._connection is None:
             self._connection = self._pool.make_connection()
@@ -142,7 +168,11 @@ class ClusterWaiter:
         self._heard: deque[tuple[str, str]] = deque()
 
     def wait(
-        self, keys: Sequence[str], seconds: float, bells: Sequence[int]
+        self,
+        keys: Sequence[str],
+        seconds: float,
+        bells: Sequence[int],
+        errand: Errand | None = None,
     ) -> tuple[str, str] | None:
         try:
             if not self._heard:
@@ -206,7 +236,11 @@ class PatientWaiter:
         self._client = client
 
     def wait(
-        self, keys: Sequence[str], seconds: float, bells: Sequence[int]
+        self,
+        keys: Sequence[str],
+        seconds: float,
+        bells: Sequence[int],
+        errand: Errand | None = None,
     ) -> tuple[str, str] | None:
         if poll(list(bells), 0):
             return None
