@@ -65,6 +65,7 @@ class JobContext:
         "attempt",
         "function",
         "id",
+        "overhear",
         "queue",
         "run",
     )
@@ -90,6 +91,7 @@ class JobContext:
         self._notify = notify
         self._progress: str | None = None
         self._lines: deque[LogLine] | None = None
+        self.overhear: Callable[[JobContext, LogLine], None] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -143,6 +145,8 @@ class JobContext:
         if lines is None:
             lines = self._lines = deque(maxlen=most)
         lines.append(line)
+        if self.overhear is not None:
+            self.overhear(self, line)
 
     @property
     def lines(self) -> tuple[LogLine, ...]:

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
 from .keys import GroupKeys
 from .records import KeepPolicy, keep_text
@@ -31,6 +31,19 @@ class Beat:
     messages: dict[str, list[str]]
     others: tuple[str, ...]
     parked: tuple[str, ...]
+
+
+class Remains(NamedTuple):
+    """What a job left that died with its process; empty texts for nothing.
+
+    ``logs``: the last lines it had logged, as JSON. ``stack``: where the process was.
+    """
+
+    logs: str = ""
+    stack: str = ""
+
+
+NOTHING: Final = Remains()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +96,7 @@ def rescue(
     keys: GroupKeys,
     worker: str,
     *,
-    running: Sequence[str] | None,
+    running: Mapping[str, Remains] | None,
     reason: str,
     max_crashes: int,
     keep: KeepPolicy,
@@ -92,8 +105,8 @@ def rescue(
 ) -> Conversation[Rescued]:
     """Put back at once what a dead worker held, at the head, and forget the worker.
 
-    ``running``: tokens of the jobs that ran when it died; None where that is
-    unknown, and then all are charged a crash, as a suspicion. With
+    ``running``: tokens of the jobs that ran when it died, each with what it left;
+    None where that is unknown, and then all are charged a crash, as a suspicion. With
     ``charged=False`` nobody is: it ended in good order, or was killed for a job
     that is settled already. ``killed`` says that it did not end in good order, and
     so is among the lost, as all are that are charged. Any number of rescuers may try: the first one does it.
@@ -105,7 +118,7 @@ def rescue(
         charge = "all"
     command = _RESCUE.bind(
         keys,
-        *(running or ()),
+        *(part for token, left in (running or {}).items() for part in (token, *left)),
         worker=worker,
         charge=charge,
         reason=reason,

@@ -130,7 +130,7 @@ class _Shift:
                     rescue(
                         post.keys,
                         self._worker,
-                        running=(),
+                        running={},
                         reason="the test has run it",
                         max_crashes=settings.max_crashes,
                         keep=settings.keep,

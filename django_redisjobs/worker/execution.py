@@ -132,6 +132,7 @@ class Execution:
     def begin(self, slot: Slot, plan: Plan, context: JobContext, now: float) -> None:
         """The job's function is about to be called; its time runs from ``now``."""
         slot.context = context
+        context.overhear = slot.overhear
         if plan.timeout is None:
             slot.limit(_NEVER, _NEVER)
         else:

@@ -178,7 +178,7 @@ class _Runner:
                 rescue(
                     self._keys,
                     self._worker,
-                    running=(),
+                    running={},
                     charged=False,
                     reason="it ended in good order",
                     max_crashes=settings.max_crashes,

@@ -9,7 +9,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from typing import Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from resource import struct_rusage
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -29,11 +33,12 @@ def prepare_to_fork() -> None:
     gc.freeze()
 
 
-def fork(run: Callable[[], int], close: Iterable[int]) -> int:
+def fork(run: Callable[[], int], close: Iterable[int], *, apart: bool = False) -> int:
     """Run ``run`` in a new process; gives its pid. Its return value is the status.
 
-    ``close``: descriptors that are not the new process's business. Parent and
-    child must both be single-threaded here.
+    ``close``: descriptors that are not the new process's business. ``apart``: it gets
+    a process group of its own, so that what it does to its group hits no other. Parent
+    and child must both be single-threaded here.
     """
     parent = os.getpid()
     sys.stdout.flush()
@@ -42,10 +47,16 @@ def fork(run: Callable[[], int], close: Iterable[int]) -> int:
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     pid = os.fork()
     if pid:
+        if apart:
+            # Here too: whoever is first. It may even be dead by now.
+            with suppress(OSError):
+                os.setpgid(pid, pid)
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
         return pid
     status = EXIT_BROKEN
     try:
+        if apart:
+            _leave_group()
         _become_child(parent, close)
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
         status = run()
@@ -67,6 +78,20 @@ def _become_child(parent: int, close: Iterable[int]) -> None:
     die_with_parent(parent)
     for descriptor in close:
         os.close(descriptor)
+
+
+def _leave_group() -> None:
+    os.setpgid(0, 0)
+    # In the background of a terminal now: its output must not stop it, and who waits
+    # for input there is told at once that none will come.
+    for name in ("SIGTTIN", "SIGTTOU"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def kill_group(pid: int) -> None:
+    """Kill a process that was forked apart, and what it has started in its group."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
@@ -92,6 +117,12 @@ def _leave(status: int) -> None:
         pass
     finally:
         os._exit(status)
+
+
+def describe_end(status: int, usage: struct_rusage) -> str:
+    """What ``wait4`` says of an end, in words."""
+    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return f"{describe_status(status)}; its peak memory was {peak / 1e6:,.0f} MB"
 
 
 def describe_status(status: int) -> str:

@@ -134,6 +134,7 @@ class InlineWorker:
                 "do": "rescue",
                 "worker": worker,
                 "codes": [],
+                "remains": [],
                 "charged": False,
                 "reason": "it ended in good order",
                 "overrun": None,

@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Any, Final
 
 from django_redisjobs import connections, outbox
+from django_redisjobs.core.presence import Remains
 
 from .beats import Beats, Heard
 from .bells import poll
@@ -160,6 +161,7 @@ class Liaison:
                 codes=request["codes"],
                 charged=request["charged"],
                 reason=request["reason"],
+                remains=[Remains(*each) for each in request["remains"]],
                 overrun=Overrun(*overrun) if overrun else None,
                 killed=request.get("killed", False),
             )

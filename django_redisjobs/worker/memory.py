@@ -24,6 +24,8 @@ _ANY_INDEX = INDEXES_PER_CALL - 1
 CALLS_PER_GROUP = 1 << 34
 CODES_PER_GROUP = INDEXES_PER_CALL * CALLS_PER_GROUP
 ID_BYTES = 64
+TAIL_BYTES = 4096
+"""Of the last lines that a job has logged."""
 
 # Cells of a child.
 BASE = 0  # the random part of its worker id
@@ -45,7 +47,8 @@ CODE = 0  # 0: the slot is free. Written last and cleared first
 SLOT_GENERATION = 1
 STARTED = 2
 HARD = 3  # monotonic time at which the supervisor kills; inf: never
-SLOT_CELLS = 4
+TAIL = 4  # which half of its room for last lines holds them, and how many bytes
+SLOT_CELLS = 5
 
 # Cells that belong to no child.
 LIAISON_DEADLINE = 0
@@ -58,6 +61,7 @@ COMMON_CELLS = 8
 
 CELL = 8
 _BASE_LIMIT = 1 << 52
+_TAIL_HALF = TAIL_BYTES + 1
 
 
 class Phase(IntEnum):
@@ -131,11 +135,14 @@ def tokens_of(code: int, worker: str) -> list[str]:
 class Board:
     """What one child shows. Only the child writes, but for LEASE (the liaison)."""
 
-    __slots__ = ("cells", "ids", "slots")
+    __slots__ = ("cells", "ids", "slots", "tails")
 
-    def __init__(self, cells: memoryview[float], ids: memoryview, slots: int) -> None:
+    def __init__(
+        self, cells: memoryview[float], ids: memoryview, tails: memoryview, slots: int
+    ) -> None:
         self.cells = cells
         self.ids = ids
+        self.tails = tails
         self.slots = slots
 
     def clear(self, base: int) -> None:
@@ -169,6 +176,22 @@ class Board:
     def slot_offset(self, slot: int) -> int:
         return CHILD_CELLS + slot * SLOT_CELLS
 
+    def write_tail(self, slot: int, text: bytes) -> None:
+        """What is there stays readable until the new one is whole."""
+        cell = self.slot_offset(slot) + TAIL
+        half = 1 - int(self.cells[cell]) // _TAIL_HALF
+        start = (2 * slot + half) * TAIL_BYTES
+        self.tails[start : start + len(text)] = text
+        self.cells[cell] = half * _TAIL_HALF + len(text)
+
+    def tail(self, slot: int) -> bytes:
+        """The last lines of the job in a slot; empty when it logged none."""
+        half, length = divmod(
+            int(self.cells[self.slot_offset(slot) + TAIL]), _TAIL_HALF
+        )
+        start = (2 * slot + half) * TAIL_BYTES
+        return bytes(self.tails[start : start + length])
+
     def running(self) -> list[Running]:
         """Every occupied slot; one that changes meanwhile is left out."""
         found = (self._slot(slot) for slot in range(self.slots))
@@ -200,13 +223,17 @@ class SharedMemory:
         self._slots = slots
         self._cells = memoryview(mmap.mmap(-1, cells * CELL)).cast("d")
         self._ids = memoryview(mmap.mmap(-1, max(1, children * slots) * ID_BYTES))
+        # Two for each slot, of which one is written while the other is read.
+        self._tails = memoryview(mmap.mmap(-1, children * slots * 2 * TAIL_BYTES or 1))
         self.common = self._cells[:COMMON_CELLS]
 
     def board(self, child: int) -> Board:
         start = COMMON_CELLS + child * self._child_cells
         names = child * self._slots * ID_BYTES
+        room = self._slots * 2 * TAIL_BYTES
         return Board(
             self._cells[start : start + self._child_cells],
             self._ids[names : names + self._slots * ID_BYTES],
+            self._tails[child * room : (child + 1) * room],
             self._slots,
         )

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from math import inf
 from typing import Final
 
+from django_redisjobs.core.presence import Remains
+
+from .forking import kill_group
 from .inbox import drain, open_pipe
 from .memory import BASE, DEADLINE, Board, Running, new_base, token_of, worker_id
 from .outcome import CANCEL, TIMEOUT
 from .rescues import Overrun
+
+LONGEST_TRACE: Final = 8_000
+"""Bytes of what is kept of the stack of a process that crashed."""
 
 HUNG: Final = "it hung outside of any job and was killed"
 
@@ -26,6 +34,8 @@ class Offspring:
         self.pid = 0
         self.control = -1
         self.inbox: tuple[int, int] = (-1, -1)
+        # Where it writes its stack if a signal such as SIGSEGV ends it.
+        self.trace = -1
         self.started_at = 0.0
         self.start_at = 0.0
         self.start_after = 0
@@ -47,7 +57,8 @@ class Offspring:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        return tuple(each for each in (self.control, *self.inbox) if each >= 0)
+        found = (self.control, self.trace, *self.inbox)
+        return tuple(each for each in found if each >= 0)
 
     def prepare(self) -> int:
         """Before a fork: a new identity and new pipes. Gives the child's end of the
@@ -56,6 +67,7 @@ class Offspring:
         self.close()
         self.board.clear(new_base())
         self.inbox = open_pipe()
+        self.trace = _open_nameless()
         theirs, self.control = os.pipe()
         os.set_blocking(self.control, False)
         self.killed_for, self.overrun = "", None
@@ -71,7 +83,7 @@ class Offspring:
     def close(self) -> None:
         for descriptor in self.descriptors:
             os.close(descriptor)
-        self.control, self.inbox = -1, (-1, -1)
+        self.control, self.trace, self.inbox = -1, -1, (-1, -1)
 
     def say(self, message: str) -> None:
         """Tell the child's keeper. A child that cannot listen is dealt with by time."""
@@ -84,6 +96,8 @@ class Offspring:
             self.killed_for = reason
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+            # What the job has started must not meet its next run.
+            kill_group(self.pid)
 
     def steal(self) -> list[int]:
         """Take what the child has claimed and not started."""
@@ -93,6 +107,16 @@ class Offspring:
         """What runs under the id of now; older ids' jobs are others' by now."""
         generation = self.board.generation
         return [one for one in self.board.running() if one.generation == generation]
+
+    def remains(self, one: Running) -> Remains:
+        """What is left of a job that ran when the child died."""
+        text = b"[%s]" % self.board.tail(one.slot)
+        try:
+            logs = text.decode() if json.loads(text) else ""
+        except ValueError:
+            logs = ""
+        stack = os.pread(self.trace, LONGEST_TRACE, 0)
+        return Remains(logs, stack.decode(errors="replace"))
 
     def left_behind(self) -> Iterator[str]:
         """Worker ids that the child has given up since this was last asked."""
@@ -131,3 +155,9 @@ class Offspring:
 
     def hangs(self, now: float) -> bool:
         return now >= self.board.cells[DEADLINE]
+
+
+def _open_nameless() -> int:
+    """A new file that is gone with its last descriptor."""
+    with tempfile.TemporaryFile(buffering=0) as file:
+        return os.dup(file.fileno())

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from django_redisjobs import conf
 from django_redisjobs.context import current_job
 from django_redisjobs.core.exceptions import PayloadMalformed
 from django_redisjobs.core.payload import parse_body
@@ -78,7 +79,7 @@ def lines_of(kept: Sequence[LogLine], body: str) -> tuple[LogLine, ...]:
         left -= len(text)
         if left < 0:
             break
-        found.append((at_ms, level, logger, _discreet(text, body)))
+        found.append((at_ms, level, logger, discreet(text, body)))
     return tuple(reversed(found))
 
 
@@ -87,7 +88,10 @@ def lines_text(lines: Sequence[LogLine]) -> str | None:
     return json.dumps(lines, separators=(",", ":")) if lines else None
 
 
-def _discreet(text: str, body: str) -> str:
+def discreet(text: str, body: str) -> str:
+    """``text`` without what REDACT hides of a job's ``body``."""
+    if not conf.get_settings().redact:
+        return text
     try:
         return redacted_text(parse_body(body), text)
     except PayloadMalformed:

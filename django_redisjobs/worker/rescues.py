@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from django_redisjobs.core import inspection
 from django_redisjobs.core.consumer import Claimed, Settlement, hand_back, settle_for
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.payload import parse_body
-from django_redisjobs.core.presence import Rescued, rescue
-from django_redisjobs.core.records import JobRecord, JobStatus
+from django_redisjobs.core.presence import NOTHING, Remains, Rescued, rescue
+from django_redisjobs.core.records import JobRecord, JobStatus, log_lines
 from django_redisjobs.core.scripts import Client, perform
 from django_redisjobs.exceptions import JobTimeout, RedisJobsError
 from django_redisjobs.retries import Retry
@@ -60,26 +61,31 @@ class Rescuer:
         codes: Iterable[int],
         charged: bool,
         reason: str,
+        remains: Sequence[Remains],
         overrun: Overrun | None = None,
         killed: bool = False,
     ) -> None:
         """A child is dead (waited for): bring back what it held.
 
-        ``codes``: what ran, charged with a crash if ``charged``. ``killed``: people are
-        told of its end though nobody is charged. ``overrun`` is
+        ``codes``: what ran, charged with a crash if ``charged``; ``remains``: what each
+        of that left. ``killed``: people are told of its end though nobody is charged.
+        ``overrun`` is
         settled first, by the rules for any ended attempt.
         """
-        running: dict[int, list[str]] = {}
-        for code in codes:
-            running.setdefault(group_of(code), []).append(token_of(code, worker))
+        running: dict[int, dict[str, Remains]] = {}
+        for code, left in zip(codes, remains, strict=True):
+            of_group = running.setdefault(group_of(code), {})
+            of_group[token_of(code, worker)] = left
         for post in self._posts:
+            held = running.get(post.number, {})
             if overrun is not None and group_of(overrun.code) == post.number:
-                self._settle_overrun(client, post.keys, worker, overrun)
+                left = held.get(token_of(overrun.code, worker), NOTHING)
+                self._settle_overrun(client, post.keys, worker, overrun, left)
             rescued = self._rescue(
                 client,
                 post.keys,
                 worker,
-                running=running.get(post.number, []),
+                running=held,
                 reason=reason,
                 charged=charged,
                 killed=killed,
@@ -140,7 +146,7 @@ class Rescuer:
         keys: GroupKeys,
         worker: str,
         *,
-        running: Sequence[str] | None,
+        running: Mapping[str, Remains] | None,
         reason: str,
         charged: bool,
         killed: bool = False,
@@ -158,12 +164,17 @@ class Rescuer:
         return perform(client, conversation)
 
     def _settle_overrun(
-        self, client: Client, keys: GroupKeys, worker: str, overrun: Overrun
+        self,
+        client: Client,
+        keys: GroupKeys,
+        worker: str,
+        overrun: Overrun,
+        left: Remains,
     ) -> None:
         record = perform(client, inspection.job(keys, overrun.job_id))
         if record is None or record.status is not JobStatus.RUNNING:
             return
-        ended = self._overrun_settlement(record, worker, overrun)
+        ended = self._overrun_settlement(record, worker, overrun, left)
         perform(
             client,
             settle_for(
@@ -172,7 +183,7 @@ class Rescuer:
         )
 
     def _overrun_settlement(
-        self, record: JobRecord, worker: str, overrun: Overrun
+        self, record: JobRecord, worker: str, overrun: Overrun, left: Remains
     ) -> Settlement:
         job = _claimed(record, token_of(overrun.code, worker))
         plan = self._plan(job)
@@ -192,6 +203,7 @@ class Rescuer:
             what,
             started_ms=record.started_ms,
             finished_ms=record.started_ms + round(overrun.seconds * 1000),
+            logs=log_lines(json.loads(left.logs)) if left.logs else (),
         )
         ended.meta, ended.progress = record.meta, record.progress
         self._log.ended(job, name, verdict, what, plan.retry.max if plan else 0)

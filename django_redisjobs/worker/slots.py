@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django_redisjobs.exceptions import JobInterrupted, JobTimeout
 
-from .memory import CODE, HARD, ID_BYTES, SLOT_GENERATION, STARTED, Board
+from .lastwords import LastWords
+from .memory import CODE, HARD, ID_BYTES, SLOT_GENERATION, STARTED, TAIL, Board
 from .outcome import CANCEL, SHUTDOWN, TIMEOUT
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Slot:
     """
 
     __slots__ = (
+        "_board",
         "_cells",
         "_code",
         "_generation",
@@ -73,6 +75,7 @@ class Slot:
         "_name_at",
         "_noting",
         "_started",
+        "_words",
         "armed",
         "code",
         "context",
@@ -90,7 +93,9 @@ class Slot:
 
     def __init__(self, board: Board, number: int) -> None:
         offset = board.slot_offset(number)
+        self._board = board
         self._cells = board.cells
+        self._words: LastWords | None = None
         self._ids = board.ids
         self._code = offset + CODE
         self._generation = offset + SLOT_GENERATION
@@ -150,6 +155,19 @@ class Slot:
         self.job = self.station = self.context = None
         self.lines = ()
         self.meta = self.progress = self.pending = None
+        if self._words is not None:
+            self._words = None
+            self._cells[self._board.slot_offset(self.number) + TAIL] = 0.0
+
+    def overhear(self, context: JobContext, line: LogLine) -> None:
+        """The job has logged this; from any thread."""
+        job = self.job
+        if job is None or self.context is not context:
+            return
+        words = self._words
+        if words is None:
+            words = self._words = LastWords(self._board, self.number, job.body)
+        words.add(line)
 
     def begin_thread(self) -> None:
         """The calling thread is the one that runs the jobs of this slot."""

@@ -6,6 +6,7 @@ moment. Whatever concerns Redis it leaves to its liaison.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import selectors
@@ -13,10 +14,10 @@ import signal
 from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from .child import Child
-from .forking import describe_status, fork, prepare_to_fork
+from .forking import describe_end, describe_status, fork, kill_group, prepare_to_fork
 from .health import Health
 from .liaison import Liaison
 from .link import Desk, Line, open_line
@@ -31,6 +32,7 @@ from .memory import (
     SUCCEEDED,
     TURNED,
     Phase,
+    Running,
     SharedMemory,
 )
 from .offspring import HUNG, Offspring
@@ -41,8 +43,11 @@ from .watch import TICK_SECONDS, InboxWatch
 if TYPE_CHECKING:
     from types import FrameType
 
+    from django_redisjobs.core.presence import Remains
+
     from .options import WorkerOptions
     from .probes import Probes
+    from .rescues import Overrun
     from .stations import Post
 
 logger = logging.getLogger("redisjobs.worker")
@@ -186,7 +191,7 @@ class Supervisor:
         def run() -> int:
             return self._be_child(child, control)
 
-        child.began(fork(run, [*close, child.control]), monotonic())
+        child.began(fork(run, [*close, child.control], apart=True), monotonic())
         os.close(control)
         self._watch.begin(child)
 
@@ -200,6 +205,8 @@ class Supervisor:
             control=control,
         )
         signal.signal(signal.SIGTERM, lambda *_: child.quiet())
+        if not faulthandler.is_enabled():
+            faulthandler.enable(offspring.trace, all_threads=False)
         ending = child.run()
         offspring.board.enter(ending, inf)
         return 0
@@ -268,17 +275,20 @@ class Supervisor:
     def _reap(self) -> None:
         for child in self._children:
             if child.alive:
-                pid, status = os.waitpid(child.pid, os.WNOHANG)
+                pid, status, usage = os.wait4(child.pid, os.WNOHANG)
                 if pid:
-                    self._bury(child, status)
+                    self._bury(child, describe_end(status, usage))
         pid, status = os.waitpid(self._liaison_pid, os.WNOHANG)
         if pid:
             self._replace_liaison(status)
 
-    def _bury(self, child: Offspring, status: int) -> None:
+    def _bury(self, child: Offspring, end: str) -> None:
         running = child.running()
         clean = child.board.phase in ENDINGS and not running
-        self._rescue(child, running, status, clean=clean)
+        if not clean:
+            # What a job started must not meet its next run.
+            kill_group(child.pid)
+        self._rescue(child, running, end, clean=clean)
         self._watch.end(child)
         self._keep_counts(child)
         pid, child.pid = child.pid, 0
@@ -292,7 +302,7 @@ class Supervisor:
             logger.warning(
                 "Worker process %d ended: %s. A new one takes its place.",
                 pid,
-                child.killed_for or describe_status(status),
+                child.killed_for or end,
             )
         self._plan_restart(child, had_jobs=bool(running))
 
@@ -308,7 +318,7 @@ class Supervisor:
         child.start_at = now + delay
 
     def _rescue(
-        self, child: Offspring, running: Sequence[Any], status: int, *, clean: bool
+        self, child: Offspring, running: Sequence[Running], end: str, *, clean: bool
     ) -> None:
         for old in child.left_behind():
             self._ask_rescue(old, codes=[], charged=False, reason="its lease was lost")
@@ -322,7 +332,8 @@ class Supervisor:
             child.board.worker,
             codes=codes,
             charged=not clean and not child.killed_for,
-            reason=child.killed_for or describe_status(status),
+            reason=child.killed_for or end,
+            remains=[child.remains(one) for one in running],
             overrun=overrun,
             killed=bool(child.killed_for) and not self._shutdown.begun,
         )
@@ -336,7 +347,8 @@ class Supervisor:
         codes: list[int],
         charged: bool,
         reason: str,
-        overrun: Any = None,
+        remains: Sequence[Remains] = (),
+        overrun: Overrun | None = None,
         killed: bool = False,
     ) -> int:
         fields = None
@@ -348,6 +360,7 @@ class Supervisor:
             codes=codes,
             charged=charged,
             reason=reason,
+            remains=list(remains),
             overrun=fields,
             killed=killed,
         )

@@ -1,4 +1,4 @@
-"""``show``: all of one job, with its attempts and their tracebacks."""
+"""``show``: all of one job, with its attempts, their tracebacks and what they logged."""
 
 from __future__ import annotations
 
@@ -121,10 +121,15 @@ def _attempt(attempt: AttemptRecord, terminal: Terminal) -> Iterator[str]:
         f"{clock(attempt.finished_ms)} after {took} (worker {attempt.worker})"
     )
     yield terminal.style.MIGRATE_LABEL(head)
+    # A traceback says it at its end, but for the stack of a process that crashed.
+    if attempt.message and (not attempt.traceback or attempt.outcome == "crashed"):
+        yield harmless(attempt.message)
     if attempt.traceback:
         yield from map(harmless, attempt.traceback.rstrip().splitlines())
-    elif attempt.message:
-        yield harmless(attempt.message)
+    for at_ms, level, logger, text in attempt.logs:
+        first, *rest = text.splitlines() or [""]
+        yield harmless(f"  {clock(at_ms)} {level} {logger}: {first}")
+        yield from (harmless(f"    {line}") for line in rest)
 
 
 def _decoded(value: Any) -> str:
@@ -189,6 +194,10 @@ def _attempt_document(attempt: AttemptRecord) -> dict[str, Any]:
         "exception_class": attempt.exception_class or None,
         "message": attempt.message or None,
         "traceback": attempt.traceback or None,
+        "logs": [
+            {"at": iso(at_ms), "level": level, "logger": logger, "text": text}
+            for at_ms, level, logger, text in attempt.logs
+        ],
     }
 
 

@@ -10,7 +10,7 @@ import redis
 from django_redisjobs.core import inspection, operations
 from django_redisjobs.core.consumer import Claimed, Consumer, Exchange, Settlement
 from django_redisjobs.core.keys import GroupKeys
-from django_redisjobs.core.presence import Beat, Rescued, beat, rescue
+from django_redisjobs.core.presence import NOTHING, Beat, Rescued, beat, rescue
 from django_redisjobs.core.producer import enqueue
 from django_redisjobs.core.records import (
     DEFAULT_KEEP,
@@ -137,7 +137,7 @@ class Store:
             rescue(
                 self.keys,
                 worker if isinstance(worker, str) else worker.name,
-                running=tokens,
+                running=None if tokens is None else dict.fromkeys(tokens, NOTHING),
                 reason=reason,
                 max_crashes=max_crashes,
                 keep=keep,

@@ -74,16 +74,20 @@ local function append_attempt(id, entry)
 end
 
 -- Charge a crash to a job that ran (or may have run) when its worker died. Only a
--- crash alone fails a job: the last permitted start runs alone.
-local function charge_crash(id, envelope, state, reason, max_crashes, sole)
+-- crash alone fails a job: the last permitted start runs alone. `left`: its last log
+-- lines as JSON, and where the process was, each '' where unknown; or nil.
+local function charge_crash(id, envelope, state, reason, max_crashes, sole, left)
   local queue, priority = string.match(envelope, HEADER)
   local crashes = number(state.crashes) + 1
   local key = base .. 'state:' .. id
-  append_attempt(id, cjson.encode({
+  local attempt = cjson.encode({
     number = number(state.attempts) + crashes, run = number(state.run),
     worker = state.worker, started_ms = number(state.claimed_ms), finished_ms = now_ms,
-    outcome = 'crashed', exception_class = '', message = 'crashed: ' .. reason, traceback = '',
-  }))
+    outcome = 'crashed', exception_class = '', message = 'crashed: ' .. reason, traceback = left and left.stack or '',
+  })
+  -- As text: cjson would round the times of the lines.
+  if left and left.logs ~= '' then attempt = string.sub(attempt, 1, -2) .. ',"logs":' .. left.logs .. '}' end
+  append_attempt(id, attempt)
   count(queue, 'crashed')
   state.crashes = text(crashes)
   if state.cancel then
@@ -126,7 +130,8 @@ end
 -- Bring back what a worker held and forget the worker. `charge`: 'all' where it is
 -- unknown what ran (a dead host: a suspicion), 'running' to charge what ran, 'killed' or
 -- 'none'; with the last it ended in good order.
--- `ran`: set of the tokens that ran. Returns ids put back, ids ended, more left.
+-- `ran`: the tokens that ran, each with what it left. Returns ids put back, ids ended,
+-- more left.
 local function rescue_worker(worker, charge, ran, reason, max_crashes, sole)
   local key = base .. 'claimed:' .. worker
   -- From the end, backwards, each to the head of its queue: so the order stays.
@@ -135,7 +140,7 @@ local function rescue_worker(worker, charge, ran, reason, max_crashes, sole)
   for index = #entries, 1, -1 do
     local id, token, envelope, state = held_job(worker, entries[index])
     if id and (charge == 'all' or (charge == 'running' and ran[token])) then
-      local outcome = charge_crash(id, envelope, state, reason, max_crashes, sole)
+      local outcome = charge_crash(id, envelope, state, reason, max_crashes, sole, ran[token])
       if outcome == 'returned' then returned[#returned + 1] = id else ended[#ended + 1] = id end
     elseif id then
       -- It may have ended a moment ago, unsettled: its run number stays used.
