@@ -22,7 +22,7 @@ from django_redisjobs import conf, signals
 from django_redisjobs.context import JobContext, enter, leave
 from django_redisjobs.core.consumer import Claimed, Settlement
 from django_redisjobs.core.payload import Body, check_size, parse_body
-from django_redisjobs.exceptions import PayloadMalformed, PayloadNotSerializable
+from django_redisjobs.exceptions import PayloadMalformed
 from django_redisjobs.redaction import redacted_text
 from django_redisjobs.retries import Retry
 from django_redisjobs.serialization import codec
@@ -192,8 +192,9 @@ class Execution:
         verdict = self._judge(slot, plan, error, final=final)
         name = plan.name if plan else (body.function if body else "")
         what = _discreet(describe(error, _reason(slot, plan)), job)
-        # What it wrote and cannot be carried is not the reason of this failure.
-        with suppress(PayloadNotSerializable):
+        # What it wrote and cannot be carried is not the reason of this failure, whatever
+        # the code of its values raises.
+        with suppress(Exception):
             slot.last_note()
         ended = settlement(
             verdict,

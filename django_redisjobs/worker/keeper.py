@@ -17,7 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
 from django_redisjobs.core.consumer import Settlement
-from django_redisjobs.core.exceptions import LeaseLost, PayloadNotSerializable
+from django_redisjobs.core.exceptions import LeaseLost
 
 from .bells import Bell, poll
 from .outcome import CANCEL, SHUTDOWN, TIMEOUT
@@ -168,8 +168,9 @@ class Keeper(threading.Thread):
         code, job, station = slot.code, slot.job, slot.station
         if not code or job is None or station is None or not station.alive:
             return False
-        # What cannot be stored fails the job at its end, not in the middle.
-        with contextlib.suppress(PayloadNotSerializable):
+        # What cannot be stored fails the job at its end, not in the middle. Its values
+        # may have code of their own, which raises anything.
+        with contextlib.suppress(Exception):
             if slot.note(code):
                 note = Settlement("note", job, meta=slot.meta, progress=slot.progress)
                 station.outcomes.append(note)

@@ -176,7 +176,8 @@ class Slot:
         """Take over what the job of that code wrote for others to see.
 
         Gives whether that changed. May be called from any thread. Raises
-        PayloadNotSerializable when the job's ``meta`` cannot be carried.
+        PayloadNotSerializable when the job's ``meta`` cannot be carried, and whatever
+        the values in it raise.
         """
         context = self.context
         if context is None or not context.watched:

@@ -16,6 +16,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 from django.dispatch import receiver
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import get_language
 
 from django_redisjobs import Retry, current_job, get_connection, job
@@ -147,6 +148,19 @@ async def block_loop(seconds: float, name: str = "") -> str:
     tell("started", name, os.getpid())
     time.sleep(seconds)  # noqa: ASYNC251, TID251 - what the job is for
     return name
+
+
+@job(retry=0)
+def note_the_unreadable(seconds: float) -> None:
+    """Its notes have code of their own, which fails wherever it is run."""
+    context = current_job()
+    assert context is not None
+    context.meta["who"] = SimpleLazyObject(_find_nobody)
+    time.sleep(seconds)  # noqa: TID251 - a job that takes its time
+
+
+def _find_nobody() -> Any:
+    raise LookupError("nobody")
 
 
 @job(retry=0)

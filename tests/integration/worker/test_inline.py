@@ -63,6 +63,16 @@ def test_a_timeout_interrupts(in_thread):
     assert handle.info().attempts[0].outcome == "timeout"
 
 
+def test_notes_that_cannot_be_read_disturb_nobody():
+    handle = jobs.note_the_unreadable.using(timeout=0.2).delay(60)
+
+    Worker(processes=0, burst=True).run()
+
+    info = handle.info()
+    assert (info.status, info.crashes) == (JobStatus.FAILED, 0)
+    assert "timeout" in info.error.lower()
+
+
 def test_cancelling_interrupts(in_thread):
     in_thread()
     handle = jobs.spin.delay(60)
