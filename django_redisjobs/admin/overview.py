@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from django.utils import formats, timezone
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -103,6 +104,7 @@ class Group:
     queues: str
     link: str
     newest_id: str
+    query: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -514,6 +516,13 @@ class OverviewPage:
                 ", ".join(sorted({record.queue for record in records})),
                 self._jobs(status=JobStatus.FAILED, function=function),
                 records[0].id,
+                urlencode(
+                    {
+                        "function": function,
+                        "reason": reason,
+                        "period": self.period.value,
+                    }
+                ),
             )
             for (function, reason), records in ordered[:GROUPS_SHOWN]
         ]

@@ -18,12 +18,13 @@ from django.utils.translation import gettext_lazy as _
 
 from django_redisjobs import views
 from django_redisjobs.admin.formats import NOTHING, duration, when
+from django_redisjobs.admin.grouping import retry_group_view
 from django_redisjobs.admin.overview import OverviewPage
 from django_redisjobs.admin.pages import LiveAdmin, may
 from django_redisjobs.admin.pausing import PERMISSION, pause_view
 from django_redisjobs.admin.purging import purge_view
 from django_redisjobs.models import Queue
-from django_redisjobs.monitoring.periods import Period
+from django_redisjobs.monitoring.periods import Period, period_of
 from django_redisjobs.monitoring.reading import take_overview
 
 PAGE = "admin/redisjobs/queue/overview.html"
@@ -44,11 +45,13 @@ class QueueAdmin(LiveAdmin):
     readonly_fields = ("oldest", "pause")
 
     def get_urls(self) -> list[URLPattern]:
-        """The admin's pages of queues, and those on which one is paused or purged."""
+        """The admin's pages of queues, and what may be done from there."""
         view = self.admin_site.admin_view(self.pause_view)
+        retry_group = self.admin_site.admin_view(self.retry_group_view)
         purge = self.admin_site.admin_view(self.purge_view)
         return [
             path("<path:name>/pause/", view, name="redisjobs_queue_pause"),
+            path("retry-group/", retry_group, name="redisjobs_queue_retry_group"),
             path("<path:name>/purge/", purge, name="redisjobs_queue_purge"),
             # Not behind the admin's login: these ask for a token or a permission.
             path("stats.json", views.stats, name="redisjobs_queue_stats"),
@@ -59,6 +62,10 @@ class QueueAdmin(LiveAdmin):
     def pause_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """Pause a queue or let it go on, or a page that says that Redis is away."""
         return self._live(request, pause_view, self, request, name)
+
+    def retry_group_view(self, request: HttpRequest) -> HttpResponse:
+        """Run a group of failures again, or a page that says that Redis is away."""
+        return self._live(request, retry_group_view, self, request)
 
     def purge_view(self, request: HttpRequest, name: str) -> HttpResponse:
         """Delete what waits in a queue, or a page that says that Redis is away."""
@@ -87,6 +94,7 @@ class QueueAdmin(LiveAdmin):
             "page": OverviewPage(take_overview(_period(request)), jobs),
             "may_see_jobs": may_see_jobs,
             "may_pause": may(request, PERMISSION),
+            "may_retry": may_see_jobs and may(request, "retry_job"),
             "may_purge": may(request, "purge_queue"),
             "may_see_workers": may_see_workers,
             "workers_link": self._address(request, "worker") if may_see_workers else "",
@@ -138,5 +146,4 @@ def _no_address(**_filters: str) -> str:
 
 
 def _period(request: HttpRequest) -> Period:
-    asked = request.GET.get("period", "")
-    return Period(asked) if asked in list(Period) else Period.HOUR
+    return period_of(request.GET.get("period", ""))

@@ -40,3 +40,8 @@ class Period(StrEnum):
     def since_ms(self, now_ms: int) -> int:
         """When the oldest of them began."""
         return self.numbers(now_ms)[0] * self.bucket_ms
+
+
+def period_of(text: str) -> Period:
+    """The period of that name; the last hour for any other."""
+    return Period(text) if text in list(Period) else Period.HOUR

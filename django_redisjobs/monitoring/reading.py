@@ -97,6 +97,11 @@ def take_overview(period: Period) -> Overview:
     return ask(_overview(period))
 
 
+def take_failures(period: Period) -> Failures:
+    """The failures that an overview looks at. Raises ServerUnavailable."""
+    return ask(_failures(period))
+
+
 def take_day() -> Day:
     """The snapshot, and the day's counters. Raises ServerUnavailable."""
     return ask(_day())
@@ -152,6 +157,13 @@ def lost_workers(groups: Sequence[GroupKeys]) -> Conversation[tuple[LostWorker, 
     # Who served several groups was lost to each of them.
     lost = {one.worker: one for part in parts for one in part}
     return tuple(sorted(lost.values(), key=lambda one: one.at_ms, reverse=True))
+
+
+def _failures(period: Period) -> Conversation[Failures]:
+    now_ms, groups = yield from _opening()
+    named = [(keys, queue) for keys, queues in groups for queue in queues]
+    since_ms = period.since_ms(now_ms)
+    return (yield from failures.newest_failures(named, since_ms, FAILURES_LOOKED_AT))
 
 
 def _day() -> Conversation[Day]:

@@ -1,0 +1,82 @@
+"""Running a group of failures again: for whom, after which question, and only those."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client
+
+from django_redisjobs import JobStatus
+from django_redisjobs.core.records import AttemptRecord
+from tests.integration.core.store import Store
+
+from .conftest import Staff
+
+QUEUES = "/admin/redisjobs/queue/"
+
+
+@pytest.fixture
+def operator(staff: Staff) -> Client:
+    return staff("view_queue", "view_job", "retry_job")
+
+
+def fail(store: Store, function: str, reason: str, queue: str = "low") -> str:
+    (job_id,) = store.add(queue, body=json.dumps([function, [], {}]))
+    worker = store.worker(queue)
+    (job,) = worker.claim()
+    attempt = AttemptRecord(1, 1, "w", 1, 2, "failed", reason, "no", "")
+    worker.settle(job, kind="failed", attempt=attempt.to_json())
+    return job_id
+
+
+def addresses(browser: Client, **query: str) -> list[str]:
+    """Where the buttons of the groups lead."""
+    text = browser.get(QUEUES, query).content.decode()
+    return [
+        html.unescape(each) for each in re.findall(r'action="([^"]*retry-[^"]*)"', text)
+    ]
+
+
+def test_a_group_runs_again_and_nothing_else(store: Store, operator: Client):
+    declined = [
+        fail(store, "shop.charge", "bank.Declined & Co"),
+        fail(store, "shop.charge", "bank.Declined & Co", "high"),
+    ]
+    others = [
+        fail(store, "shop.charge", "OSError"),
+        fail(store, "shop.refund", "bank.Declined & Co"),
+    ]
+    address = addresses(operator, period="24h")[0]
+
+    question = operator.post(address)
+    assert question.status_code == 200
+    assert "2 jobs" in question.content.decode()
+    assert {store.status(job_id) for job_id in declined} == {JobStatus.FAILED}
+
+    answer = operator.post(address, {"confirmed": "1"})
+    assert answer.url == f"{QUEUES}?period=24h"
+    assert [str(one) for one in get_messages(answer.wsgi_request)] == ["2 retried."]
+    assert {store.status(job_id) for job_id in declined} == {JobStatus.PENDING}
+    assert {store.status(job_id) for job_id in others} == {JobStatus.FAILED}
+
+
+def test_a_group_that_is_gone(store: Store, operator: Client):
+    address = f"{QUEUES}retry-group/?function=shop.charge&reason=OSError&period=x"
+
+    answer = operator.post(address, {"confirmed": "1"})
+
+    assert "nothing to do" in str(next(iter(get_messages(answer.wsgi_request))))
+    assert operator.get(address).status_code == 405
+
+
+def test_those_without_the_permission_are_refused(store: Store, browser: Client):
+    job_id = fail(store, "shop.charge", "OSError")
+
+    assert addresses(browser) == []
+    address = f"{QUEUES}retry-group/?function=shop.charge&reason=OSError"
+    assert browser.post(address, {"confirmed": "1"}).status_code == 403
+    assert store.status(job_id) is JobStatus.FAILED
