@@ -98,5 +98,5 @@ def shortened(text: str) -> str:
     """Text without what nobody reads to the end."""
     if len(text) <= LONGEST:
         return text
-    left = len(text) - LONGEST
-    return f"{text[:LONGEST]} … {_('(%d more characters)') % left}"
+    more = _("(%d more characters)") % (len(text) - LONGEST)
+    return f"{text[:LONGEST]} … {more}"
