@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
+import redis
+
 from django_redisjobs import conf
 from django_redisjobs.core.presence import beat
 from django_redisjobs.core.scripts import Client, perform
@@ -15,7 +17,7 @@ from .holdings import trusted_seconds
 from .machine import resident_bytes
 from .memory import LEASE, PID, Board
 from .stations import Post
-from .trouble import LONGEST_SECONDS
+from .trouble import LONGEST_SECONDS, TROUBLE
 
 BEATS_A_LEASE: Final = 5
 
@@ -28,12 +30,13 @@ class Heard:
     """What the answers to one round of beats said.
 
     ``messages``: (worker, message) pairs. ``others``: ids of other workers by group.
-    ``parked``: queues with parked jobs by group.
+    ``parked``: queues with parked jobs by group. ``trouble``: why a group gave no answer.
     """
 
     messages: list[tuple[str, str]] = field(default_factory=list)
     others: dict[Post, tuple[str, ...]] = field(default_factory=dict)
     parked: dict[Post, tuple[str, ...]] = field(default_factory=dict)
+    trouble: redis.RedisError | OSError | None = None
 
 
 class Beats:
@@ -70,7 +73,9 @@ class Beats:
         }
 
     def renew(self, client: Client) -> Heard:
-        """Renew all leases; gives what was heard. redis-py's errors pass."""
+        """Renew all leases; gives what was heard. Trouble with one group, whose slot may
+        be on a node of its own, takes no lease from the others.
+        """
         workers = self.workers()
         heard = Heard()
         lost: set[str] = set()
@@ -81,18 +86,20 @@ class Beats:
         }
         before = monotonic()
         for post in self._posts:
-            result = perform(
-                client,
-                beat(
-                    post.keys,
-                    list(workers),
-                    queues=post.queues,
-                    lease_ms=self._lease_ms,
-                    max_crashes=self._max_crashes,
-                    keep=self._keep,
-                    memory=memory,
-                ),
+            conversation = beat(
+                post.keys,
+                list(workers),
+                queues=post.queues,
+                lease_ms=self._lease_ms,
+                max_crashes=self._max_crashes,
+                keep=self._keep,
+                memory=memory,
             )
+            try:
+                result = perform(client, conversation)
+            except TROUBLE as error:
+                heard.trouble = error
+                continue
             lost.update(result.lost)
             for worker, texts in result.messages.items():
                 heard.messages += [(worker, text) for text in texts]
@@ -100,7 +107,10 @@ class Beats:
             heard.parked[post] = result.parked
         for worker, board in workers.items():
             # It may have begun anew meanwhile: then this is not about it.
-            if board.worker == worker:
-                trusted = 0.0 if worker in lost else before + self._trusted_seconds
-                board.cells[LEASE] = trusted
+            if board.worker != worker:
+                continue
+            if worker in lost:
+                board.cells[LEASE] = 0.0
+            elif heard.trouble is None:
+                board.cells[LEASE] = before + self._trusted_seconds
         return heard

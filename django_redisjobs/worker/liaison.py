@@ -105,6 +105,8 @@ class Liaison:
         self._heard = self._beats.renew(connections.worker_client())
         for worker, message in self._heard.messages:
             self._tell(worker, message)
+        if self._heard.trouble is not None:
+            raise self._heard.trouble
         self._beat_at = now + self._beats.interval
         if now < self._began_at + SECOND_LOOK_SECONDS:
             self._beat_at = min(self._beat_at, now + SECOND_LOOK_SECONDS)

@@ -430,7 +430,8 @@ class Site:
         owned = ("job:", "succeeded:", "stats:", "wake:")
         single = {"schema", "queues", "maintained", "sequence"}
         names = {
-            key.decode().removeprefix(KEYS.base) for key in self.client.scan_iter()
+            key.decode().removeprefix(KEYS.base)
+            for key in self.client.scan_iter(f"{KEYS.base}*")
         }
         # A worker that could not say farewell is dead or thawing; its lease tells.
         gone = (

@@ -14,7 +14,7 @@ urlpatterns: list[object] = []
 REDISJOBS = {
     "URL": os.environ.get("FAULTS_URL", "unix:///nonexistent"),
     "OPTIONS": {"socket_timeout": float(os.environ.get("FAULTS_TIMEOUT", "10"))},
-    "QUEUES": ["high", "default", "low"],
+    "QUEUES": {"high": {}, "default": {}, "low": {}, "apart": {"GROUP": "apart"}},
     "LEASE": float(os.environ.get("FAULTS_LEASE", "3")),
     # Faults that strike one job again and again are not the job's fault here.
     "MAX_CRASHES": int(os.environ.get("FAULTS_MAX_CRASHES", "100")),

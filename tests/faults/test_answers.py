@@ -194,3 +194,27 @@ def test_workers_wait_and_go_on(behind_proxy: Site, proxy: Proxy, word: str) -> 
         site.pause(1.5)
 
     assert not site.complaints()
+
+
+@pytest.mark.slow
+def test_trouble_with_one_group_takes_no_lease_from_another(
+    open_site: Callable[..., Site], proxy: Proxy
+) -> None:
+    """As when one node of a Cluster is down, and others are not."""
+    site = open_site(lease=3.0)
+    queues = ("apart", "default")
+    site.start_worker("--processes", "1", queues=queues, url=proxy.url)
+    (number,) = site.add([4 * site.lease])
+    site.wait_started(number)
+    site.start_worker("--processes", "1")
+
+    def answer(message: Message) -> bytes | None:
+        apart = any(word.startswith(b"redisjobs:{apart}") for word in message.words)
+        return f"-{TEXTS['TRYAGAIN']}\r\n".encode() if apart else None
+
+    proxy.before = answer
+    site.pause(2.5 * site.lease)
+    proxy.calm()
+
+    assert not site.complaints()
+    assert site.history().reruns == 0
