@@ -37,7 +37,8 @@ class Bell:
             self.clear()
         return rang
 
-    def close(self) -> None:
+    def __del__(self) -> None:
+        # Not before: whoever still holds it may ring it.
         os.close(self._read)
         os.close(self._write)
 

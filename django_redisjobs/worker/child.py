@@ -113,6 +113,7 @@ class Child:
         self._waiter: Waiter | None = None
         self._state = State.STEPPING
         self._ending: Phase | None = None
+        self._patient = True
         self._measured_at = 0.0
         self.wants_fresh_start = False
 
@@ -131,7 +132,8 @@ class Child:
         self._bell.ring()
 
     def interrupt(self) -> None:
-        """Have every running job stop."""
+        """Have every running job stop, and do not wait for Redis to hear of them."""
+        self._patient = False
         self._keeper.interrupt_all()
 
     def cancel(self, entry: str) -> None:
@@ -362,6 +364,8 @@ class Child:
             except LeaseLost:
                 self.lease_lost()
             except TROUBLE as error:
+                if not self._patient and not self._crew.busy:
+                    return
                 self._bell.wait(self._trouble.met(error))
                 continue
             if not self._crew.busy and not self._holdings.has_outcomes:

@@ -7,14 +7,17 @@ timeout, and a job that crashes the process takes the worker along.
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .bells import Bell
 from .child import Child
@@ -29,6 +32,12 @@ if TYPE_CHECKING:
     from .options import WorkerOptions
     from .probes import Probes
     from .stations import Post
+
+
+logger = logging.getLogger("redisjobs.worker")
+
+# The liaison may need so long to bring back what was held.
+FAREWELL_SECONDS: Final = 5.0
 
 
 class InlineWorker:
@@ -73,7 +82,12 @@ class InlineWorker:
             if self._timer is not None:
                 self._timer.cancel()
             line.ask({"do": "dismiss"})
-            thread.join()
+            thread.join(FAREWELL_SECONDS)
+            if thread.is_alive():
+                logger.warning(
+                    "Redis does not answer; what this worker held comes back when its "
+                    "lease ends."
+                )
 
     @contextmanager
     def _answering_probes(self) -> Iterator[None]:
@@ -117,13 +131,16 @@ class InlineWorker:
     def _run_child(self, line: _LocalLine) -> bool:
         """Work; True if another one, that has run nothing yet, has to go on."""
         self._board.clear(new_base())
+        pipe = open_pipe()
         child = self._child = Child(
             self._options,
             self._posts,
             self._board,
-            open_pipe(),
+            pipe,
             {**self._info, **identity()},
         )
+        # Not before: a thread of its crew may still look into it.
+        weakref.finalize(child, _close, pipe)
         if self._stopped_at:
             return False
         ending = child.run()
@@ -149,6 +166,11 @@ class InlineWorker:
         return {
             number: signal.signal(number, lambda *_: self.stop()) for number in numbers
         }
+
+
+def _close(ends: tuple[int, int]) -> None:
+    for end in ends:
+        os.close(end)
 
 
 class _LocalLine:

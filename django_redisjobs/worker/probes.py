@@ -164,7 +164,6 @@ class ProbeProcess:
                     os.kill(self._pid, signal.SIGKILL)
                     break
                 nobody.wait(0.02)
-            nobody.close()
         self._probes.close()
 
     def _run(self) -> int:

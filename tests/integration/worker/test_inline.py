@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
 
+import psutil
 import pytest
+from django.test import override_settings
 
-from django_redisjobs import JobStatus, Worker
+from django_redisjobs import JobStatus, Worker, connections
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import until
+from tests.servers import Server
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
 
@@ -92,6 +96,41 @@ def test_stopping_waits_for_the_job_that_runs(in_thread, events):
     thread.join(20)
 
     assert handle.result(timeout=0) == "done"
+
+
+def test_it_stops_though_redis_is_away(redisjobs, in_thread, monkeypatch):
+    monkeypatch.setattr("django_redisjobs.worker.inline.FAREWELL_SECONDS", 0.2)
+    server = Server()
+    with override_settings(REDISJOBS={**redisjobs, "URL": server.url}):
+        worker, thread = in_thread(grace=0.2)
+        handle = jobs.spin.delay(60)
+        until(lambda: handle.status() is JobStatus.RUNNING)
+
+        server.kill()
+        worker.stop()
+        thread.join(20)
+
+        assert not thread.is_alive()
+        connections.forget()
+    server.stop()
+
+
+def test_it_leaves_no_descriptor_open():
+    def run():
+        jobs.add.delay(1, 1)
+        Worker(processes=0, burst=True, threads=2).run()
+
+    def opened():
+        # Its threads may be about to end.
+        gc.collect()
+        return psutil.Process().num_fds()
+
+    run()
+    before = opened()
+    for _ in range(3):
+        run()
+
+    until(lambda: opened() <= before)
 
 
 def test_the_lease_is_kept_while_a_job_runs(redisjobs, settings, in_thread, events):
