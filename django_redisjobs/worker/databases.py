@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
 
 from asgiref.sync import sync_to_async
 from django.db import connections, reset_queries
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("redisjobs.worker")
 
+# A connection that was left alone for longer is tried before a job relies on it: the
+# database may have been restarted, or a firewall have forgotten it.
+IDLE_SECONDS: Final = 1.0
+
 _opened: set[int] = set()
+# When each of these threads last looked after its connections.
+_refreshed: dict[int, float] = {}
 # Of each thread that runs jobs, the databases with a transaction around it all.
 _executors: dict[int, frozenset[str]] = {}
 
@@ -48,6 +55,7 @@ def end_executor() -> None:
         _opened.discard(get_ident())
         for each in _own():
             each.close()
+    _refreshed.pop(get_ident(), None)
     _executors.pop(get_ident(), None)
 
 
@@ -66,6 +74,9 @@ async def arefresh() -> None:
 
 
 def _refresh() -> None:
+    now = monotonic()
+    was_idle = now - _refreshed.get(get_ident(), now) > IDLE_SECONDS
+    _refreshed[get_ident()] = now
     try:
         reset_queries()
         for each in _own():
@@ -76,6 +87,8 @@ def _refresh() -> None:
                 del connections[each.alias]
             else:
                 each.close_if_unusable_or_obsolete()
+                if was_idle and each.connection and not each.is_usable():
+                    each.close()
     except Exception as error:
         # What the job raised meanwhile is told elsewhere, without what is to be hidden.
         error.__suppress_context__ = True

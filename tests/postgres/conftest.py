@@ -15,7 +15,7 @@ from tests.postgres.database import Database
 def django_db_modify_db_settings() -> Iterator[None]:
     database = Database()
     for alias in ("default", "other"):
-        settings.DATABASES[alias]["HOST"] = database.host
-        connections[alias].settings_dict["HOST"] = database.host
+        for told in (settings.DATABASES[alias], connections[alias].settings_dict):
+            told.update(HOST=database.host, PORT=str(database.port))
     yield
     database.stop()

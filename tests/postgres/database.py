@@ -1,4 +1,5 @@
-"""A PostgreSQL of the tests' own, on a unix socket; torn down after.
+"""A PostgreSQL of the tests' own, on a unix socket and with TLS on a port; torn down
+after.
 
 PostgreSQL refuses to run as root: then it runs as the user ``nobody``.
 """
@@ -13,6 +14,9 @@ import tempfile
 from pathlib import Path
 
 import psycopg
+import trustme
+
+from tests.topologies.servers import free_port
 
 
 def find(program: str) -> str:
@@ -44,12 +48,15 @@ class Database:
             *("-D", str(data), "-U", "tests", "-A", "trust", "-E", "UTF8"),
             *("--locale=C", "--no-sync"),
         )
+        self.port, certificate = free_port(), self._certificate()
         with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [
                     find("postgres"),
                     *("-D", str(data), "-k", str(self.folder)),
-                    *("-c", "listen_addresses=", "-c", "fsync=off"),
+                    *("-c", "listen_addresses=127.0.0.1", "-p", str(self.port)),
+                    *("-c", "ssl=on", "-c", f"ssl_cert_file={certificate}"),
+                    *("-c", f"ssl_key_file={certificate}", "-c", "fsync=off"),
                 ],
                 user=self.user,
                 cwd=self.folder,
@@ -61,7 +68,9 @@ class Database:
     def _wait_ready(self) -> None:
         while True:
             try:
-                psycopg.connect(host=self.host, user="tests", dbname="postgres").close()
+                psycopg.connect(
+                    host=self.host, port=self.port, user="tests", dbname="postgres"
+                ).close()
             except psycopg.OperationalError:
                 # It refuses until it is ready; a process that ended never will be.
                 if self.process.poll() is not None:
@@ -76,6 +85,17 @@ class Database:
         )
         if done.returncode:
             raise RuntimeError(f"{command[0]} failed: {done.stdout!r} {done.stderr!r}")
+
+    def _certificate(self) -> Path:
+        """With its key: a file that is for the server's user alone."""
+        path = self.folder / "server.pem"
+        issued = trustme.CA().issue_cert("127.0.0.1", "localhost")
+        issued.private_key_and_cert_chain_pem.write_to_path(str(path))
+        path.chmod(0o600)
+        if self.user:
+            owner = pwd.getpwnam(self.user)
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+        return path
 
     @property
     def host(self) -> str:

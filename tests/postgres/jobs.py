@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+import os
+
+from django.conf import settings
+from django.db import connection
+
 from django_redisjobs import job
 
 
 @job
 def note(number: int) -> int:
     return number
+
+
+def _backend() -> int:
+    """The server's process behind the connection."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+# As modules do that ask the database while they are imported: in the supervisor.
+AT_IMPORT = (
+    _backend() if settings.SETTINGS_MODULE == "tests.postgres.worker_settings" else None
+)
+
+
+@job(retry=0)
+def ask(rounds: int) -> tuple[int, int, int | None, bool]:
+    """Own process; who answers; who answered the supervisor; whether by TLS."""
+    for _ in range(rounds):
+        _backend()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+        encrypted = bool(cursor.fetchone()[0])
+    return os.getpid(), _backend(), AT_IMPORT, encrypted

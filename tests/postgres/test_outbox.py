@@ -38,13 +38,16 @@ class Postgres:
     def __init__(self) -> None:
         told = connection.settings_dict
         self.settings = {
-            name: told[name] for name in ("ENGINE", "NAME", "HOST", "USER")
+            name: told[name] for name in ("ENGINE", "NAME", "HOST", "PORT", "USER")
         }
 
     def run(self, sql: str) -> list[Any]:
         told = self.settings
         with psycopg.connect(
-            host=told["HOST"], user=told["USER"], dbname=told["NAME"]
+            host=told["HOST"],
+            port=told["PORT"],
+            user=told["USER"],
+            dbname=told["NAME"],
         ) as database:
             cursor = database.execute(sql)
             return cursor.fetchall() if cursor.description else []
