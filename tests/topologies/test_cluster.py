@@ -89,7 +89,7 @@ def test_the_main_job(redisjobs: Any, start: Callable[..., Any]) -> None:
     assert killer.info().crashes == 1
     # It sleeps on three nodes by now; a job on any of them wakes it.
     for queue in ("low", "default", "high"):
-        assert add.using(queue=queue).delay(1, 2).result(timeout=5) == 3
+        assert add.using(queue=queue).delay(1, 2).result(timeout=10) == 3
     assert [get_queue(name).counts().succeeded for name in ("high", "low")] == [2, 21]
     assert asyncio.run(_by_asyncio()) == (5, 23)
     assert worker.stop() == 0
@@ -326,11 +326,7 @@ def test_a_failover_is_followed(
     worker = start(redisjobs, "--processes", "1")
     assert add.delay(1, 2).result(timeout=60) == 3
 
-    replica.client.execute_command("CLUSTER", "FAILOVER")
-    until(
-        lambda: replica.client.info("replication")["role"] == "master",
-        "the replica is the primary",
-    )
+    cluster.fail_over_to(replica)
     assert add.delay(3, 4).result(timeout=60) == 7
 
     before.kill()
