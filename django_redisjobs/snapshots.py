@@ -17,11 +17,22 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedLine:
+    """One line that a job logged."""
+
+    at: datetime | None
+    level: str
+    logger: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptInfo:
     """One ended run of a job. ``number`` counts from 1.
 
     ``outcome`` is succeeded, failed, timeout, cancelled or crashed; the three
-    texts are empty unless something was raised.
+    texts are empty unless something was raised. ``logs``: the last lines that it
+    logged, as far as ``LOG_LINES`` keeps them.
     """
 
     number: int
@@ -32,6 +43,7 @@ class AttemptInfo:
     exception_class: str
     message: str
     traceback: str
+    logs: tuple[LoggedLine, ...] = ()
 
     @classmethod
     def of(cls, record: AttemptRecord) -> AttemptInfo:
@@ -44,6 +56,10 @@ class AttemptInfo:
             exception_class=record.exception_class,
             message=record.message,
             traceback=record.traceback,
+            logs=tuple(
+                LoggedLine(at=aware(at_ms), level=level, logger=logger, text=text)
+                for at_ms, level, logger, text in record.logs
+            ),
         )
 
 

@@ -212,7 +212,8 @@ class JobPage:
         record = self.record
         yield Step(_("Enqueued"), "pending", when(moment(record.enqueued_ms)))
         runs = record.attempts
-        if record.due_ms > record.enqueued_ms and not runs:
+        is_due = record.status is not JobStatus.SCHEDULED
+        if is_due and record.due_ms > record.enqueued_ms and not runs:
             yield Step(_("Due"), "scheduled", when(moment(record.due_ms)))
         older = len(runs) - RUNS_SHOWN
         if older > 0:
@@ -451,11 +452,11 @@ def _surroundings(record: JobRecord, body: Body | None) -> Conversation[Surround
         if option in options and record.status in ENDED
     ]
     asked: list[Conversation[Any]] = [
-        inspection.due_ms(keys, record.queue, record.id),
+        inspection.due_next(keys, [record]),
         inspection.jobs(keys, names, brief=True),
     ]
-    due_ms, callbacks = yield from together(asked)
-    return Surroundings(due_ms, callbacks)
+    (later,), callbacks = yield from together(asked)
+    return Surroundings(later.due_ms, callbacks)
 
 
 def _span(start_ms: int, end_ms: int) -> str:

@@ -456,12 +456,6 @@ def stacks(keys: GroupKeys, worker: str) -> Conversation[Stacks | None]:
         return None
 
 
-def due_ms(keys: GroupKeys, queue: str, job_id: str) -> Conversation[int]:
-    """When a scheduled job is due, by a delay or a retry; 0 for one that is not."""
-    (score,) = yield [("ZSCORE", keys.scheduled(queue), job_id)]
-    return as_number(score)
-
-
 def due_next(
     keys: GroupKeys, records: Sequence[JobRecord]
 ) -> Conversation[list[JobRecord]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -95,6 +96,36 @@ def test_the_timeline_of_a_running_and_of_an_ended_job(store: Store, browser: Cl
     assert titles(page) == ["Enqueued", "Run 1", "Succeeded"]
     assert "altogether" in str(list(page.timeline())[-1].note)
     assert "data-rj-live" not in text
+
+
+def test_a_scheduled_job_is_due_once(store: Store, browser: Client):
+    (job_id,) = store.add("low", delay_ms=60_000)
+
+    page, _ = look(browser, job_id)
+    assert titles(page) == ["Enqueued", "Due"]
+    assert "Due" in facts(page)
+
+    store.promote(job_id)
+    page, _ = look(browser, job_id)
+    assert titles(page)[-1] == "Pending"
+
+
+def test_pages_have_no_inline_script_or_style(store: Store, browser: Client):
+    (job_id,) = store.add("low", body=json.dumps([CHARGE, [7], {}]))
+    fail(store, kind="retry", delay_ms=60_000)
+    store.worker("low", name="w-9")
+
+    for path in (
+        f"{JOBS}{job_id}/change/",
+        "/admin/redisjobs/worker/",
+        "/admin/redisjobs/worker/w-9/change/",
+    ):
+        _, text = browser.get(path).content.decode().split('id="main"', 1)
+        assert " style=" not in text
+        assert "<style" not in text
+        assert not re.search(r"<[^>]* on\w+=", text)
+        scripts_ = text.split("<script")[1:]
+        assert all("src=" in part.partition(">")[0] for part in scripts_)
 
 
 def test_old_runs_are_counted(

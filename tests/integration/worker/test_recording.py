@@ -91,6 +91,18 @@ def test_what_a_job_logs_is_kept_when_it_succeeds(threads: int):
     assert attempt.started_ms - 60_000 < line[0] < attempt.finished_ms + 60_000
 
 
+def test_handles_tell_what_was_logged():
+    handle = speak.delay()
+    run(handle)
+
+    (attempt,) = handle.info().attempts
+    (line,) = attempt.logs
+    assert (line.level, line.logger, line.text) == (
+        *("WARNING", "shop.orders", "order 7 of ada"),
+    )
+    assert abs(line.at - attempt.started_at).total_seconds() < 60
+
+
 def test_what_a_job_logs_is_kept_when_it_fails():
     attempt = run(speak.delay(fail=True))
 
