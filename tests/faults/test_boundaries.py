@@ -136,7 +136,9 @@ def test_a_liaison_at_its_first_messages(site: Site, proxy: Proxy, moment: str) 
     assert site.history().reruns == 0
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment", [pytest.param("before", marks=pytest.mark.slow), "after"]
+)
 def test_a_liaison_that_rescues(site: Site, proxy: Proxy, moment: str) -> None:
     """A child dies within a job, and the liaison as it brings that back."""
     open_worker(site, proxy)

@@ -7,10 +7,10 @@ import pytest
 from tests.faults.experiments import HOUR, clock_of, wrong_clock
 from tests.faults.harness import Site
 
+pytestmark = pytest.mark.slow
 off = pytest.mark.parametrize("offset", [HOUR, -HOUR], ids=["ahead", "behind"])
 
 
-@pytest.mark.slow
 @off
 def test_a_worker_whose_clock_is_off_changes_nothing(site: Site, offset: int) -> None:
     assert not wrong_clock(site, offset)

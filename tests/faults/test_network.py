@@ -64,6 +64,7 @@ def test_all_connections_break_again_and_again(
     assert not patient_site.complaints()
 
 
+@pytest.mark.slow
 def test_connections_go_silent(patient_site: Site, proxy: Proxy) -> None:
     """Half-open: nobody is told that they are gone. New ones are whole."""
     begin(patient_site)

@@ -58,7 +58,7 @@ def race_a_push(site: Site, rng: random.Random) -> None:
 
 def test_racing_a_push(site: Site) -> None:
     rng = random.Random(4)
-    for _ in range(3):
+    for _ in range(2):
         race_a_push(site, rng)
 
     site.start_worker("--processes", "1")
@@ -76,6 +76,7 @@ def test_racing_a_push_again_and_again(site: Site, rng: random.Random) -> None:
     assert site.history().reruns == 0
 
 
+@pytest.mark.slow
 def test_a_grace_shorter_than_the_job(site: Site) -> None:
     """It is interrupted, and the first thing that another worker runs."""
     worker = site.start_worker("--processes", "1", "--grace", "0.2")
