@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from math import inf
+from random import uniform
 from time import monotonic
 from typing import Final
 
@@ -42,6 +43,7 @@ STEP_SECONDS: Final = 60.0
 MEASURE_SECONDS: Final = 0.01
 _SOON_SECONDS: Final = 0.1
 _TAKEN_SECONDS: Final = 0.02
+_GIVING_WAY_SECONDS: Final = (0.5, 2.0)
 
 
 class State(Enum):
@@ -115,6 +117,7 @@ class Child:
         self._ending: Phase | None = None
         self._patient = True
         self._measured_at = 0.0
+        self._give_way_at = inf
         self.wants_fresh_start = False
 
     # What the keeper and the executors ask and say, from their threads
@@ -224,6 +227,7 @@ class Child:
             self._claim_ahead()
         ran = self._work_off()
         self._consider_recycling()
+        self._consider_giving_way(claim)
         if not ran and not claim.more:
             self._idle(claim)
 
@@ -276,9 +280,7 @@ class Child:
         if room and claim.jobs:
             return
         if claim.alone_waiting and not busy and not self._is_fresh:
-            # Only a process that has run nothing may take what has to run alone.
-            self.wants_fresh_start = True
-            self._end(Phase.RECYCLED)
+            self._give_way()
         elif room and self._options.burst and not busy:
             self._end_burst()
         elif room and not self._options.burst:
@@ -348,6 +350,22 @@ class Child:
                 resident / 1e6,
             )
             self._end(Phase.RECYCLED)
+
+    def _consider_giving_way(self, claim: Claim) -> None:
+        """Who has always more to do gives way after a while. Not all do so at once: one
+        new process is enough.
+        """
+        if not claim.alone_waiting:
+            self._give_way_at = inf
+        elif self._give_way_at == inf:
+            self._give_way_at = monotonic() + uniform(*_GIVING_WAY_SECONDS)
+        elif monotonic() >= self._give_way_at and not self._crew.busy:
+            self._give_way()
+
+    def _give_way(self) -> None:
+        """Only a process that has run nothing may take what has to run alone."""
+        self.wants_fresh_start = True
+        self._end(Phase.RECYCLED)
 
     def _end(self, phase: Phase) -> None:
         if self._ending is None:

@@ -125,7 +125,7 @@ def test_what_the_supervisor_took_is_forgotten_with_the_lease(process):
         rescue(
             conf.keys_for("default"),
             process.board.worker,
-            running=[],
+            running={},
             reason="lost",
             max_crashes=3,
             keep=DEFAULT_KEEP,

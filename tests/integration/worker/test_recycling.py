@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from django_redisjobs import JobStatus
+from django_redisjobs import JobStatus, conf, connections, get_queue
+from django_redisjobs.core.consumer import Consumer
+from django_redisjobs.core.presence import Remains, rescue
+from django_redisjobs.core.records import DEFAULT_KEEP
+from django_redisjobs.core.scripts import perform
 from tests.integration.worker import jobs
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
@@ -73,3 +77,30 @@ def test_the_last_permitted_start_is_alone_in_a_fresh_process(start):
     assert poison.wait(timeout=60) is JobStatus.FAILED
     assert "exit status 9" in poison.info().error
     assert worker.stop() == 0
+
+
+def test_what_must_run_alone_does_not_wait_for_the_end_of_all_work(start):
+    suspect = jobs.add.using(queue="low").delay(2, 2)
+    crash_twice("low")
+    get_queue("low").pause()
+    others = jobs.nap.using(queue="low").delay_many([(0.05,)] * 400)
+    start()
+    # It has run something, and now there is always more to do.
+    assert jobs.add.delay(1, 1).result(timeout=60) == 2
+    get_queue("low").resume()
+
+    assert suspect.result(timeout=15) == 4
+
+    assert others[-1].status() is JobStatus.PENDING
+
+
+def crash_twice(queue):
+    """Two workers claim the next job and die of it."""
+    client, keys = connections.client(), conf.keys_for(queue)
+    for worker in ("first", "second"):
+        bounds = {"max_crashes": 3, "keep": DEFAULT_KEEP}
+        consumer = Consumer(client, keys, worker, [queue], lease_ms=30_000, **bounds)
+        consumer.register({})
+        (job,) = consumer.exchange([], want=1).jobs
+        running = {job.token: Remains()}
+        perform(client, rescue(keys, worker, running=running, reason="died", **bounds))
