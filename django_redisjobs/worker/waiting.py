@@ -25,6 +25,8 @@ from .bells import poll
 
 # Nobody is late for that: whatever is to be heard ends the sleep.
 LONGEST_SECONDS: Final = 15.0
+# But for this: sentinels may name another server while this one keeps quiet.
+_WATCHED_SECONDS: Final = 5.0
 # The server's own timeout comes a little late; do not leave just before it.
 _SERVER_LATE_SECONDS: Final = 0.25
 _AGAIN_SECONDS: Final = 0.001
@@ -86,6 +88,8 @@ class SocketWaiter:
         bells: Sequence[int],
         errand: Errand | None = None,
     ) -> tuple[str, str] | None:
+        if isinstance(self._pool, PrimaryPool):
+            seconds = min(seconds, _WATCHED_SECONDS)
         whole, patience = _patience(seconds)
         try:
             descriptor = self.begin(keys, whole)
