@@ -1,0 +1,82 @@
+"""On an admin site of the project's own every link stays on that site."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from django.contrib.admin import AdminSite
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
+from django.test import Client, override_settings
+from django.urls import path
+
+from django_redisjobs.admin.jobs import JobAdmin
+from django_redisjobs.admin.queues import QueueAdmin
+from django_redisjobs.admin.workers import WorkerAdmin
+from django_redisjobs.core.records import AttemptRecord
+from django_redisjobs.models import Job, Queue, Worker
+from tests.integration.core.store import Store
+from tests.urls import urlpatterns as of_tests
+
+site = AdminSite(name="ops")
+site.register(Job, JobAdmin)
+site.register(Queue, QueueAdmin)
+site.register(Worker, WorkerAdmin)
+site.register(User, UserAdmin)
+urlpatterns = [*of_tests, path("ops/", site.urls)]
+
+LINK = re.compile(r'(?:href|action)="(/[^"]*)"')
+
+
+@pytest.fixture
+def root(db: None) -> Client:
+    browser = Client()
+    browser.force_login(User.objects.create_superuser("root"))
+    return browser
+
+
+@override_settings(ROOT_URLCONF=__name__)
+def test_every_link_stays_on_the_site(store: Store, root: Client):
+    user = {"$": "model", "v": "auth.user:1@default"}
+    options = {"on_failure": ["shop.unpaid", "low"]}
+    body = json.dumps(["shop.pay", [user], {}, options])
+    (failed,) = store.add("low", body=body, callbacks=2)
+    worker = store.worker("low", name="w-1")
+    (job,) = worker.claim()
+    attempt = AttemptRecord(1, 1, "w-1", 1, 2, "failed", "E", "no", "")
+    worker.settle(job, kind="failed", attempt=attempt.to_json())
+    (running,) = store.add("low")
+    worker.claim()
+    (waiting,) = store.add("high")
+    jobs, queues, workers = (
+        f"/ops/redisjobs/{model}/" for model in ("job", "queue", "worker")
+    )
+
+    pages = [
+        *(root.get(each) for each in (jobs, queues, workers)),
+        *(
+            root.get(f"{jobs}{pk}/change/")
+            for pk in (failed, f"{failed}-f1", running, waiting)
+        ),
+        *(root.get(f"{queues}low/{page}/") for page in ("pause", "purge")),
+        root.get(f"{workers}w-1/change/"),
+        root.post(f"{jobs}{waiting}/act/", {"action": "cancel"}),
+        root.post(f"{jobs}{waiting}/act/", {"action": "move"}),
+        root.post(jobs, {"action": "remove", "_selected_action": [failed]}),
+        root.post(f"{workers}w-1/control/", {"message": "stop"}),
+        root.post(f"{queues}retry-group/?function=shop.pay&reason=E"),
+    ]
+
+    for page in pages:
+        assert page.status_code == 200, page.request["PATH_INFO"]
+        found = LINK.findall(page.content.decode())
+        assert found
+        strange = {link for link in found if not link.startswith(("/ops/", "/static/"))}
+        assert strange <= {"/"}, (page.request["PATH_INFO"], strange)
+    answer = root.post(f"{jobs}{failed}/act/", {"action": "retry"})
+    assert answer.url == f"{jobs}{failed}/change/"
+    assert root.post(f"{workers}w-1/control/", {"message": "dump"}).url.startswith(
+        workers
+    )
