@@ -45,7 +45,11 @@ def fork(run: Callable[[], int], close: Iterable[int], *, apart: bool = False) -
     sys.stderr.flush()
     # No handler of the parent's may run in the child.
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+        raise
     if pid:
         if apart:
             # Here too: whoever is first. It may even be dead by now.

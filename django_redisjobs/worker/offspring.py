@@ -159,5 +159,8 @@ class Offspring:
 
 def _open_nameless() -> int:
     """A new file that is gone with its last descriptor."""
+    if hasattr(os, "memfd_create"):
+        # Needs no folder: a container may have none that can be written to.
+        return os.memfd_create("stack")
     with tempfile.TemporaryFile(buffering=0) as file:
         return os.dup(file.fileno())

@@ -169,8 +169,18 @@ class Supervisor:
 
     def _start_children(self, now: float) -> None:
         for child in self._to_start():
-            if now >= child.start_at:
+            if now < child.start_at:
+                continue
+            try:
                 self._fork_child(child)
+            except OSError as error:
+                # No process or descriptor is left, perhaps for a moment: that is no
+                # reason to end those that work.
+                logger.warning(
+                    "A worker process cannot be started: %s. It is tried again.", error
+                )
+                child.close()
+                self._put_off_start(child, now)
 
     def _to_start(self) -> list[Offspring]:
         """Those that take the place of one that ended, when their time has come."""
@@ -191,8 +201,10 @@ class Supervisor:
         def run() -> int:
             return self._be_child(child, control)
 
-        child.began(fork(run, [*close, child.control], apart=True), monotonic())
-        os.close(control)
+        try:
+            child.began(fork(run, [*close, child.control], apart=True), monotonic())
+        finally:
+            os.close(control)
         self._watch.begin(child)
 
     def _be_child(self, offspring: Offspring, control: int) -> int:
@@ -312,7 +324,10 @@ class Supervisor:
             child.failed_starts = 0
             child.start_at = now
             return
-        # It could not even start: no use in trying a hundred times a second.
+        self._put_off_start(child, now)
+
+    def _put_off_start(self, child: Offspring, now: float) -> None:
+        """It could not even start: no use in trying a hundred times a second."""
         child.failed_starts += 1
         delay = min(LONGEST_RESTART_SECONDS, 0.2 * 2.0**child.failed_starts)
         child.start_at = now + delay

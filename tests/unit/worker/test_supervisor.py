@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 from time import monotonic
 
+import psutil
 import pytest
 
 from django_redisjobs.worker.options import WorkerOptions
@@ -43,6 +45,23 @@ def pause(supervisor):
 def test_it_wakes_up_to_start_a_process(supervisor):
     assert pause(supervisor) == 0
     assert supervisor._to_start() == [supervisor._children[1]]
+
+
+def test_a_machine_without_room_for_a_process_is_asked_again(supervisor, monkeypatch):
+    def full():
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", full)
+    before = psutil.Process().num_fds()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    supervisor._start_children(monotonic())
+
+    later = supervisor._children[1]
+    assert later.start_at > monotonic()
+    assert supervisor._to_start() == [later]
+    assert psutil.Process().num_fds() == before
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
 
 
 def test_it_sleeps_while_the_last_job_of_a_shutdown_runs(supervisor):
