@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from django_redisjobs.core.consumer import Claimed
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 worker_logger = logging.getLogger("redisjobs.worker")
 job_logger = logging.getLogger("redisjobs.job")
 
+_LISTED: Final = 10
 _LEVELS = {
     # verbosity: what the worker says, what is said of jobs
     0: (logging.WARNING, logging.ERROR),
@@ -120,6 +122,13 @@ class JobLog:
             "attempt": job.attempts + 1,
             "worker": self._worker,
         }
+
+
+def listed(ids: Sequence[str]) -> str:
+    """The first ids, and how many more there are: a line stays one that people read."""
+    more = len(ids) - _LISTED
+    shown = ", ".join(ids[:_LISTED])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def duration(seconds: float) -> str:

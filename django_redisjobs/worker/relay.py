@@ -24,6 +24,7 @@ from django_redisjobs.core.scripts import perform
 from django_redisjobs.enqueueing import Outgoing, announce
 from django_redisjobs.exceptions import NotAcknowledged, RedisJobsError
 
+from .logs import listed
 from .trouble import TROUBLE, Trouble
 
 logger = logging.getLogger("redisjobs.worker")
@@ -143,5 +144,5 @@ def _tell(alias: str, jobs: Sequence[NewJob]) -> None:
             "Sent %d jobs that had stayed in the outbox of database %r: %s",
             len(jobs),
             alias,
-            ", ".join([job.id for job in jobs[:10]]),
+            listed([job.id for job in jobs]),
         )

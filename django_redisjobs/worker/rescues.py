@@ -20,7 +20,7 @@ from django_redisjobs.exceptions import JobTimeout, RedisJobsError
 from django_redisjobs.retries import Retry
 
 from .attempts import settlement
-from .logs import JobLog
+from .logs import JobLog, listed
 from .machine import is_left_alone
 from .memory import group_of, token_of, tokens_of
 from .outcome import CANCEL, Description, judge
@@ -252,9 +252,7 @@ def _tell(rescued: Rescued, what: str, *, charged: bool) -> None:
         logger.error(
             "✗ %s for the last time that a job may do this; failed as crashed: %s",
             what,
-            ", ".join(rescued.ended),
+            listed(rescued.ended),
         )
     if rescued.returned and charged:
-        logger.warning(
-            "↩ %s; back in their queues: %s", what, ", ".join(rescued.returned)
-        )
+        logger.warning("↩ %s; back in their queues: %s", what, listed(rescued.returned))

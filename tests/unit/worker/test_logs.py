@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_redisjobs.worker.logs import duration
+from django_redisjobs.worker.logs import duration, listed
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,16 @@ from django_redisjobs.worker.logs import duration
 )
 def test_durations_as_people_say_them(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, ""),
+        (2, "0, 1"),
+        (10, "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"),
+        (311, "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 301 more"),
+    ],
+)
+def test_a_line_lists_ten_ids(number, text):
+    assert listed([str(each) for each in range(number)]) == text
