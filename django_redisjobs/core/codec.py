@@ -15,6 +15,7 @@ from typing import Any
 from .exceptions import (
     PayloadMalformed,
     PayloadNotSerializable,
+    PayloadUnknown,
     RedisJobsError,
 )
 from .tags import (
@@ -220,7 +221,7 @@ class Codec:
         tag = value["$"]
         decoder = self._decoders.get(tag) if type(tag) is str else None
         if decoder is None or "v" not in value:
-            raise PayloadMalformed(
+            raise PayloadUnknown(
                 f"A stored value has the tag {tag!r}, which this build does not know."
             )
         inner = self.restore(value["v"])

@@ -30,6 +30,13 @@ class PayloadMalformed(RedisJobsError, ValueError):
     """Stored text cannot be decoded by this build."""
 
 
+class PayloadUnknown(PayloadMalformed):
+    """Stored text has parts that this build does not know: a newer one wrote it.
+
+    A job of that kind is not run. It waits, parked, for a worker that knows them.
+    """
+
+
 class SignatureRejected(RedisJobsError):
     """A stored job bears no signature of a key that is in ``SIGNING_KEYS``.
 

@@ -11,7 +11,12 @@ from itertools import chain
 from typing import Any
 
 from .codec import Codec, parse_json, to_json
-from .exceptions import PayloadMalformed, PayloadNotSerializable, PayloadTooLarge
+from .exceptions import (
+    PayloadMalformed,
+    PayloadNotSerializable,
+    PayloadTooLarge,
+    PayloadUnknown,
+)
 from .tags import PLAIN, Refused
 
 __all__ = [
@@ -85,23 +90,29 @@ def parse_body(text: str) -> Body:
     """A body with its arguments still as plain JSON; runs and fetches nothing.
 
     Raises:
-        PayloadMalformed: the text is not what ``encode_body`` makes.
+        PayloadMalformed: the text is not what ``encode_body`` makes; PayloadUnknown
+            when it seems to be what a later version makes.
     """
     parts = parse_json(text)
     if type(parts) is list and len(parts) > 3 and type(parts[-1]) is str:
         parts.pop()  # its signature, which is over the text
-    if type(parts) is list and len(parts) in (3, 4):
+    if type(parts) is list and len(parts) >= 3:
         function, args, kwargs = parts[:3]
-        options = parts[3] if len(parts) == 4 else {}
+        options = parts[3] if len(parts) > 3 else {}
         if (
             type(function) is str
             and type(args) is list
             and type(kwargs) is type(options) is dict
         ):
+            if len(parts) > 4:
+                raise PayloadUnknown(
+                    f"A stored job of {function} has {len(parts)} parts, of which this "
+                    "build knows four: a newer version of this package wrote it."
+                )
             return Body(function, args, kwargs, options, '"$"' in text)
     raise PayloadMalformed(
         "A stored job is not [function, args, kwargs, options]; another program "
-        "wrote it, or a newer version of this one."
+        "wrote it."
     )
 
 

@@ -21,7 +21,7 @@ from .bells import poll
 from .link import Messages
 from .logs import JobLog
 from .memory import LIAISON_DEADLINE, REDIS_AT, Board
-from .parking import take_up_parked
+from .parking import Parking
 from .relay import Relay
 from .rescues import Overrun, Rescuer
 from .stations import Post
@@ -53,6 +53,7 @@ class Liaison:
         self._line = line
         self._beats = Beats(posts, boards)
         self._rescuer = Rescuer(posts, JobLog(name))
+        self._parking = Parking()
         self._trouble = Trouble(
             f"Worker {name}", connections.describe(), longest=self._beats.patience
         )
@@ -117,7 +118,7 @@ class Liaison:
         for post, others in self._heard.others.items():
             self._rescuer.rescue_vanished(client, post, others)
         for post, queues in self._heard.parked.items():
-            take_up_parked(client, post, queues)
+            self._parking.take_up(client, post, queues)
         self._heard = Heard()
 
     def _wait(self, seconds: float) -> None:

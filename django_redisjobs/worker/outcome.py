@@ -15,6 +15,7 @@ from django_redisjobs.exceptions import (
     JobTimeout,
     MissingInstance,
     PayloadMalformed,
+    PayloadUnknown,
     SignatureRejected,
     UnknownJobFunction,
 )
@@ -35,7 +36,8 @@ class ArgumentsRefused(Exception):
 
 # Trying again cannot help: the same envelope gives the same end.
 _FINAL = (PayloadMalformed, MissingInstance)
-_PARKING = (UnknownJobFunction, ArgumentsRefused, SignatureRejected)
+# Another worker may know what to do: one of another release, or with other settings.
+_PARKING = (UnknownJobFunction, ArgumentsRefused, PayloadUnknown, SignatureRejected)
 
 
 @dataclass(frozen=True, slots=True)

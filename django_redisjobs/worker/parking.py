@@ -16,27 +16,36 @@ from .stations import Post
 
 logger = logging.getLogger("redisjobs.worker")
 
-# The newest are looked at; an old worker that goes on parking cannot keep us busy.
+# At a time; the next time those behind them.
 LOOK_AT: Final = 100
 
 
-def take_up_parked(client: Client, post: Post, queues: Iterable[str]) -> int:
-    """Make those ready that could run here; gives how many."""
-    return sum(_take_up(client, post, queue) for queue in queues)
+class Parking:
+    """Looks through the parked jobs of queues, a part at a time."""
 
+    def __init__(self) -> None:
+        self._next: dict[str, int] = {}
 
-def _take_up(client: Client, post: Post, queue: str) -> int:
-    page = inspection.page(post.keys, queue, JobStatus.PARKED, 0, LOOK_AT)
-    total, records = perform(client, page)
-    known = [record.id for record in records if not obstacle(record)]
-    if not known:
-        return 0
-    perform(client, unpark_many(post.keys, known))
-    logger.info(
-        "%d of %d parked jobs in %s can run here and are pending again: %s",
-        len(known),
-        total,
-        queue,
-        ", ".join(known[:10]),
-    )
-    return len(known)
+    def take_up(self, client: Client, post: Post, queues: Iterable[str]) -> int:
+        """Make those ready that could run here; gives how many."""
+        return sum(self._take_up(client, post, queue) for queue in queues)
+
+    def _take_up(self, client: Client, post: Post, queue: str) -> int:
+        start = self._next.get(queue, 0)
+        page = inspection.page(post.keys, queue, JobStatus.PARKED, start, LOOK_AT)
+        total, records = perform(client, page)
+        known = [record.id for record in records if not obstacle(record)]
+        # Those that others park meanwhile come before; none is left out for long.
+        behind = start + len(records) - len(known)
+        self._next[queue] = behind if start + len(records) < total else 0
+        if not known:
+            return 0
+        perform(client, unpark_many(post.keys, known))
+        logger.info(
+            "%d of %d parked jobs in %s can run here and are pending again: %s",
+            len(known),
+            total,
+            queue,
+            ", ".join(known[:10]),
+        )
+        return len(known)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from django_redisjobs import JobStatus, get_connection
+from django_redisjobs import JobStatus, get_connection, get_job
 from django_redisjobs.conf import keys_for
+from django_redisjobs.core import inspection
 from django_redisjobs.core.consumer import Consumer, Settlement
-from django_redisjobs.core.records import DEFAULT_KEEP
+from django_redisjobs.core.producer import enqueue
+from django_redisjobs.core.records import DEFAULT_KEEP, NewJob, new_id
+from django_redisjobs.core.scripts import perform
+from django_redisjobs.worker.parking import LOOK_AT, Parking
+from django_redisjobs.worker.stations import posts
 from tests.integration.worker import jobs
+from tests.integration.worker.conftest import until
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
 
@@ -48,3 +56,61 @@ def test_one_that_nobody_knows_stays_parked(start):
     assert worker.stop() == 0
 
     assert handle.status() is JobStatus.PARKED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps([jobs.add.path, [1, 2], {}, {}, {"more": "parts"}]),
+        json.dumps([jobs.add.path, [{"$": "Planet", "v": 1}, 2], {}]),
+    ],
+    ids=["parts", "values"],
+)
+def test_what_a_newer_release_writes_waits_for_it(start, body):
+    """It is retriable, and no worker of this release takes it up again and again."""
+    worker = start("default")
+    new = NewJob(new_id(), "default", body)
+    perform(get_connection(), enqueue(keys_for("default"), [new]))
+    handle = get_job(new.id)
+
+    until(lambda: handle.status() is JobStatus.PARKED)
+    assert worker.stop() == 0
+    # The first thing that it does.
+    second = start("default")
+    assert jobs.add.delay(1, 1).result(timeout=60) == 2
+    assert second.stop() == 0
+    assert handle.status() is JobStatus.PARKED
+    assert "pending again" not in second.output
+    record = perform(get_connection(), inspection.job(keys_for("default"), new.id))
+    assert "this build" in record.error
+
+
+def test_parked_jobs_behind_many_others_are_taken_up_too(redisjobs):
+    """Those that nobody knows must not hide those that somebody does."""
+    known = jobs.add.delay(2, 3)
+    park(known)
+    keys, client = keys_for("default"), get_connection()
+    strangers = [
+        NewJob(new_id(), "default", '["tests.nowhere.gone",[],{}]')
+        for _ in range(LOOK_AT + 1)
+    ]
+    perform(client, enqueue(keys, strangers))
+    consumer = Consumer(
+        client,
+        keys,
+        "old-2",
+        ["default"],
+        lease_ms=30_000,
+        keep=DEFAULT_KEEP,
+        max_crashes=3,
+    )
+    consumer.register({})
+    claimed = consumer.exchange([], want=len(strangers)).jobs
+    consumer.exchange([Settlement("parked", one, error="?") for one in claimed], want=0)
+    (post,) = posts(["default"])
+    parking = Parking()
+
+    assert parking.take_up(client, post, ["default"]) == 0
+    assert parking.take_up(client, post, ["default"]) == 1
+
+    assert known.status() is JobStatus.PENDING
