@@ -15,6 +15,7 @@ from django.test import override_settings
 
 from django_redisjobs.core import operations
 from django_redisjobs.core.audit import Report, audit
+from django_redisjobs.core.audit.keyspace import KINDS
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import DEFAULT_KEEP, JobStatus, NewJob, new_id
@@ -238,21 +239,6 @@ def unlist_queue(site: Site) -> None:
     site.client.srem(site.keys.queues, "high")
 
 
-def overwrite(name: str) -> Damage:
-    """Another type than it ought to be."""
-
-    def damage(site: Site) -> None:
-        key = site.keys.base + name
-        kind = site.client.type(key)
-        site.client.delete(key)
-        if kind == b"string":
-            site.client.rpush(key, "x")
-        else:
-            site.client.set(key, "x")
-
-    return damage
-
-
 DAMAGES: dict[str, tuple[Damage, set[str]]] = {
     # Records and places
     "record of a pending job missing": (delete("job:moved"), {"record-missing"}),
@@ -354,6 +340,10 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
     "a queue with a lifetime": (expire("pending:high"), {"has-lifetime"}),
     "a result without a lifetime": (persist("result:apart"), {"no-lifetime"}),
     "messages without a lifetime": (rpush("control:w9", "stop"), {"no-lifetime"}),
+    "lost workers without a lifetime": (
+        lambda site: site.client.persist(site.key("lost")),
+        {"no-lifetime"},
+    ),
     "ended beyond KEEP by age": (end_long_ago, {"beyond-keep"}),
     "ended beyond KEEP by number": (end_too_many, {"beyond-keep"}),
     "too many wake-up tokens": (rpush("wake:high", *"1" * 20), {"too-many-tokens"}),
@@ -426,31 +416,25 @@ def test_what_is_not_ours_is_left_to_people(operator: Operator, site: Site, name
     assert set(codes(operator, "--repair")) == expected
 
 
-TYPED = [
-    *("job:", "state:", "attempts:", "result:", "claimed:", "worker:"),
-    *("pending:high", "alone:high", "priority:high", "scheduled:high", "parked:high"),
-    *("succeeded:high", "failed:high", "cancelled:high", "expired:high", "wake:high"),
-    *("workers", "queues", "paused", "tombstones", "schema", "maintained", "sequence"),
-    *("waiters", "control:", "aside", "stats:", "done:"),
-]
-
-
-@pytest.mark.parametrize("name", TYPED)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_key_of_each_kind_may_be_of_a_wrong_type(
-    operator: Operator, site: Site, look: Look, name: str
+    operator: Operator, site: Site, look: Look, kind: str
 ):
-    subject = {
-        "job:": f"job:{site.ids['failed']}",
-        "state:": f"state:{site.ids['retrying']}",
-        "attempts:": f"attempts:{site.ids['failed']}",
-        "result:": f"result:{site.ids['apart']}",
-        "claimed:": f"claimed:{site.worker.name}",
-        "worker:": f"worker:{site.worker.name}",
-        "control:": f"control:{site.worker.name}",
-        "stats:": f"stats:hour:{site.store.now_ms() // 3_600_000}",
-        "done:": f"done:{site.ids['failed']}",
-    }.get(name, name)
-    overwrite(subject)(site)
+    named = {
+        "job": site.ids["failed"],
+        "state": site.ids["retrying"],
+        "attempts": site.ids["failed"],
+        "result": site.ids["apart"],
+        "done": site.ids["failed"],
+        "sent": site.ids["failed"],
+        "claimed": site.worker.name,
+        "worker": site.worker.name,
+        "control": site.worker.name,
+        "stacks": site.worker.name,
+        "stats": f"hour:{site.store.now_ms() // 3_600_000}",
+    }
+    subject = kind if KINDS[kind].single else f"{kind}:{named.get(kind, 'high')}"
+    overwrite(site, subject, KINDS[kind].type)
     records = site.records()
 
     found = examine(operator)
@@ -464,6 +448,16 @@ def test_a_key_of_each_kind_may_be_of_a_wrong_type(
     assert records - {site.key("job:failed").encode()} <= site.records()
     assert codes(operator) == []
     assert any("aside" in warning for warning in examine(operator)["warnings"])
+
+
+def overwrite(site: Site, subject: str, kind: str) -> None:
+    """Put another type there than it ought to be."""
+    key = site.keys.base + subject
+    site.client.delete(key)
+    if kind == "string":
+        site.client.rpush(key, "x")
+    else:
+        site.client.set(key, "x")
 
 
 def test_several_damages_at_once(operator: Operator, site: Site, look: Look):
