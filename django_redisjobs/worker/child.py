@@ -214,8 +214,6 @@ class Child:
             claim = self._holdings.claim(
                 room, fresh=self._is_fresh, expected=self._crew.take_expected()
             )
-            self._trouble.over()
-            self._board.cells[STEPPED] = monotonic()
         except LeaseLost:
             logger.warning("The lease was lost; what ran under it is void.")
             self.lease_lost()
@@ -223,12 +221,19 @@ class Child:
         except TROUBLE as error:
             self._bell.wait(self._trouble.met(error))
             return
+        if claim.trouble is None:
+            self._trouble.over()
+            self._board.cells[STEPPED] = monotonic()
         if claim.full and self._crew.runs_ahead:
             self._claim_ahead()
         ran = self._work_off()
         self._consider_recycling()
         self._consider_giving_way(claim)
-        if not ran and not claim.more:
+        if claim.trouble is not None:
+            # What the groups that answered have is worked off before they are asked again.
+            seconds = self._trouble.met(claim.trouble)
+            self._bell.wait(0.0 if ran else seconds)
+        elif not ran and not claim.more:
             self._idle(claim)
 
     def _claim_ahead(self) -> None:

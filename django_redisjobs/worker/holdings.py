@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+import redis
+
 from django_redisjobs import connections
 from django_redisjobs.core.consumer import Exchange
 from django_redisjobs.core.flights import Depart
@@ -21,6 +23,7 @@ from django_redisjobs.core.scripts import perform
 from .attempts import unstarted
 from .memory import GENERATION, LEASE, REGISTERED, Board, call_of
 from .stations import Post, Station
+from .trouble import TROUBLE
 
 if TYPE_CHECKING:
     from .inbox import Entry, Inbox
@@ -39,7 +42,7 @@ def trusted_seconds(lease_seconds: float) -> float:
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a round of claims gave. ``full``: as much as was wanted. ``due_seconds``:
-    until there may be more.
+    until there may be more. ``trouble``: why a group gave no answer.
     """
 
     jobs: int
@@ -47,6 +50,7 @@ class Claim:
     more: bool
     due_seconds: float | None
     alone_waiting: bool
+    trouble: redis.RedisError | OSError | None = None
 
 
 class Holdings:
@@ -128,28 +132,34 @@ class Holdings:
         """Settle, and claim up to ``want`` jobs, group after group.
 
         ``expected``: what was announced is the caller's; else that goes back.
-        Raises LeaseLost, and redis-py's errors.
+        Raises LeaseLost. Trouble with one group, whose slot may be on a node of its
+        own, keeps nobody from the jobs of the others.
         """
         jobs, more, alone_waiting = 0, False, False
         due: int | None = None
+        trouble: redis.RedisError | OSError | None = None
         taken = bool(self._ahead) and not expected
         if taken:
             self._disown()
         self._ahead = 0
         for station in self._stations:
-            ahead = station.land()
-            if ahead is not None and taken:
-                self._return(ahead, station)
-                ahead = None
             alone_may = fresh and not jobs and not self.held
-            exchange = ahead or station.exchange(want=want - jobs, fresh=alone_may)
+            try:
+                ahead = station.land()
+                if ahead is not None and taken:
+                    self._return(ahead, station)
+                    ahead = None
+                exchange = ahead or station.exchange(want=want - jobs, fresh=alone_may)
+            except TROUBLE as error:
+                trouble = error
+                continue
             jobs += self._absorb(station, exchange)
             more = more or exchange.more
             alone_waiting = alone_waiting or exchange.alone_waiting
             if exchange.due_in_ms is not None:
                 due = min(exchange.due_in_ms, due or exchange.due_in_ms)
         seconds = None if due is None else due / 1000
-        return Claim(jobs, 0 < want <= jobs, more, seconds, alone_waiting)
+        return Claim(jobs, 0 < want <= jobs, more, seconds, alone_waiting, trouble)
 
     def claim_ahead(self, want: int) -> None:
         """Settle and claim, and do not wait: the next ``claim`` gives what came.
@@ -197,11 +207,19 @@ class Holdings:
         """Write what has ended; with ``probe`` ask even if there is nothing, whether
         the lease still holds.
 
-        Raises LeaseLost, and redis-py's errors.
+        Raises LeaseLost, and redis-py's errors when all groups have been asked.
         """
+        trouble: redis.RedisError | OSError | None = None
         for station in self._stations:
-            if probe or station.outcomes:
+            # Who holds nothing may be waiting for what is claimed on waking.
+            if not station.outcomes and not (probe and station.held):
+                continue
+            try:
                 self._absorb(station, station.exchange(want=0, fresh=False))
+            except TROUBLE as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
 
     def hand_back(self) -> None:
         """Give back what nobody has started, with the next settling.

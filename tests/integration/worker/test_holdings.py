@@ -6,6 +6,7 @@ import os
 
 import pytest
 import redis
+from django.test import override_settings
 
 from django_redisjobs import JobStatus, conf, connections
 from django_redisjobs.core.exceptions import LeaseLost
@@ -16,7 +17,6 @@ from django_redisjobs.worker.holdings import Holdings
 from django_redisjobs.worker.inbox import Inbox, drain, open_pipe
 from django_redisjobs.worker.logs import JobLog
 from django_redisjobs.worker.memory import SharedMemory, new_base
-from django_redisjobs.worker.options import WorkerOptions
 from django_redisjobs.worker.rescues import Rescuer
 from django_redisjobs.worker.stations import posts
 from tests.integration.worker import jobs
@@ -27,13 +27,12 @@ pytestmark = pytest.mark.usefixtures("redisjobs")
 class Process:
     """A child's part in this process; ``steal`` is its supervisor's."""
 
-    def __init__(self):
+    def __init__(self, queues=("default",)):
         self.board = SharedMemory(1, 1).board(0)
         self.board.clear(new_base())
         self.pipe = open_pipe()
         self.inbox = Inbox(self.pipe)
-        self.posts = posts(["default"])
-        self.options = WorkerOptions(queues=("default",))
+        self.posts = posts(queues)
         self.holdings = Holdings(
             self.posts,
             self.board,
@@ -43,6 +42,10 @@ class Process:
             admitted=lambda _number: None,
         )
         self.holdings.register({})
+
+    def close(self):
+        for end in self.pipe:
+            os.close(end)
 
     def claim(self, want, *, expected=False):
         return self.holdings.claim(want, fresh=False, expected=expected)
@@ -65,8 +68,7 @@ class Process:
 def process():
     found = Process()
     yield found
-    for end in found.pipe:
-        os.close(end)
+    found.close()
 
 
 def statuses(handles):
@@ -91,8 +93,7 @@ def test_what_the_supervisor_took_is_not_started_after_a_lost_answer(process):
     taken = process.steal()
     process.break_the_connection()
 
-    with pytest.raises(redis.ConnectionError):
-        process.claim(0)
+    assert isinstance(process.claim(0).trouble, redis.ConnectionError)
     process.claim(0)
 
     # The supervisor hands it back whenever Redis answers it: maybe only now.
@@ -109,9 +110,9 @@ def test_what_was_expected_is_started_after_a_lost_answer(process):
     process.inbox.take()
     process.break_the_connection()
 
-    with pytest.raises(redis.ConnectionError):
-        process.claim(0, expected=True)
+    trouble = process.claim(0, expected=True).trouble
 
+    assert isinstance(trouble, redis.ConnectionError)
     assert process.claim(0).jobs == 3
     assert len(process.inbox) == 3
 
@@ -138,3 +139,28 @@ def test_what_the_supervisor_took_is_forgotten_with_the_lease(process):
     process.holdings.register({})
 
     assert len(process.inbox) == 0
+
+
+def test_trouble_with_one_group_leaves_the_others_jobs(redisjobs):
+    queues = {"default": {"GROUP": "away"}, "low": {}}
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
+        handles = [jobs.add.using(queue="low").delay(1, 1) for _ in range(9)]
+        process = Process(["default", "low"])
+        answering = connections.worker_client()
+        away = process.holdings._stations[0]._consumer
+        away._client = Away()
+
+        claim = process.claim(2)
+
+        assert (claim.jobs, len(process.inbox)) == (2, 2)
+        assert isinstance(claim.trouble, redis.ConnectionError)
+        process.inbox.take_all()
+        away._client = answering
+        assert process.claim(9).trouble is None
+        assert process.holdings.held == len(handles)
+        process.close()
+
+
+class Away:
+    def execute_command(self, *_command, **_options):
+        raise redis.ConnectionError("away")
