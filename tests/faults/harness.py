@@ -375,6 +375,7 @@ class Site:
             self.wait_ended(limit)
         except AssertionError:
             found.append(f"only {self.count()} of {len(self.ids)} jobs have ended")
+        self.wait_ready()
         codes = self.stop()
         found += [f"a worker ended with {code}" for code in codes if code != 0]
         return found + self.flaws()

@@ -86,7 +86,6 @@ def torment(site: Site, rng: random.Random, every: float) -> int:
         if time.monotonic() - told > 10:
             told = time.monotonic()
             print(f"{site.count():,} have ended after {kills} kills", flush=True)
-    site.wait_ready()
     return kills
 
 

@@ -24,7 +24,6 @@ def kill_again_and_again(site: Site, rng: random.Random, kills: int) -> None:
         kill_someone(site, rng)
     while len(site.running) < 2:
         site.start_worker("--processes", "2")
-    site.wait_ready()
 
 
 def test_a_few_kills(site: Site) -> None:
@@ -76,5 +75,4 @@ def kill_when_due(site: Site, rng: random.Random, seconds: int) -> None:
         while len(site.running) < 2:
             site.start_worker("--processes", "1")
 
-    site.wait_ready()
     assert not site.complaints()
