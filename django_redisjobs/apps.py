@@ -24,5 +24,6 @@ class RedisJobsConfig(AppConfig):
         register(checks.check_settings)
         register(checks.check_job_functions)
         register(checks.check_all_job_functions, deploy=True)
+        register(checks.check_outbox, deploy=True)
         register(checks.check_place, deploy=True)
         register(checks.check_server, deploy=True)

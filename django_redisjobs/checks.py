@@ -2,8 +2,8 @@
 
 E001 not a dict · E002 unknown key · E003 URL · E004 QUEUES · E005 a queue's name ·
 E006 a duration · E008 CACHE · E009 KEEP · E010 any other value · E011 a job function ·
-E013 SIGNING_KEYS · E014 DURABLE.
-With ``--deploy``: E012 a module of job functions, and what ``surroundings`` finds,
+E013 SIGNING_KEYS · E014 DURABLE · W012 an OUTBOX without effect.
+With ``--deploy``: E012 a module of job functions, W013 the tables of the outbox, and what ``surroundings`` finds,
 for which it asks the server: the only I/O.
 """
 
@@ -13,8 +13,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
+from django.core.checks import Warning as CheckWarning
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
 
-from django_redisjobs import conf, registry, surroundings
+from django_redisjobs import conf, outbox, registry, surroundings
 from django_redisjobs.definitions import JobFunction
 
 
@@ -25,7 +28,9 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         Error(problem.message, hint=problem.hint or None, id=f"redisjobs.{problem.id}")
         for problem in found
     ]
-    return errors or _check_on_commit(conf.get_settings().on_commit)
+    if errors:
+        return errors
+    return [*_check_on_commit(conf.get_settings().on_commit), *_check_outbox_use()]
 
 
 def check_job_functions(**_: Any) -> list[CheckMessage]:
@@ -68,6 +73,54 @@ def check_place(**_: Any) -> list[CheckMessage]:
 def check_server(**_: Any) -> list[CheckMessage]:
     """Ask the server itself; for ``check --deploy``."""
     return [] if conf.problems() else surroundings.server_problems()
+
+
+def check_outbox(**_: Any) -> list[CheckMessage]:
+    """Whether the tables of the outbox are there; for ``check --deploy``."""
+    if conf.problems() or not outbox.is_used():
+        return []
+    missing: list[CheckMessage] = []
+    for alias in outbox.aliases():
+        try:
+            if outbox.has_table(alias):
+                continue
+            reason = "it has no such table"
+        except (DatabaseError, ImproperlyConfigured) as error:
+            reason = str(error).strip()
+        missing.append(
+            CheckWarning(
+                f"OUTBOX is on, but in the database {alias!r} no job can be kept: "
+                f"{reason}.",
+                hint=f"Run manage.py migrate redisjobs --database {alias}; or have a "
+                "router keep the table from it, if its transactions make no jobs.",
+                id="redisjobs.W013",
+            )
+        )
+    return missing
+
+
+def _check_outbox_use() -> list[CheckMessage]:
+    if not outbox.is_used():
+        return []
+    if conf.get_settings().on_commit is False:
+        reason, hint = "ON_COMMIT is False", "Set ON_COMMIT to True."
+    elif not any(_is_real(alias) for alias in outbox.aliases()):
+        reason, hint = "no database may have its table", "Name one in DATABASES."
+    else:
+        return []
+    return [
+        CheckWarning(
+            f"OUTBOX is on and has no effect: {reason}, so no job is made in a "
+            "transaction.",
+            hint=hint,
+            id="redisjobs.W012",
+        )
+    ]
+
+
+def _is_real(alias: str) -> bool:
+    engine = settings.DATABASES[alias]["ENGINE"]
+    return str(engine) != "django.db.backends.dummy"
 
 
 def _misconfigured(function: JobFunction[..., Any], reason: str) -> CheckMessage:

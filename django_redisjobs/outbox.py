@@ -12,14 +12,23 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any, Final
 
 from django.apps import apps
 from django.db import DatabaseError, connections, router
-from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q
+from django.db.models import (
+    Count,
+    DateTimeField,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    Min,
+    Q,
+)
 from django.db.models.functions import Now
+from django.db.transaction import atomic
 
 from django_redisjobs import conf
 from django_redisjobs.core.records import REMEMBERED, NewJob
@@ -119,6 +128,34 @@ def aliases() -> list[str]:
     return [
         alias for alias in connections if router.allow_migrate_model(alias, _model())
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is in the outbox of one database. ``trouble``: why nobody can tell."""
+
+    alias: str
+    jobs: int = 0
+    oldest_seconds: float = 0.0
+    trouble: str = ""
+
+
+def waiting() -> list[Waiting]:
+    """What is in the outboxes now, also what is just being sent; empty without any."""
+    return [_waiting(alias) for alias in aliases()] if is_used() else []
+
+
+def _waiting(alias: str) -> Waiting:
+    age = ExpressionWrapper(Now() - Min("created_at"), output_field=DurationField())
+    try:
+        # In a transaction of its own, which a table that is not there may spoil.
+        with atomic(using=alias):
+            found = _model().objects.using(alias).aggregate(jobs=Count("id"), age=age)
+    except DatabaseError as error:
+        return Waiting(alias, trouble=str(error).strip())
+    if not found["jobs"]:
+        return Waiting(alias)
+    return Waiting(alias, found["jobs"], max(0.0, found["age"].total_seconds()))
 
 
 def has_table(alias: str) -> bool:

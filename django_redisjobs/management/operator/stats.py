@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from django.core.management.base import CommandError
 
-from django_redisjobs import connections
+from django_redisjobs import connections, outbox
 from django_redisjobs.core.records import JobStatus, QueueCounts
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import (
@@ -16,6 +16,7 @@ from django_redisjobs.management.operator.formats import (
     age,
     clock,
     counted,
+    harmless,
     number,
     read_duration,
 )
@@ -57,6 +58,7 @@ def lines(snapshot: Snapshot, terminal: Terminal) -> Iterator[str]:
         if view.counts.paused is not None:
             yield terminal.style.WARNING(_pause(view.counts))
     yield _workers(snapshot, terminal)
+    yield from _outboxes(terminal)
     yield f"Redis: {connections.describe()}"
 
 
@@ -99,6 +101,34 @@ def _workers(snapshot: Snapshot, terminal: Terminal) -> str:
     return text
 
 
+def _outboxes(terminal: Terminal) -> Iterator[str]:
+    for one in outbox.waiting():
+        if one.trouble:
+            yield terminal.style.ERROR(
+                f"Outbox of {one.alias}: {harmless(one.trouble)}"
+            )
+        elif one.jobs:
+            text = f"Outbox of {one.alias}: {counted(one.jobs, 'job')}"
+            yield terminal.style.WARNING(
+                f"{text}, the oldest for {age(one.oldest_seconds)}."
+            )
+
+
+def _document(snapshot: Snapshot) -> dict[str, Any]:
+    found = document(snapshot)
+    if outbox.is_used():
+        found["outbox"] = [
+            {
+                "database": one.alias,
+                "jobs": None if one.trouble else one.jobs,
+                "oldest_seconds": one.oldest_seconds if one.jobs else None,
+                "trouble": one.trouble or None,
+            }
+            for one in outbox.waiting()
+        ]
+    return found
+
+
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--watch",
@@ -116,7 +146,7 @@ def _run(terminal: Terminal, options: Options) -> None:
     if seconds is None:
         snapshot = take()
         if terminal.as_json:
-            terminal.document(document(snapshot))
+            terminal.document(_document(snapshot))
         else:
             for line in lines(snapshot, terminal):
                 terminal.line(line)

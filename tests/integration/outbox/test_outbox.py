@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
 import pytest
 import redis
+from django.core.management import call_command
 from django.db import connections, transaction
 from django.db.models import F
 from django.test import override_settings
 
-from django_redisjobs import Worker, exceptions, get_queue, job
+from django_redisjobs import Worker, checks, exceptions, get_queue, job
 from django_redisjobs import outbox as outboxes
 from django_redisjobs.conf import keys_for
 from django_redisjobs.core.records import NewJob, new_id
@@ -355,3 +357,69 @@ def test_more_rows_than_a_relay_takes_at_once(client: redis.Redis) -> None:
     assert relay("default") == outboxes.MOST_TAKEN
     assert relay("default") == 5
     assert get_queue().depth() == len(jobs)
+
+
+def test_stats_tell_what_waits_and_for_how_long(
+    outbox: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("redisjobs", "stats")
+    assert "Outbox" not in capsys.readouterr().out
+    outboxes.store([NewJob(new_id(), "default", "[]") for _ in range(2)], "default")
+    age(seconds=3600)
+
+    call_command("redisjobs", "stats")
+    assert "Outbox of default: 2 jobs, the oldest for 1h." in capsys.readouterr().out
+    call_command("redisjobs", "stats", "--json")
+    told = json.loads(capsys.readouterr().out)["outbox"]
+
+    assert [(one["database"], one["jobs"]) for one in told] == [
+        ("default", 2),
+        ("other", 0),
+    ]
+    assert told[0]["oldest_seconds"] >= 3600
+    with override_settings(REDISJOBS={**outbox, "OUTBOX": False}):
+        call_command("redisjobs", "stats", "--json")
+        assert "outbox" not in json.loads(capsys.readouterr().out)
+
+
+def test_missing_tables_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert checks.check_outbox() == []
+
+    with connections["other"].schema_editor() as editor:
+        editor.delete_model(OutboxEntry)
+    try:
+        (found,) = checks.check_outbox()
+        call_command("redisjobs", "stats")
+    finally:
+        with connections["other"].schema_editor() as editor:
+            editor.create_model(OutboxEntry)
+
+    assert found.id == "redisjobs.W013"
+    assert "migrate redisjobs --database other" in str(found.hint)
+    assert "Outbox of other: " in capsys.readouterr().out
+
+
+def test_an_outbox_without_effect_is_told(outbox: dict[str, Any]) -> None:
+    assert checks.check_settings() == []
+    with override_settings(REDISJOBS={**outbox, "ON_COMMIT": False}):
+        (found,) = checks.check_settings()
+
+    assert found.id == "redisjobs.W012"
+    assert "ON_COMMIT is False" in found.msg
+
+
+def test_signed_jobs_are_kept_and_sent_as_they_were(
+    outbox: dict[str, Any], client: redis.Redis
+) -> None:
+    """With the key of the time at which they were made."""
+    old, new = "o" * 40, "n" * 40
+    before = {**outbox, "SIGNING_KEYS": [old], "URL": NOWHERE}
+    with override_settings(REDISJOBS=before), transaction.atomic():
+        note.delay(5)
+    age()
+
+    with override_settings(REDISJOBS={**outbox, "SIGNING_KEYS": [new, old]}):
+        assert relay("default") == 1
+        run_all()
+
+    assert ran(client) == [5]
