@@ -63,6 +63,12 @@ def _families(day: Day) -> Iterator[tuple[str, str, str, list[Sample]]]:
             ({"state": "silent"}, len(day.snapshot.silent)),
         ],
     )
+    yield (
+        "workers_lost",
+        "gauge",
+        "Worker processes that died or fell silent within 24 hours; 100 at most.",
+        [({}, len(day.lost))],
+    )
     yield from _counters(day)
 
 
@@ -107,7 +113,8 @@ def _lines(name: str, kind: str, meaning: str, samples: list[Sample]) -> Iterato
     yield f"# TYPE {name} {kind}\n"
     for labels, value in samples:
         named = ",".join(f'{key}="{_escaped(word)}"' for key, word in labels.items())
-        yield f"{name}{{{named}}} {_number(value)}\n"
+        whole = f"{name}{{{named}}}" if named else name
+        yield f"{whole} {_number(value)}\n"
 
 
 def _escaped(label: str) -> str:

@@ -81,10 +81,14 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A snapshot, and what ended in each queue since midnight UTC."""
+    """A snapshot, and what ended in each queue since midnight UTC.
+
+    ``lost``: worker processes that died or fell silent within 24 hours.
+    """
 
     snapshot: Snapshot
     ended: Mapping[str, Tally]
+    lost: tuple[LostWorker, ...] = ()
 
 
 def take() -> Snapshot:
@@ -173,10 +177,12 @@ def _day() -> Conversation[Day]:
     asked: list[Conversation[Any]] = [
         _snapshot_of(groups, now_ms),
         together([inspection.statistics(keys, "hour", hours) for keys, _ in groups]),
+        lost_workers([keys for keys, _ in groups]),
     ]
-    snapshot, counted = yield from together(asked)
+    snapshot, counted, lost = yield from together(asked)
     queues = [by_name(hour, "q") for group in counted for hour in group]
-    return Day(snapshot, _summed(queues))
+    lately = tuple(one for one in lost if one.at_ms > now_ms - DAY_MS)
+    return Day(snapshot, _summed(queues), lately)
 
 
 def _snapshot_of(groups: Places, now_ms: int) -> Conversation[Snapshot]:

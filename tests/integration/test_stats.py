@@ -22,9 +22,8 @@ urlpatterns = [*of_tests, path("jobs/", include("django_redisjobs.urls"))]
 TOKEN = "correct-horse-battery"
 PATHS = ["/jobs/stats.json", "/jobs/metrics"]
 IN_ADMIN = ["/admin/redisjobs/queue/stats.json", "/admin/redisjobs/queue/metrics"]
-SAMPLE = re.compile(
-    r'(\w+)\{((?:\w+="(?:[^"\\\n]|\\["\\n])*",?)*)\} (-?\d+(?:\.\d+)?)'
-)
+LABELS = r'((?:\w+="(?:[^"\\\n]|\\["\\n])*",?)+)'
+SAMPLE = re.compile(r"(\w+)(?:\{" + LABELS + r"\})? (-?\d+(?:\.\d+)?)")
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +59,8 @@ def samples(text: str) -> dict[str, float]:
             continue
         match = SAMPLE.fullmatch(line)
         assert match, line
-        found[f"{match[1].removeprefix('redisjobs_')} {match[2]}"] = float(match[3])
+        name = f"{match[1].removeprefix('redisjobs_')} {match[2] or ''}".strip()
+        found[name] = float(match[3])
     return found
 
 
@@ -113,6 +113,7 @@ def test_metrics(store: Store):
     now = store.now_ms()
     worker.settle(first, started_ms=now - 1500, finished_ms=now)
     worker.settle(second, kind="failed", started_ms=now - 500, finished_ms=now)
+    store.rescue(store.worker("high"))
 
     answer = ask("/jobs/metrics")
 
@@ -125,6 +126,7 @@ def test_metrics(store: Store):
         'queue_paused queue="high"': 1,
         'queue_paused queue="low"': 0,
         'workers state="alive"': 1,
+        "workers_lost": 1,
         'outcomes_total queue="low",outcome="succeeded"': 1,
         'outcomes_total queue="low",outcome="failed"': 1,
         'outcomes_total queue="high",outcome="failed"': 0,
