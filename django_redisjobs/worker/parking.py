@@ -12,6 +12,7 @@ from django_redisjobs.core.records import JobStatus
 from django_redisjobs.core.scripts import Client, perform
 from django_redisjobs.vetting import obstacle
 
+from .logs import listed
 from .stations import Post
 
 logger = logging.getLogger("redisjobs.worker")
@@ -46,6 +47,6 @@ class Parking:
             len(known),
             total,
             queue,
-            ", ".join(known[:10]),
+            listed(known),
         )
         return len(known)
