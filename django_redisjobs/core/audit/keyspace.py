@@ -116,11 +116,11 @@ def check(keys: GroupKeys, some: Sequence[Key]) -> Conversation[list[Finding]]:
     for key, kind, left in zip(some, replies[::2], replies[1::2], strict=True):
         # A key may go between being scanned and being looked at.
         if word(kind) != "none":
-            found += _faults(key, word(kind), int(left))
+            found += _faults(keys, key, word(kind), int(left))
     return found
 
 
-def _faults(key: Key, type_: str, left_ms: int) -> Iterator[Finding]:
+def _faults(keys: GroupKeys, key: Key, type_: str, left_ms: int) -> Iterator[Finding]:
     rules = key.rules
     if key.is_aside:
         return
@@ -128,8 +128,8 @@ def _faults(key: Key, type_: str, left_ms: int) -> Iterator[Finding]:
         yield Finding(
             "foreign-key",
             key.place,
-            f"The key {key.place} ({type_}) is none of this package's. Rename or "
-            "delete it.",
+            f"The key {keys.base}{key.place} ({type_}) is none of this package's. "
+            "Rename or delete it.",
         )
     elif type_ != rules.type:
         yield Finding(

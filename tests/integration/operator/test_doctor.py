@@ -460,6 +460,15 @@ def overwrite(site: Site, subject: str, kind: str) -> None:
         site.client.set(key, "x")
 
 
+def test_a_foreign_key_is_named_in_full(operator: Operator, site: Site):
+    """Whoever has to remove it by hand can copy its name."""
+    NOT_MENDED["foreign key in the group"][0](site)
+
+    (found,) = examine(operator)["broken"]
+
+    assert site.key("shopping:list") in found["message"]
+
+
 def test_several_damages_at_once(operator: Operator, site: Site, look: Look):
     for name in (
         "whole queue gone",
