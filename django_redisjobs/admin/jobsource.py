@@ -27,6 +27,8 @@ from django_redisjobs.models import Job
 
 LOOKED_AT: Final = 2_000
 """Jobs that a query looks at where no index answers it, the newest."""
+LONGEST: Final = 16_384
+"""Bytes of a record that is looked at: arguments may be long, and jobs many."""
 DEEPEST: Final = 20_000
 """Jobs of several queues that can be paged through in one order."""
 HOURS_OF_FUNCTIONS: Final = 2
@@ -309,7 +311,7 @@ class JobReading(Source):
             for scope, ids in zip(scopes, parts, strict=True)
             for job_id in ids
         ]
-        rows = yield from _rows_of(found)
+        rows = yield from _rows_of(found, LONGEST)
         if len({scope.status for scope in scopes}) > 1:
             rows.sort(key=_newest_first, reverse=True)
         self._samples[key] = rows
@@ -434,15 +436,17 @@ def _one_behind_the_other(
     ]
 
 
-def _rows_of(found: Sequence[tuple[Scope, str]]) -> Conversation[list[Job]]:
-    """Rows in the order of the ids, in one round trip."""
+def _rows_of(
+    found: Sequence[tuple[Scope, str]], longest: int | None = None
+) -> Conversation[list[Job]]:
+    """Rows in the order of the ids, in one round trip. ``longest``: bytes of each."""
     by_scope: dict[tuple[GroupKeys, str, JobStatus], list[str]] = {}
     for scope, job_id in found:
         place = (scope.keys, scope.queue, scope.status)
         by_scope.setdefault(place, []).append(job_id)
     parts = yield from together(
         [
-            inspection.settled(keys, ids, queue, status, brief=True)
+            inspection.settled(keys, ids, queue, status, brief=True, longest=longest)
             for (keys, queue, status), ids in by_scope.items()
         ]
     )

@@ -19,6 +19,7 @@ from django_redisjobs import conf
 from django_redisjobs.admin.conditions import Values
 from django_redisjobs.calls import ask, places
 from django_redisjobs.core import inspection
+from django_redisjobs.core.failures import function_at
 from django_redisjobs.core.listing import ALWAYS, Span
 from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.records import (
@@ -115,7 +116,7 @@ def job_row(record: JobRecord) -> Job:
         _JOB_COLUMNS,
         (
             record.id,
-            body.function if body else "",
+            body.function if body else function_at(record.body),
             record.queue,
             record.status.value,
             record.priority,

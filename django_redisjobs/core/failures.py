@@ -103,6 +103,11 @@ def _described(
 
 def _function(beginning: Any) -> str:
     _header, _, body = (beginning or b"").decode(errors="replace").partition("\n")
+    return function_at(body)
+
+
+def function_at(body: str) -> str:
+    """The function's path at the beginning of a body; "" where there is none."""
     match = _FUNCTION.match(body)
     try:
         return str(json.loads(f'"{match[1]}"')) if match else ""

@@ -60,36 +60,17 @@ def jobs(
     *,
     brief: bool = False,
     place: JobStatus | None = None,
+    longest: int | None = None,
 ) -> Conversation[list[JobRecord]]:
     """Records of those ids that Redis knows, in order, in two round trips.
 
     ``brief`` leaves out attempts and results with a lifetime of their own. ``place``
     is the status whose list or set the ids were read from: that saves a round trip.
+    ``longest``: of a record only so many bytes are read, which may miss how it ended.
     """
     if not ids:
         return []
-    commands: list[Command] = [("TIME",), ("MGET", *map(keys.job, ids))]
-    # What ended has no state; who has one in such a place is about to leave it.
-    stateful = place not in ENDED
-    for job_id in ids:
-        if stateful:
-            commands.append(("HGETALL", keys.state(job_id)))
-        if not brief:
-            commands += (
-                ("GET", keys.result(job_id)),
-                ("LRANGE", keys.attempts(job_id), 0, -1),
-            )
-    clock, records, *replies = yield commands
-    now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
-    more = iter(replies)
-    parsed: list[tuple[str, Envelope, list[Any]]] = []
-    for job_id, raw in zip(ids, records, strict=True):
-        state = next(more) if stateful else None
-        rest = [None, None] if brief else [next(more), next(more)]
-        try:
-            parsed.append((job_id, parse_record(raw or b""), [state, *rest]))
-        except PayloadMalformed:
-            continue
+    now_ms, parsed = yield from _stored(keys, ids, brief, place, longest)
     unclaimed = [
         (job_id, envelope)
         for job_id, envelope, (state, *_) in parsed
@@ -114,6 +95,56 @@ def jobs(
         _record(job_id, envelope, rest, job_id in scheduled, now_ms)
         for job_id, envelope, rest in parsed
     ]
+
+
+Parsed = list[tuple[str, Envelope, list[Any]]]
+"""Ids, with what is stored of each: the record; state, result and attempts."""
+
+
+def _stored(
+    keys: GroupKeys,
+    ids: Sequence[str],
+    brief: bool,
+    place: JobStatus | None,
+    longest: int | None,
+) -> Conversation[tuple[int, Parsed]]:
+    """The server's time and what is stored, of ids that have a record, as ``jobs``."""
+    # What ended has no state; who has one in such a place is about to leave it.
+    stateful = place not in ENDED
+    commands: list[Command] = [("TIME",)]
+    if longest is None:
+        commands.append(("MGET", *map(keys.job, ids)))
+    else:
+        commands += (("GETRANGE", keys.job(each), 0, longest - 1) for each in ids)
+    for job_id in ids:
+        if stateful:
+            commands.append(("HGETALL", keys.state(job_id)))
+        if not brief:
+            commands += (
+                ("GET", keys.result(job_id)),
+                ("LRANGE", keys.attempts(job_id), 0, -1),
+            )
+    clock, *replies = yield commands
+    now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
+    more = iter(replies)
+    records = next(more) if longest is None else [next(more) for _ in ids]
+    parsed: Parsed = []
+    for job_id, raw in zip(ids, records, strict=True):
+        is_cut = longest is not None and len(raw or b"") >= longest
+        # The end of what is cut was not read, but is where the id is.
+        state = next(more) if stateful else {"status": place} if is_cut else None
+        rest = [None, None] if brief else [next(more), next(more)]
+        try:
+            envelope = parse_record(_without_end(raw) if is_cut else raw or b"")
+        except PayloadMalformed:
+            continue
+        parsed.append((job_id, envelope, [state, *rest]))
+    return now_ms, parsed
+
+
+def _without_end(raw: bytes) -> bytes:
+    """The header and the body of a record, or as much as there is of them."""
+    return b"\n".join(raw.split(b"\n", 2)[:2])
 
 
 def job(keys: GroupKeys, job_id: str) -> Conversation[JobRecord | None]:
@@ -375,11 +406,12 @@ def settled(
     status: JobStatus,
     *,
     brief: bool = False,
+    longest: int | None = None,
 ) -> Conversation[list[JobRecord]]:
     """Those of these ids whose jobs are where the ids were read, in one round trip."""
     # An id may stand in a list a second time, or have gone to another queue.
     unique = list(dict.fromkeys(ids))
-    found = yield from jobs(keys, unique, brief=brief, place=status)
+    found = yield from jobs(keys, unique, brief=brief, place=status, longest=longest)
     return [
         record for record in found if (record.status, record.queue) == (status, queue)
     ]

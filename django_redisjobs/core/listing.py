@@ -136,7 +136,7 @@ def sizes(keys: GroupKeys, names: Sequence[str]) -> Conversation[list[Sizes]]:
         own = [as_number(size) for size in replies[index * width : (index + 1) * width]]
         alone, before, listed, behind, *others = own
         waiting = Waiting(alone, before, listed, behind, as_number(tombstones[index]))
-        indexed = dict(zip(INDEXED, others, strict=True))
+        indexed: dict[JobStatus, int] = dict(zip(INDEXED, others, strict=True))
         found.append(Sizes(queue, waiting, indexed, paused[index]))
     return found
 

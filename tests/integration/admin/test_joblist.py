@@ -264,3 +264,23 @@ def test_all_that_match_are_counted_beyond_the_page(store: Store, staff: Any):
     text = shown(browser, JOBS, status__exact="pending")
 
     assert "Select all 130 jobs" in text
+
+
+@pytest.mark.parametrize("longest", [200, 590, 605, 640])
+def test_of_long_records_the_beginning_is_looked_at(
+    store: Store, browser: Client, monkeypatch: pytest.MonkeyPatch, longest: int
+):
+    monkeypatch.setattr(jobsource, "LONGEST", longest)
+    body = f'["shop.jobs.send",["first","{"x" * 500}","last"],{{}}]'
+    (waiting,) = store.add("low", body=body)
+    (failed,) = store.add("high", body=body)
+    worker = store.worker("high")
+    worker.settle(*worker.claim(), kind="failed", error="ValueError: no")
+
+    assert set(listed(browser)) == {waiting, failed}
+    assert listed(browser, o="3") == [failed, waiting]
+    assert set(listed(browser, function="shop.jobs.send")) == {waiting, failed}
+    assert set(listed(browser, q="last")) <= {waiting, failed}
+    # A list that an index answers has them whole.
+    (row,) = browser.get(JOBS, {"status__exact": "failed"}).context["cl"].result_list
+    assert row.error == "ValueError: no"
