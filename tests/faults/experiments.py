@@ -66,11 +66,15 @@ def lose_answers(site: Site, proxy: Proxy, limit: float = LIMIT) -> list[str]:
     return site.complaints(limit)
 
 
-def freeze_beyond_lease(site: Site) -> list[str]:
+# A process that never doubts its lease: then nothing but the fence is left.
+TRUSTING = "django_redisjobs.worker.holdings.LEASE_MARGIN_SECONDS=-3600"
+
+
+def freeze_beyond_lease(site: Site, patches: str = "") -> list[str]:
     """A worker is stopped in the middle of a job, which runs elsewhere meanwhile. Then
     it thaws: first the process with the late result, then those that hear of the loss.
     """
-    frozen = site.start_worker("--processes", "1")
+    frozen = site.start_worker("--processes", "1", FAULTS_PATCHES=patches)
     (number,) = site.add([4.0])
     child = psutil.Process(site.wait_started(number).pid)
     with site.cut_off(frozen):

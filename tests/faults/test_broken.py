@@ -9,6 +9,7 @@ import pytest
 from tests.faults import broken
 from tests.faults.experiments import (
     HOUR,
+    TRUSTING,
     freeze_beyond_lease,
     kill_a_child,
     lose_answers,
@@ -44,7 +45,7 @@ def test_early_ack(open_site: Open) -> None:
 def test_no_fence(open_site: Open) -> None:
     site = open_site(broken="no-fence")
 
-    assert caught(freeze_beyond_lease(site), "a late worker was believed")
+    assert caught(freeze_beyond_lease(site, TRUSTING), "a late worker was believed")
 
 
 @pytest.mark.slow

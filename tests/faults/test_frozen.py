@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.experiments import freeze_beyond_lease
+from tests.faults.experiments import TRUSTING, freeze_beyond_lease
 from tests.faults.harness import Site
 
 pytestmark = pytest.mark.slow
 
 
-def test_the_late_result_of_a_stopped_worker_changes_nothing(site: Site) -> None:
-    assert not freeze_beyond_lease(site)
+@pytest.mark.parametrize("patches", ["", TRUSTING], ids=["wary", "trusting"])
+def test_the_late_result_of_a_stopped_worker_changes_nothing(
+    site: Site, patches: str
+) -> None:
+    assert not freeze_beyond_lease(site, patches)
 
 
 @pytest.mark.parametrize("function", ["hold", "block"])
