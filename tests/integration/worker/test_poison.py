@@ -41,6 +41,8 @@ def test_the_failure_tells_of_the_end_and_nobody_else_is_hit(start, events, how,
     assert neighbour.result(timeout=60) == "unharmed"
     assert (record(neighbour).run, record(neighbour).crashes) == (1, 0)
     assert len(record(poison).attempts) == 3
+    # Each start in another process: the last one in one that has run nothing else.
+    assert len({attempt.worker for attempt in record(poison).attempts}) == 3
     for attempt in record(poison).attempts:
         assert ended in attempt.message
         peak = re.search(r"its peak memory was ([\d,]+) MB", attempt.message)
