@@ -92,7 +92,7 @@ def beat(
     )
 
 
-def rescue(
+def rescue(  # noqa: PLR0913 - each says one thing of the dead, by keyword
     keys: GroupKeys,
     worker: str,
     *,
@@ -102,6 +102,7 @@ def rescue(
     keep: KeepPolicy,
     charged: bool = True,
     killed: bool = False,
+    beside: int = 0,
 ) -> Conversation[Rescued]:
     """Put back at once what a dead worker held, at the head, and forget the worker.
 
@@ -109,7 +110,11 @@ def rescue(
     None where that is unknown, and then all are charged a crash, as a suspicion. With
     ``charged=False`` nobody is: it ended in good order, or was killed for a job
     that is settled already. ``killed`` says that it did not end in good order, and
-    so is among the lost, as all are that are charged. Any number of rescuers may try: the first one does it.
+    so is among the lost, as all are that are charged. Any number of rescuers may try:
+    the first one does it.
+
+    ``beside``: how many others ran in that process, of other groups: only a crash alone
+    may be a job's last.
     """
     charge: Literal["all", "running", "killed", "none"] = "running"
     if not charged:
@@ -124,6 +129,7 @@ def rescue(
         reason=reason,
         max_crashes=max_crashes,
         keep=keep_text(keep),
+        sole=int(len(running or ()) + beside == 1),
     )
     returned: list[str] = []
     ended: list[str] = []

@@ -89,6 +89,7 @@ class Rescuer:
                 reason=reason,
                 charged=charged,
                 killed=killed,
+                beside=sum(map(len, running.values())) - len(held),
             )
             _tell(rescued, f"A worker process ended ({reason})", charged=charged)
 
@@ -150,6 +151,7 @@ class Rescuer:
         reason: str,
         charged: bool,
         killed: bool = False,
+        beside: int = 0,
     ) -> Rescued:
         conversation = rescue(
             keys,
@@ -160,6 +162,7 @@ class Rescuer:
             keep=self._keep,
             charged=charged,
             killed=killed,
+            beside=beside,
         )
         return perform(client, conversation)
 

@@ -107,6 +107,7 @@ class _Tools:
             reason="repaired",
             max_crashes=self._max_crashes,
             keep=self._keep,
+            sole=0,
         )
         while True:
             (reply,) = yield [command]

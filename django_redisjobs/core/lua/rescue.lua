@@ -9,7 +9,8 @@
 -- ARGV[3] reason       why it died, for people
 -- ARGV[4] max_crashes  how many crashes stop a job
 -- ARGV[5] keep         'AGE_MS COUNT' of succeeded, failed, cancelled, expired
--- ARGV[6...] running   3 fields of each job that ran: its token, its last log lines as JSON,
+-- ARGV[6] sole         1: one job ran in that process, in all groups together
+-- ARGV[7...] running   3 fields of each job that ran: its token, its last log lines as JSON,
 --                      where the process was; the last two may be ''
 --
 -- RETURNS {"rescued" | "more", returned, ended}: ids put back, ids that ended
@@ -22,8 +23,8 @@
 redis.call('DEL', base)
 local worker, charge, reason, max_crashes, keep = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local ran = {}
-for index = 6, #ARGV, 3 do ran[ARGV[index]] = {logs = ARGV[index + 1], stack = ARGV[index + 2]} end
-local sole = charge == 'running' and #ARGV == 8
+for index = 7, #ARGV, 3 do ran[ARGV[index]] = {logs = ARGV[index + 1], stack = ARGV[index + 2]} end
+local sole = charge == 'running' and ARGV[6] == '1'
 local returned, ended, more = rescue_worker(worker, charge, ran, reason, max_crashes, sole)
 finish(keep)
 if more then return {'more', returned, ended} end
