@@ -216,6 +216,9 @@ class Keeper(threading.Thread):
 
     def interrupt_void(self) -> None:
         """Have those jobs stop whose lease is lost: others may run them by now."""
+        # The codes of a new worker id begin anew.
+        self._struck.clear()
+        self._cancelled.clear()
         for slot in list(self._crew.running()):
             code, station = slot.code, slot.station
             if station is not None and not station.alive:

@@ -120,12 +120,13 @@ class Station:
         """
         with self._lock:
             batch = self._collect()
+            before = time.monotonic()
             try:
                 self._consumer.launch(batch, want=want)
             except TROUBLE:
                 self._keep_for_later(batch)
                 raise
-            self._launched = batch, time.monotonic()
+            self._launched = batch, before
             return code_of_call(self._consumer.call, self.post.number)
 
     def launch_behind(self, depart: Depart, *, want: int, fresh: bool) -> None:
