@@ -24,6 +24,7 @@ axe.run(where).then(found => done(found.violations.map(each => ({
 SERIOUS = {"serious", "critical"}
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_page_has_a_serious_fault(
     browser: Browser, store: Store, worker: None, axe: str, theme: str

@@ -148,8 +148,9 @@ def send(browser: Browser, path: str, fields: dict[str, str]) -> int:
 def evil_job(store: Store) -> str:
     """A job whose every text is HTML, which failed."""
     body = json.dumps([f"shop.{EVIL}", [EVIL], {EVIL: EVIL}])
-    (job_id,) = store.add("default", body=body)
-    consumer = store.worker("default")
+    # In a queue of its own, which no real worker serves.
+    (job_id,) = store.add("elsewhere", body=body)
+    consumer = store.worker("elsewhere")
     (claimed,) = consumer.claim()
     attempt = AttemptRecord(1, 1, "w", 1, 2, "failed", f"shop.{EVIL}", EVIL, EVIL)
     consumer.settle(claimed, kind="failed", error=EVIL, attempt=attempt.to_json())
