@@ -25,7 +25,7 @@ from django_redisjobs.core.records import ENDED, JobStatus
 from django_redisjobs.core.scripts import Conversation, together
 from django_redisjobs.models import Job
 
-LOOKED_AT: Final = 2_000
+LOOKED_AT: Final = 1_000
 """Jobs that a query looks at where no index answers it, the newest."""
 LONGEST: Final = 16_384
 """Bytes of a record that is looked at: arguments may be long, and jobs many."""
