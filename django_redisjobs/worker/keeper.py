@@ -180,6 +180,7 @@ class Keeper(threading.Thread):
     def _redis(self, now: float, call: Callable[[], None]) -> None:
         try:
             call()
+            self._trouble.over()
         except LeaseLost:
             self._owner.lease_lost()
         except TROUBLE as error:
