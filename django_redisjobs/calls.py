@@ -63,7 +63,13 @@ _WORDS = {
     redis.exceptions.MasterDownError: "MASTERDOWN",
     redis.exceptions.TryAgainError: "TRYAGAIN",
 }
-_REFUSED_LOGINS = {"Authentication required": "NOAUTH", "invalid ": "WRONGPASS"}
+_REFUSED_LOGINS = {
+    "Authentication required": "NOAUTH",
+    # A long command is refused before anything else of it is looked at.
+    "Protocol error: unauthenticated": "NOAUTH",
+    "invalid username-password": "WRONGPASS",
+    "invalid password": "WRONGPASS",
+}
 _IN_SCRIPT = re.compile(r"@user_script: ?\d+: -([A-Z]+ .*)")
 
 
@@ -126,10 +132,9 @@ def explain(error: redis.RedisError) -> str:
     for kind, name in _WORDS.items():
         if isinstance(error, kind):
             word = name
-    if isinstance(error, redis.AuthenticationError):
-        for start, name in _REFUSED_LOGINS.items():
-            if text.startswith(start):
-                word = name
+    for start, name in _REFUSED_LOGINS.items():
+        if text.startswith(start):
+            word = name
     default = "Is it running, and is REDISJOBS['URL'] right?"
     if isinstance(error, redis.ResponseError):
         default = "See the log of the server."
