@@ -39,6 +39,9 @@ _REGISTER = SCRIPTS["register"]
 _HAND_BACK = SCRIPTS["hand_back"]
 _TAKE = SCRIPTS["take"]
 
+_UNSURE: Final = -1
+"""Differs from any number held: asks for the list itself. After a lost answer the
+numbers alone may agree by chance, when others have handed back as many as it claimed."""
 REMEMBERED: Final = 2_000
 """Settlements kept to settle again what a failover brought back, at most."""
 REMEMBERED_BYTES: Final = 16_000_000
@@ -147,6 +150,8 @@ class Consumer:
         self._max_crashes = max_crashes
         self._call = 0
         self._held: dict[str, Claimed] = {}
+        # Whether a call may have changed what Redis has, and nobody heard how.
+        self._in_doubt = False
         self._settled: OrderedDict[str, Command] = OrderedDict()
         self._remembered = 0
         # What the caller must be told, also when a later round of the same exchange
@@ -250,6 +255,7 @@ class Consumer:
         """What came of a step, after further ones where both sides differ."""
         for _ in range(MOST_ROUNDS):
             status, server_ms = word(reply[0]), int(reply[1])
+            self._in_doubt = status == "stale"
             for token in settled:
                 self._held.pop(token, None)
             self._refused += (
@@ -302,6 +308,8 @@ class Consumer:
     ) -> Command:
         self._call += 1
         leaving = len(self._held.keys() & settled)
+        held = _UNSURE if self._in_doubt else len(self._held) - leaving
+        self._in_doubt = True
         return _STEP.bind(
             self._keys,
             *self.queues,
@@ -311,7 +319,7 @@ class Consumer:
             lease_ms=self._lease_ms,
             max_crashes=self._max_crashes,
             keep=self._keep_text,
-            held=len(self._held) - leaving,
+            held=held,
             want=want,
             fresh=int(fresh),
             queues=len(self.queues),

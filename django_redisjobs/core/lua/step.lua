@@ -8,7 +8,7 @@
 -- ARGV[3] lease_ms     length of a lease
 -- ARGV[4] max_crashes  how many crashes stop a job
 -- ARGV[5] keep         'AGE_MS COUNT' of succeeded, failed, cancelled, expired
--- ARGV[6] held         entries the worker believes to hold once these settlements are applied
+-- ARGV[6] held         entries the worker believes to hold once these settlements are applied; -1: it is not sure
 -- ARGV[7] want         jobs to claim at most
 -- ARGV[8] fresh        1: the process has run nothing yet and may take a job that must run alone
 -- ARGV[9] queues       how many queue names follow, in order of preference

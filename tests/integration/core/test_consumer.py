@@ -129,6 +129,25 @@ def test_a_stale_call_claims_nothing_but_settles(store: Store, look: Look):
     assert worker.held == held == 1
 
 
+def test_a_lost_claim_is_found_though_as_many_were_handed_back(store: Store):
+    """Both sides hold one job then, but not the same one."""
+    wanted = store.add(number=3)
+    worker = store.worker()
+    first, second = worker.claim(2)
+    client = worker.consumer._client
+    worker.consumer._client = unanswered(store.client, "after")
+    with pytest.raises(redis.ConnectionError):
+        worker.exchange([settlement(first)], want=1)
+    worker.consumer._client = client
+    assert store.do(hand_back(store.keys, worker.name, [second.token])) == 1
+
+    exchange = worker.exchange([settlement(first)], want=0)
+
+    assert ids(exchange.jobs) == [wanted[2]]
+    assert exchange.dropped == {second.token}
+    assert worker.held == 1
+
+
 def test_a_worker_that_cannot_agree_with_redis_gives_up(store: Store):
     store.add()
     worker = store.worker()
@@ -158,7 +177,8 @@ def test_a_call_number_that_redis_has_seen_is_passed_over(store: Store, look: Lo
     exchange = worker.exchange([], want=2)
 
     assert len(exchange.jobs) == 2
-    assert [job.token for job in exchange.jobs] == ["w1:41:0", "w1:41:1"]
+    # The call after 40 asked what is held: whoever used that number may have claimed.
+    assert [job.token for job in exchange.jobs] == ["w1:42:0", "w1:42:1"]
     look()
 
 
