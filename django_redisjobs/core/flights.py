@@ -85,7 +85,8 @@ class Follower(Flight):
         self._command = command
         self._reply = None
         self._connection = connection
-        connection.send_command(*command)
+        # A PING here would be answered by what the block brings.
+        connection.send_command(*command, check_health=False)
 
     def _release(self) -> None:
         self._connection = None
