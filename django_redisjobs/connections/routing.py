@@ -51,8 +51,9 @@ def slot_of(args: Sequence[Any]) -> int | None:
     if command in ("EVAL", "EVALSHA"):
         place = 3
     elif command == "SCAN":
-        words = [str(word).upper() for word in args]
-        place = words.index("MATCH") + 1 if "MATCH" in words else len(args)
+        # redis-py's own methods give bytes.
+        words = [_encoded(word).upper() for word in args]
+        place = words.index(b"MATCH") + 1 if b"MATCH" in words else len(args)
     elif command in _WITH_SUBCOMMAND and not subcommand:
         place = 2
     if place >= len(args):

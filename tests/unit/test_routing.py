@@ -50,6 +50,7 @@ def learned() -> Slots:
         (("BLPOP", "x:{a}:1", "x:{a}:2", 5), "a"),
         (("SCAN", 0, "MATCH", "x:{a}:*", "COUNT", 10), "a"),
         (("SCAN", "0", b"COUNT", 10, "match", "x:{a}:*"), "a"),
+        (("SCAN", "0", b"MATCH", "x:{a}:*"), "a"),
         (("OBJECT", "ENCODING", "a"), "a"),
         (("MEMORY USAGE", "a"), "a"),
         (("KEYS", "{a}*"), "a"),
