@@ -11,6 +11,7 @@ import pytest
 import redis
 from django.test import override_settings
 
+from django_redisjobs.core import scripts
 from tests.servers import IN_PROCESS, MemoryServer, Server
 
 
@@ -70,3 +71,17 @@ def redisjobs(redis_url: str, prefix: str) -> Iterator[dict[str, Any]]:
     }
     with override_settings(REDISJOBS=settings):
         yield settings
+
+
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many commands each round trip has from now on."""
+    made: list[int] = []
+    send = scripts.send
+
+    def counted(client: Any, commands: Any) -> Any:
+        made.append(len(commands))
+        return send(client, commands)
+
+    monkeypatch.setattr(scripts, "send", counted)
+    return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ import redis
 from django.test import override_settings
 
 from django_redisjobs import conf
-from django_redisjobs.core import scripts
 from django_redisjobs.core.failures import newest_failures
 from django_redisjobs.core.records import AttemptRecord
 from django_redisjobs.monitoring.periods import Period
@@ -21,20 +19,6 @@ from tests.integration.core.store import Store
 @pytest.fixture
 def store(client: redis.Redis, redisjobs: dict[str, Any]) -> Store:
     return Store(client, conf.keys_for("default"))
-
-
-@pytest.fixture
-def trips(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many commands each round trip had."""
-    made: list[int] = []
-    send: Callable[..., Any] = scripts.send
-
-    def counted(client: Any, commands: Any) -> Any:
-        made.append(len(commands))
-        return send(client, commands)
-
-    monkeypatch.setattr(scripts, "send", counted)
-    return made
 
 
 def end(store: Store, queue: str, kind: str, **more: Any) -> str:

@@ -13,7 +13,6 @@ from django.test import Client
 from django_redisjobs import job
 from django_redisjobs.admin import jobpage
 from django_redisjobs.admin.jobpage import JobPage
-from django_redisjobs.core import scripts
 from django_redisjobs.core.records import AttemptRecord
 from tests.integration.core.store import Store
 
@@ -205,21 +204,13 @@ def test_what_it_logged(store: Store, browser: Client):
 
 
 def test_a_page_costs_at_most_five_round_trips(
-    store: Store, browser: Client, monkeypatch: pytest.MonkeyPatch
+    store: Store, browser: Client, trips: list[int]
 ):
     body = json.dumps(["shop.pay", [], {}, {"on_success": ["shop.paid", "low"]}])
     (job_id,) = store.add("low", body=body, callbacks=1)
     worker = store.worker("low")
     worker.settle(*worker.claim())
     (scheduled,) = store.add("low", delay_ms=60_000)
-    trips: list[int] = []
-    send = scripts.send
-
-    def counted(client: Any, commands: Any) -> Any:
-        trips.append(len(commands))
-        return send(client, commands)
-
-    monkeypatch.setattr(scripts, "send", counted)
     for name in (job_id, scheduled):
         trips.clear()
         look(browser, name)

@@ -10,7 +10,6 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.messages import get_messages
 from django.test import Client, override_settings
 
-from django_redisjobs.core import scripts
 from django_redisjobs.core.presence import keep_stacks
 from tests.integration.core.store import Store, Worker
 
@@ -211,19 +210,11 @@ def test_what_workers_tell_is_shown_as_text(store: Store, browser: Client):
 
 
 def test_the_pages_cost_few_round_trips(
-    store: Store, browser: Client, monkeypatch: pytest.MonkeyPatch
+    store: Store, browser: Client, trips: list[int]
 ):
     process, *_ = crew(store, "w-1", "w-2", "w-3")
     store.add("low", 5)
     process.claim(5)
-    trips: list[int] = []
-    send = scripts.send
-
-    def counted(client: Any, commands: Any) -> Any:
-        trips.append(len(commands))
-        return send(client, commands)
-
-    monkeypatch.setattr(scripts, "send", counted)
     for path in (WORKERS, page_of("w-1")):
         trips.clear()
         assert browser.get(path).status_code == 200
