@@ -58,6 +58,9 @@ class Site:
     broken: str = ""
     lease: float = 3.0
     url: str = ""
+    groups: dict[GroupKeys, Sequence[str]] = field(
+        default_factory=lambda: {KEYS: QUEUES}
+    )
     environment: dict[str, str] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
     faults: dict[int, list[Fault]] = field(default_factory=lambda: defaultdict(list))
@@ -147,7 +150,9 @@ class Site:
     def wait_registered(self, workers: int, limit: float = LIMIT) -> None:
         """Until so many worker ids are registered: no dead one, no one still to come."""
         self.until(
-            lambda: self.client.zcard(KEYS.workers) == workers,
+            lambda: all(
+                self.client.zcard(keys.workers) == workers for keys in self.groups
+            ),
             f"{workers} worker processes are registered",
             limit,
         )
@@ -157,15 +162,20 @@ class Site:
         would be killed by being asked to stop.
         """
 
-        def look() -> bool:
-            records = perform(self.client, inspection.workers(KEYS))
-            registered = {record.info.get("pid") for record in records}
-            return all(
-                registered & {str(process.pid) for process in self.family(worker)}
-                for worker in self.running
-            )
+        def is_registered(worker: Worker, keys: GroupKeys) -> bool:
+            records = perform(self.client, inspection.workers(keys))
+            family = {str(process.pid) for process in self.family(worker)}
+            return not family.isdisjoint(record.info.get("pid") for record in records)
 
-        self.until(look, "all workers are ready", limit)
+        self.until(
+            lambda: all(
+                is_registered(worker, keys)
+                for worker in self.running
+                for keys in self.groups
+            ),
+            "all workers are ready",
+            limit,
+        )
 
     def stop(self) -> list[int]:
         """Ask all workers to end; gives the exit codes of those that nobody killed."""
@@ -230,9 +240,9 @@ class Site:
             worker.wait()
 
     @contextlib.contextmanager
-    def cut_off(self, *workers: Worker) -> Iterator[None]:
+    def cut_off(self, *workers: Worker, forgets: bool = False) -> Iterator[None]:
         """While this lasts Redis does not hear of these workers: they are stopped, or
-        the way between them is.
+        the way between them is. ``forgets``: nor does it know all that they had said.
         """
         pids = [
             process.pid
@@ -244,7 +254,7 @@ class Site:
             yield
         finally:
             for pid in pids:
-                self.faults[pid].append(Fault(before, time.monotonic(), cut=True))
+                self.faults[pid].append(Fault(before, time.monotonic(), True, forgets))
 
     # Jobs
 
@@ -267,8 +277,11 @@ class Site:
                 f"tests.faults.jobs.{function}", [number, *each], {}, {}, _CODEC
             )
             jobs.append(NewJob(self.ids[number], queue, body, **fields))
-        perform(self.client, producer.enqueue(KEYS, jobs))
+        perform(self.client, producer.enqueue(self.keys_of(queue), jobs))
         return numbers
+
+    def keys_of(self, queue: str) -> GroupKeys:
+        return next(keys for keys, queues in self.groups.items() if queue in queues)
 
     def produce(
         self, processes: int, delay: float = 0.0, **environment: str
@@ -288,10 +301,16 @@ class Site:
     def adopt(self) -> list[int]:
         """Expect the jobs that are in Redis, as if added here; gives their numbers."""
         ids = self.stored_ids()
-        records = perform(self.client, inspection.jobs(KEYS, ids))
-        numbers = [payload.parse_body(record.body).args[0] for record in records]
-        self.ids.update(zip(numbers, ids, strict=True))
-        return sorted(numbers)
+        records = [
+            record
+            for keys in self.groups
+            for record in perform(self.client, inspection.jobs(keys, ids))
+        ]
+        found = {
+            payload.parse_body(record.body).args[0]: record.id for record in records
+        }
+        self.ids |= found
+        return sorted(found)
 
     def add_mixed(self, count: int, rng: random.Random) -> list[int]:
         """Jobs on three queues: some take nothing, most milliseconds, a few longer."""
@@ -311,7 +330,8 @@ class Site:
             ids = [self.ids[number] for number in some]
             by_id = {
                 record.id: record
-                for record in perform(self.client, inspection.jobs(KEYS, ids))
+                for keys in self.groups
+                for record in perform(self.client, inspection.jobs(keys, ids))
             }
             found |= {
                 number: by_id[self.ids[number]]
@@ -322,9 +342,12 @@ class Site:
 
     def stored_ids(self) -> list[str]:
         """Of all jobs that Redis has a record of."""
-        prefix = KEYS.job("")
-        keys: list[bytes] = list(self.client.scan_iter(f"{prefix}*"))
-        return [key.decode().removeprefix(prefix) for key in keys]
+        prefixes = [keys.job("") for keys in self.groups]
+        return [
+            key.decode().removeprefix(prefix)
+            for prefix in prefixes
+            for key in self.client.scan_iter(f"{prefix}*")
+        ]
 
     def record(self, number: int) -> JobRecord:
         found = perform(self.client, inspection.job(KEYS, self.ids[number]))
@@ -332,8 +355,11 @@ class Site:
         return found
 
     def count(self, status: JobStatus = JobStatus.SUCCEEDED) -> int:
-        found = perform(self.client, inspection.counts(KEYS, QUEUES))
-        return sum(getattr(counts, status.value) for counts in found)
+        return sum(
+            getattr(counts, status.value)
+            for keys, queues in self.groups.items()
+            for counts in perform(self.client, inspection.counts(keys, queues))
+        )
 
     def wait_progress(self, jobs: int, limit: float = LIMIT) -> None:
         """Until so many more jobs have ended, or none is left to end."""
@@ -419,20 +445,28 @@ class Site:
     def doctor(self) -> list[str]:
         """What is broken of what Redis has."""
         lease_ms = round(self.lease * 1000)
-        report = perform(
-            self.client, audit(KEYS, lease_ms=lease_ms, keep=KEEP, queues=QUEUES)
-        )
+        reports = [
+            perform(
+                self.client, audit(keys, lease_ms=lease_ms, keep=KEEP, queues=queues)
+            )
+            for keys, queues in self.groups.items()
+        ]
         return [
-            f"doctor: {one.code} {one.where}: {one.message}" for one in report.broken
+            f"doctor: {one.code} {one.where}: {one.message}"
+            for report in reports
+            for one in report.broken
         ]
 
     def _leftovers(self) -> list[str]:
         """Keys that no ended job, counter or queue name owns."""
+        return [name for keys in self.groups for name in self._leftovers_of(keys)]
+
+    def _leftovers_of(self, keys: GroupKeys) -> list[str]:
         owned = ("job:", "succeeded:", "stats:", "wake:")
-        single = {"schema", "queues", "maintained", "sequence"}
+        single = {"schema", "queues", "maintained", "sequence", "synced"}
         names = {
-            key.decode().removeprefix(KEYS.base)
-            for key in self.client.scan_iter(f"{KEYS.base}*")
+            key.decode().removeprefix(keys.base)
+            for key in self.client.scan_iter(f"{keys.base}*")
         }
         # A worker that could not say farewell is dead or thawing; its lease tells.
         gone = (

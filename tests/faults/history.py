@@ -19,11 +19,14 @@ class Fault:
 
     ``cut``: it lived on, but Redis did not hear of it for longer than its lease. So its
     jobs may run elsewhere before they end here; otherwise two runs never overlap.
+    ``forgets``: Redis came back without the last that it was told. So a run that it does
+    not know of any more may have been followed by one of the same number.
     """
 
     before: float
     after: float
     cut: bool = False
+    forgets: bool = False
 
 
 @dataclass(slots=True)
@@ -108,13 +111,16 @@ class History:
         return complaints
 
     def _why_again(self, run: Run, following: Run) -> str:
-        if following.number <= run.number:
-            return f"the run number did not rise ({run} {following})"
         faults = self.faults.get(run.pid, ())
-        objections = [self._objection(fault, run, following) for fault in faults]
+        objections = {fault: self._objection(fault, run, following) for fault in faults}
+        reasons = [fault for fault, why_not in objections.items() if not why_not]
+        if following.number <= run.number and not any(
+            fault.forgets for fault in reasons
+        ):
+            return f"the run number did not rise ({run} {following})"
         if not objections:
             return f"nothing befell process {run.pid} ({run} {following})"
-        return "" if "" in objections else objections[-1]
+        return "" if reasons else objections[faults[-1]]
 
     @staticmethod
     def _objection(fault: Fault, run: Run, following: Run) -> str:

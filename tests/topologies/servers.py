@@ -18,6 +18,7 @@ from shutil import rmtree
 from typing import Any
 
 import redis
+from redis.crc import key_slot
 
 from tests.servers import find_server
 
@@ -202,16 +203,21 @@ class Cluster:
 
     def owner(self, key: str) -> Node:
         """Who serves the slot of ``key`` now, by their own account."""
-        slot = int(self.nodes[0].client.execute_command("CLUSTER", "KEYSLOT", key))
         for node in self.nodes:
-            if node.process.poll() is not None:
-                continue
+            if node.process.poll() is None and self.serves(node, key):
+                return node
+        raise RuntimeError(f"nobody serves {key}")
+
+    @staticmethod
+    def serves(node: Node, key: str) -> bool:
+        """Whether the node says that it does."""
+        slot = key_slot(key.encode())
+        return any(
+            int(low) <= slot <= int(high) and int(primary[1]) == node.port
             for low, high, primary, *_ in node.client.execute_command(
                 "CLUSTER", "SLOTS"
-            ):
-                if int(low) <= slot <= int(high) and int(primary[1]) == node.port:
-                    return node
-        raise RuntimeError(f"nobody serves {key}")
+            )
+        )
 
     def begin_move(self, key: str, target: Node) -> Move:
         return Move(self, key, target)
@@ -227,7 +233,7 @@ class Move:
     def __init__(self, cluster: Cluster, key: str, target: Node) -> None:
         self.cluster = cluster
         self.source, self.target = cluster.owner(key), target
-        self.slot = int(target.client.execute_command("CLUSTER", "KEYSLOT", key))
+        self.slot = key_slot(key.encode())
         ids = cluster.id_of(self.source), cluster.id_of(target)
         target.client.execute_command(
             "CLUSTER", "SETSLOT", self.slot, "IMPORTING", ids[0]
