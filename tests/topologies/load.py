@@ -124,14 +124,13 @@ class Load(Site):
         )
         return found + ([doctor.stdout + doctor.stderr] if doctor.returncode else [])
 
-    def back_after(self, moment: float, queue: str) -> float:
-        """Seconds from a moment to the first end of a job that began after it."""
+    def next_end(self, moment: float, queue: str) -> float:
+        """When the first job of a queue ended that began after ``moment``."""
         history = self.history()
-        ends = [
+        return min(
             run.ended
             for number, record in self.records().items()
             if record.queue == queue
             for run in history.runs_of(number)
             if run.started > moment and run.ended is not None
-        ]
-        return min(ends) - moment
+        )

@@ -78,7 +78,7 @@ def die(
             primary.kill()
             replica.process.send_signal(signal.SIGCONT)
             wait_replaced()
-            replaced_after = time.monotonic() - died
+            replaced = time.monotonic()
         # Each enqueue waits in vain for a replica by now, but is there.
         load.wait_progress(20)
         rejoin(primary, replica)
@@ -87,8 +87,8 @@ def die(
     assert not load.verdict()
     assert load.history().reruns or not behind
     print(  # noqa: T201 - what the table in the docs is made of
-        f"{load.figures()}; replaced after {replaced_after:.1f} s, "
-        f"work again after {load.back_after(died, QUEUE):.1f} s"
+        f"{load.figures()}; replaced after {replaced - died:.1f} s, "
+        f"work again after {load.next_end(replaced, QUEUE) - died:.1f} s"
     )
 
 
