@@ -42,8 +42,13 @@ class Strike:
     def _hit(self, message: Message) -> bool:
         if self.struck or not self.is_meant(message):
             return False
+        try:
+            sender = psutil.Process(message.pid)
+        except psutil.NoSuchProcess:
+            # Words of one that was struck before: they were on their way.
+            return False
         self.struck.append(message)
-        self.site.kill([psutil.Process(message.pid)])
+        self.site.kill([sender])
         return True
 
     def wait(self) -> Message:
