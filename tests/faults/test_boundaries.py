@@ -67,6 +67,9 @@ def open_worker(site: Site, proxy: Proxy) -> Worker:
     site.url = proxy.url
     worker = site.start_worker("--processes", "1", FAULTS_PATCHES=IMPATIENT)
     site.wait_registered(1)
+    # Who has said nothing yet would be taken for the next one's successor.
+    liaison = site.liaison(worker)
+    site.until(lambda: liaison.pid in proxy.pids, "the liaison talks to Redis")
     return worker
 
 
