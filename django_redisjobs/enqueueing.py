@@ -124,9 +124,9 @@ async def ahand_over(batch: Sequence[Outgoing]) -> None:
         await sync_to_async(sink.take)(batch)
         return
     failure: EnqueueError | None = None
-    for keys, chunk in _chunks(batch):
+    for keys, durability, chunk in _chunks(batch):
         try:
-            await _adeliver(keys, chunk)
+            await _adeliver(keys, durability, chunk)
         except NotDurable as error:
             failure = failure or error
         except EnqueueError as error:
@@ -145,9 +145,9 @@ def send(batch: Sequence[Outgoing]) -> None:
     A group that fails does not keep the others back; its error is raised at the end.
     """
     failure: EnqueueError | None = None
-    for keys, chunk in _chunks(batch):
+    for keys, durability, chunk in _chunks(batch):
         try:
-            _deliver(keys, chunk)
+            _deliver(keys, durability, chunk)
         except NotDurable as error:
             failure = failure or error
         except EnqueueError as error:
@@ -271,9 +271,9 @@ def _send_committed(batch: Sequence[Outgoing]) -> None:
         send(batch)
         return
     kept = [each for each in batch if each.row]
-    for keys, chunk in _chunks(kept):
+    for keys, durability, chunk in _chunks(kept):
         try:
-            _deliver(keys, chunk)
+            _deliver(keys, durability, chunk)
         except NotDurable as error:
             # The rows stay: a relay sends them until they are.
             logger.warning("%s It stays in the outbox until it is.", error)
@@ -338,7 +338,7 @@ def send_waiting(database: BaseDatabaseWrapper) -> None:
 
 def _chunks(
     batch: Sequence[Outgoing],
-) -> Iterator[tuple[GroupKeys, Sequence[Outgoing]]]:
+) -> Iterator[tuple[GroupKeys, Durability | None, Sequence[Outgoing]]]:
     """``batch`` by group of queues and how durable these are, each in order and in
     calls of a bearable size.
     """
@@ -347,14 +347,16 @@ def _chunks(
     for each in batch:
         place = each.keys, queues[each.job.queue].durable
         groups.setdefault(place, []).append(each)
-    for (keys, _), members in groups.items():
+    for (keys, durability), members in groups.items():
         for first in range(0, len(members), _MOST_A_CALL):
-            yield keys, members[first : first + _MOST_A_CALL]
+            yield keys, durability, members[first : first + _MOST_A_CALL]
 
 
-def _deliver(keys: GroupKeys, chunk: Sequence[Outgoing]) -> None:
+def _deliver(
+    keys: GroupKeys, durability: Durability | None, chunk: Sequence[Outgoing]
+) -> None:
     client = connections.client()
-    jobs, durability = _contents(chunk)
+    jobs = [each.job for each in chunk]
     in_doubt = False
     try:
         try:
@@ -371,9 +373,11 @@ def _deliver(keys: GroupKeys, chunk: Sequence[Outgoing]) -> None:
         raise _not_durable(error, chunk) from error
 
 
-async def _adeliver(keys: GroupKeys, chunk: Sequence[Outgoing]) -> None:
+async def _adeliver(
+    keys: GroupKeys, durability: Durability | None, chunk: Sequence[Outgoing]
+) -> None:
     client = connections.async_client()
-    jobs, durability = _contents(chunk)
+    jobs = [each.job for each in chunk]
     in_doubt = False
     try:
         try:
@@ -388,12 +392,6 @@ async def _adeliver(keys: GroupKeys, chunk: Sequence[Outgoing]) -> None:
         raise _refusal(error, chunk, in_doubt=in_doubt) from error
     except NotAcknowledged as error:
         raise _not_durable(error, chunk) from error
-
-
-def _contents(chunk: Sequence[Outgoing]) -> tuple[list[NewJob], Durability | None]:
-    """The jobs of a chunk, and how durable their queues want all of them."""
-    queue = conf.get_settings().queues[chunk[0].job.queue]
-    return [each.job for each in chunk], queue.durable
 
 
 def _is_lost(error: redis.ConnectionError) -> bool:
