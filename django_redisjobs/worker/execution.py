@@ -22,8 +22,6 @@ from django_redisjobs import conf, signals
 from django_redisjobs.context import JobContext, enter, leave
 from django_redisjobs.core.consumer import Claimed, Settlement
 from django_redisjobs.core.payload import Body, check_size, parse_body
-from django_redisjobs.exceptions import PayloadMalformed
-from django_redisjobs.redaction import redacted_text
 from django_redisjobs.retries import Retry
 from django_redisjobs.serialization import codec
 
@@ -32,7 +30,7 @@ from .attempts import settlement
 from .memory import FAILED, RETRIED, SUCCEEDED, Board
 from .outcome import ArgumentsRefused, Description, Verdict, describe, judge
 from .receivers import tell
-from .recording import lines_of, lines_text
+from .recording import discreet, lines_of, lines_text
 
 if TYPE_CHECKING:
     from .logs import JobLog
@@ -314,14 +312,10 @@ def _about_arguments(error: BaseException, plan: Plan, body: Body) -> BaseExcept
 
 def _discreet(what: Description, job: Claimed) -> Description:
     """Without the arguments that REDACT names."""
-    try:
-        body = parse_body(job.body)
-    except PayloadMalformed:
-        return what
     return replace(
         what,
-        message=redacted_text(body, what.message),
-        traceback=redacted_text(body, what.traceback),
+        message=discreet(what.message, job.body),
+        traceback=discreet(what.traceback, job.body),
     )
 
 
