@@ -56,24 +56,22 @@ def race_a_push(site: Site, rng: random.Random) -> None:
     assert not site.doctor()
 
 
-def test_racing_a_push(site: Site) -> None:
-    rng = random.Random(4)
-    for _ in range(2):
+def race_pushes(site: Site, rng: random.Random, times: int) -> None:
+    for _ in range(times):
         race_a_push(site, rng)
 
     site.start_worker("--processes", "1")
     assert not site.complaints()
     assert site.history().reruns == 0
+
+
+def test_racing_a_push(site: Site) -> None:
+    race_pushes(site, random.Random(4), 2)
 
 
 @pytest.mark.slow
 def test_racing_a_push_again_and_again(site: Site, rng: random.Random) -> None:
-    for _ in range(15):
-        race_a_push(site, rng)
-
-    site.start_worker("--processes", "1")
-    assert not site.complaints()
-    assert site.history().reruns == 0
+    race_pushes(site, rng, 15)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Servers in company, once a module, and workers in processes of their own."""
+"""Servers in company, and workers in processes of their own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,25 @@ import psutil
 import pytest
 from django.test import override_settings
 
+from .servers import Cluster, SentinelPair
+
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def pair() -> Iterator[SentinelPair]:
+    """Of the test alone: it may fail over."""
+    started = SentinelPair()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """Of the test alone; a module that shares one has its own fixture."""
+    started = Cluster()
+    yield started
+    started.stop()
 
 
 @pytest.fixture

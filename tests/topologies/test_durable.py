@@ -83,13 +83,6 @@ def test_the_disks_of_both(pair: tuple[Node, Node], use: Callable[..., Any]) -> 
     assert add.delay(1, 2).status() is JobStatus.PENDING
 
 
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    started = Cluster()
-    yield started
-    started.stop()
-
-
 def test_in_a_cluster_the_node_that_has_the_job_is_waited_for(
     cluster: Cluster, use: Callable[..., Any]
 ) -> None:

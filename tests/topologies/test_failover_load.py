@@ -46,20 +46,6 @@ def load_on(tmp_path: Path, use: Callable[..., Any]) -> Iterator[Callable[..., L
         print(load.log()[-6000:])  # noqa: T201
 
 
-@pytest.fixture
-def pair() -> Iterator[SentinelPair]:
-    started = SentinelPair()
-    yield started
-    started.stop()
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    started = Cluster()
-    yield started
-    started.stop()
-
-
 def die(
     load: Load,
     primary: Node,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,13 +14,6 @@ from django_redisjobs.worker.waiting import make_waiter
 
 from .jobs import add, kill_once
 from .servers import SentinelPair, until
-
-
-@pytest.fixture
-def pair() -> Iterator[SentinelPair]:
-    started = SentinelPair()
-    yield started
-    started.stop()
 
 
 @pytest.fixture

@@ -21,26 +21,28 @@ from tests.integration.worker.conftest import until
 pytestmark = pytest.mark.usefixtures("redisjobs")
 
 
-def park(handle):
-    """What a worker of an older build does with a function that it lacks."""
+def park(number):
+    """What a worker of an older build does with functions that it lacks."""
     consumer = Consumer(
         get_connection(),
         keys_for("default"),
-        "old-1",
+        f"old-{new_id()}",
         ["default"],
         lease_ms=30_000,
         keep=DEFAULT_KEEP,
         max_crashes=3,
     )
     consumer.register({})
-    (claimed,) = consumer.exchange([], want=1).jobs
-    consumer.exchange([Settlement("parked", claimed, error="unknown")], want=0)
-    assert handle.status() is JobStatus.PARKED
+    claimed = consumer.exchange([], want=number).jobs
+    assert len(claimed) == number
+    outcomes = [Settlement("parked", one, error="unknown") for one in claimed]
+    consumer.exchange(outcomes, want=0)
 
 
 def test_a_parked_job_runs_when_a_worker_that_knows_it_starts(start):
     handle = jobs.add.delay(2, 3)
-    park(handle)
+    park(1)
+    assert handle.status() is JobStatus.PARKED
 
     start()
 
@@ -49,7 +51,8 @@ def test_a_parked_job_runs_when_a_worker_that_knows_it_starts(start):
 
 def test_one_that_nobody_knows_stays_parked(start):
     handle = jobs.add.using(queue="default").delay(2, 3)
-    park(handle)
+    park(1)
+    assert handle.status() is JobStatus.PARKED
     worker = start("low")
     assert jobs.add.using(queue="low").delay(1, 1).result(timeout=60) == 2
 
@@ -88,25 +91,15 @@ def test_what_a_newer_release_writes_waits_for_it(start, body):
 def test_parked_jobs_behind_many_others_are_taken_up_too(redisjobs):
     """Those that nobody knows must not hide those that somebody does."""
     known = jobs.add.delay(2, 3)
-    park(known)
+    park(1)
+    assert known.status() is JobStatus.PARKED
     keys, client = keys_for("default"), get_connection()
     strangers = [
         NewJob(new_id(), "default", '["tests.nowhere.gone",[],{}]')
         for _ in range(LOOK_AT + 1)
     ]
     perform(client, enqueue(keys, strangers))
-    consumer = Consumer(
-        client,
-        keys,
-        "old-2",
-        ["default"],
-        lease_ms=30_000,
-        keep=DEFAULT_KEEP,
-        max_crashes=3,
-    )
-    consumer.register({})
-    claimed = consumer.exchange([], want=len(strangers)).jobs
-    consumer.exchange([Settlement("parked", one, error="?") for one in claimed], want=0)
+    park(len(strangers))
     (post,) = posts(["default"])
     parking = Parking()
 
