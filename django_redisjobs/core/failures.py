@@ -73,7 +73,8 @@ def newest_failures(
         for job_id, failed_ms in scored(reply)
         if failed_ms >= since_ms
     ]
-    found.sort(key=lambda each: each[0], reverse=True)
+    # Within one millisecond by id: queues would else decide.
+    found.sort(key=lambda each: (each[0], each[3]), reverse=True)
     records = yield from _described(found[:limit])
     return Failures(total, tuple(records))
 

@@ -123,6 +123,17 @@ def test_failures_carry_what_tells_them_apart_and_no_more(store: Store):
     ]
 
 
+def test_failures_of_one_millisecond_come_newest_first_across_queues(store: Store):
+    ids = [end(store, queue, "failed") for queue in ("high", "low", "high", "low")]
+    for job_id, queue in zip(ids, ("high", "low") * 2, strict=True):
+        store.client.zadd(store.keys.ended("failed", queue), {job_id: 5000})
+
+    places = [(store.keys, "high"), (store.keys, "low")]
+    found = store.do(newest_failures(places, 0, 4))
+
+    assert [one.id for one in found.newest] == sorted(ids, reverse=True)
+
+
 def test_only_the_newest_failures_are_looked_at(store: Store):
     ids = [end(store, queue, "failed") for queue in ("high", "low", "high")]
     place = [(store.keys, "high"), (store.keys, "low")]

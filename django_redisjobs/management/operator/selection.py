@@ -49,7 +49,7 @@ def newest(query: JobQuery, limit: int, most: int) -> Found:
         share = max(PAGE, most // len(scopes))
         found.cut |= _look_into(scope, query, limit, share, found.records)
     if query.statuses not in ((JobStatus.PENDING,), (JobStatus.SCHEDULED,)):
-        found.records.sort(key=moment_of, reverse=True)
+        found.records.sort(key=lambda one: (moment_of(one), one.id), reverse=True)
     del found.records[limit:]
     return found
 
