@@ -69,8 +69,7 @@ class Rescuer:
 
         ``codes``: what ran, charged with a crash if ``charged``; ``remains``: what each
         of that left. ``killed``: people are told of its end though nobody is charged.
-        ``overrun`` is
-        settled first, by the rules for any ended attempt.
+        ``overrun`` is settled first, by the rules for any ended attempt.
         """
         running: dict[int, dict[str, Remains]] = {}
         for code, left in zip(codes, remains, strict=True):
