@@ -13,7 +13,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
-from django.contrib.admin.options import get_content_type_for_model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -21,6 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_redisjobs import conf, queries
+from django_redisjobs.admin.pages import log_entry
 from django_redisjobs.admin.queryset import RedisQuerySet
 from django_redisjobs.admin.sources import job_row
 from django_redisjobs.calls import ask
@@ -28,6 +28,7 @@ from django_redisjobs.core import inspection
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
 from django_redisjobs.core.scripts import together
+from django_redisjobs.models import Job
 from django_redisjobs.queries import JobQuery, Operation
 
 MOST: Final = 20_000
@@ -235,13 +236,13 @@ class Errand:
             return
         few = len(changed) <= LOGGED_ONE_BY_ONE
         entries = [
-            LogEntry(
-                user_id=str(self.request.user.pk),
-                content_type_id=get_content_type_for_model(row).pk,
-                object_id=row.pk if few else None,
-                object_repr=(str(row) if few else text)[:200],
-                action_flag=DELETION if self.action is REMOVE else CHANGE,
-                change_message=label if few else text,
+            log_entry(
+                self.request,
+                Job,
+                row.pk if few else None,
+                str(row) if few else text,
+                DELETION if self.action is REMOVE else CHANGE,
+                label if few else text,
             )
             for row in (rows if few else rows[:1])
         ]

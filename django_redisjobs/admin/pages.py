@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.options import IS_FACETS_VAR
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.options import IS_FACETS_VAR, get_content_type_for_model
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -24,6 +25,27 @@ def may(request: HttpRequest, permission: str) -> bool:
     # Of any user: a project may have a model of its own, without a common base.
     user: Any = request.user
     return bool(user.has_perm(f"redisjobs.{permission}"))
+
+
+def log_entry(
+    request: HttpRequest,
+    model: type[Model],
+    key: str | None,
+    name: str,
+    flag: int,
+    words: str,
+) -> LogEntry:
+    """For Django's admin log, not saved yet: who asks did this to that. ``key`` is None
+    for many at once.
+    """
+    return LogEntry(
+        user_id=str(request.user.pk),
+        content_type_id=get_content_type_for_model(model).pk,
+        object_id=key,
+        object_repr=name[:200],
+        action_flag=flag,
+        change_message=words,
+    )
 
 
 class LiveResponse(TemplateResponse):

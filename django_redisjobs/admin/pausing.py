@@ -6,8 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.admin.options import get_content_type_for_model
+from django.contrib.admin.models import CHANGE
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,7 +15,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_redisjobs.admin.pages import may
+from django_redisjobs.admin.pages import log_entry, may
 from django_redisjobs.durations import parse_duration
 from django_redisjobs.exceptions import UnknownQueue
 from django_redisjobs.models import Queue as QueueModel
@@ -115,14 +114,7 @@ def changed(
 ) -> HttpResponse:
     """Say what was done to a queue, note it in the admin's log, and lead back."""
     model_admin.message_user(request, words, messages.SUCCESS)
-    LogEntry.objects.create(
-        user_id=str(request.user.pk),
-        content_type_id=get_content_type_for_model(QueueModel).pk,
-        object_id=queue.name,
-        object_repr=queue.name[:200],
-        action_flag=flag,
-        change_message=words,
-    )
+    log_entry(request, QueueModel, queue.name, queue.name, flag, words).save()
     site = model_admin.admin_site.name
     return HttpResponseRedirect(
         reverse("admin:redisjobs_queue_changelist", current_app=site)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.contrib import messages
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.admin.options import get_content_type_for_model
+from django.contrib.admin.models import CHANGE
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import (
@@ -24,7 +23,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_redisjobs.admin.crews import StaffPage, WorkerPage
 from django_redisjobs.admin.links import Links
-from django_redisjobs.admin.pages import LiveAdmin, may
+from django_redisjobs.admin.pages import LiveAdmin, log_entry, may
 from django_redisjobs.models import Worker
 from django_redisjobs.monitoring.staff import take_colleague, take_staff, tell
 
@@ -180,14 +179,8 @@ class WorkerAdmin(LiveAdmin):
         return TemplateResponse(request, CONFIRM, context)
 
     def _log(self, request: HttpRequest, asked: Request, worker: Worker) -> None:
-        LogEntry.objects.create(
-            user_id=str(request.user.pk),
-            content_type_id=get_content_type_for_model(worker).pk,
-            object_id=worker.pk,
-            object_repr=_name(worker)[:200],
-            action_flag=CHANGE,
-            change_message=str(asked.button).rstrip("…"),
-        )
+        words = str(asked.button).rstrip("…")
+        log_entry(request, Worker, worker.pk, _name(worker), CHANGE, words).save()
 
     def _address(self, page: str, *args: str) -> str:
         site = self.admin_site.name

@@ -16,7 +16,12 @@ from django_redisjobs.monitoring.tallies import NOTHING
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OUTCOMES: Final = (
-    *("succeeded", "failed", "retried", "cancelled", "crashed", "expired"),
+    "succeeded",
+    "failed",
+    "retried",
+    "cancelled",
+    "crashed",
+    "expired",
 )
 
 Sample = tuple[dict[str, str], float]
