@@ -461,6 +461,23 @@ def statistics(
     ]
 
 
+def spreads(
+    keys: GroupKeys, bucket: str, numbers: Sequence[int], names: Sequence[str]
+) -> Conversation[dict[str, list[bytes]]]:
+    """How long the runs of these minutes or hours waited and ran, by queue.
+
+    Each is what scripts have counted, as it is stored; empty where nothing ended.
+    """
+    replies = yield [
+        ("MGET", *(keys.spread(bucket, number, name) for number in numbers))
+        for name in names
+    ]
+    return {
+        name: [raw or b"" for raw in reply]
+        for name, reply in zip(names, replies, strict=True)
+    }
+
+
 def is_registered(keys: GroupKeys, worker: str) -> Conversation[bool]:
     """Whether a worker has a lease, be it over."""
     (score,) = yield [("ZSCORE", keys.workers, worker)]

@@ -127,3 +127,7 @@ class GroupKeys:
     def statistics(self, bucket: str, number: int) -> str:
         """Hash of counters of one ``minute`` or ``hour`` since the epoch."""
         return f"{self.base}stats:{bucket}:{number}"
+
+    def spread(self, bucket: str, number: int, queue: str) -> str:
+        """How long runs waited and ran in one ``minute`` or ``hour``, as counters."""
+        return f"{self.base}spread:{bucket}:{number}:{queue}"

@@ -7,7 +7,7 @@ together; and no question grows with the number of jobs that are stored.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django_redisjobs.calls import ask, places
@@ -17,6 +17,7 @@ from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import LostWorker, QueueCounts, WorkerRecord
 from django_redisjobs.core.scripts import Conversation, together
 from django_redisjobs.monitoring.periods import DAY_MS, HOUR_MS, MINUTE_MS, Period
+from django_redisjobs.monitoring.spreads import UNTIMED, Timings
 from django_redisjobs.monitoring.tallies import NOTHING, Tally, by_name
 
 FAILURES_LOOKED_AT: Final = 500
@@ -29,12 +30,13 @@ Counters = Sequence[dict[str, int]]
 @dataclass(frozen=True, slots=True)
 class QueueView:
     """One queue. ``per_minute`` are the ends of the last sixty seconds, estimated
-    from this minute and the one before.
+    from this minute and the one before; ``timings`` are of the last sixty minutes.
     """
 
     counts: QueueCounts
     oldest_seconds: float
     per_minute: float
+    timings: Timings = UNTIMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,15 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What ended in a period. ``times`` are (start in ms, tally), oldest first.
+    """What ended in a period. ``times`` are (start in ms, tally), oldest first, and
+    ``timings`` how long what ended in each of them had waited and run.
 
     ``minutes``: the last sixty minutes of each queue, whatever the period.
     """
 
     period: Period
     times: tuple[tuple[int, Tally], ...]
+    timings: tuple[Timings, ...]
     functions: Mapping[str, Tally]
     minutes: Mapping[str, tuple[Tally, ...]]
 
@@ -89,6 +93,7 @@ class Day:
     snapshot: Snapshot
     ended: Mapping[str, Tally]
     lost: tuple[LostWorker, ...] = ()
+    timings: Mapping[str, Timings] = field(default_factory=dict)
 
 
 def take() -> Snapshot:
@@ -178,11 +183,13 @@ def _day() -> Conversation[Day]:
         _snapshot_of(groups, now_ms),
         together([inspection.statistics(keys, "hour", hours) for keys, _ in groups]),
         lost_workers([keys for keys, _ in groups]),
+        _spreads(groups, "hour", hours),
     ]
-    snapshot, counted, lost = yield from together(asked)
+    snapshot, counted, lost, spreads = yield from together(asked)
     queues = [by_name(hour, "q") for group in counted for hour in group]
     lately = tuple(one for one in lost if one.at_ms > now_ms - DAY_MS)
-    return Day(snapshot, _summed(queues), lately)
+    timings = {queue: Timings.read(stored) for queue, stored in spreads.items()}
+    return Day(snapshot, _summed(queues), lately, timings)
 
 
 def _snapshot_of(groups: Places, now_ms: int) -> Conversation[Snapshot]:
@@ -193,8 +200,9 @@ def _snapshot_of(groups: Places, now_ms: int) -> Conversation[Snapshot]:
         together([inspection.latency(*place) for place in named]),
         together([inspection.workers(keys) for keys, _ in groups]),
         _minutes(groups, (minute - 1, minute)),
+        _spreads(groups, "minute", Period.HOUR.numbers(now_ms)),
     ]
-    counted, waits, staff, (before, current) = yield from together(asked)
+    counted, waits, staff, (before, current), spreads = yield from together(asked)
     # Of the last minute only what is left of the sixty seconds counts.
     share = 1 - now_ms % MINUTE_MS / MINUTE_MS
     views = []
@@ -203,7 +211,8 @@ def _snapshot_of(groups: Places, now_ms: int) -> Conversation[Snapshot]:
     ):
         ended = before.get(counts.queue, NOTHING).ended * share
         ended += current.get(counts.queue, NOTHING).ended
-        views.append(QueueView(counts, seconds, ended))
+        timings = Timings.read(spreads[counts.queue])
+        views.append(QueueView(counts, seconds, ended, timings))
     workers = merged(record for part in staff for record in part)
     return Snapshot(tuple(views), tuple(workers), now_ms)
 
@@ -216,6 +225,17 @@ def _minutes(
         [inspection.statistics(keys, "minute", numbers) for keys, _ in groups]
     )
     return [_queues_at(counted, place) for place in range(len(numbers))]
+
+
+def _spreads(
+    groups: Places, bucket: str, numbers: Sequence[int]
+) -> Conversation[dict[str, list[bytes]]]:
+    """How long runs of each queue took in each of these minutes or hours, as stored."""
+    found = yield from together(
+        [inspection.spreads(keys, bucket, numbers, queues) for keys, queues in groups]
+    )
+    # A queue is in one group only.
+    return {queue: stored for group in found for queue, stored in group.items()}
 
 
 def _queues_at(counted: Sequence[Counters], place: int) -> dict[str, Tally]:
@@ -233,8 +253,9 @@ def _history_of(groups: Places, period: Period, now_ms: int) -> Conversation[His
         together(
             [inspection.statistics(keys, period.bucket, numbers) for keys, _ in groups]
         ),
+        _spreads(groups, period.bucket, numbers),
     ]
-    minutes, counted = yield from together(asked)
+    minutes, counted, spreads = yield from together(asked)
     times = tuple(
         (number * period.bucket_ms, Tally.total(_queues_at(counted, place).values()))
         for place, number in enumerate(numbers)
@@ -242,6 +263,7 @@ def _history_of(groups: Places, period: Period, now_ms: int) -> Conversation[His
     return History(
         period,
         times,
+        tuple(Timings.read(stored) for stored in zip(*spreads.values(), strict=True)),
         _summed(by_name(counters, "f") for group in counted for counters in group),
         {
             queue: tuple(minute.get(queue, NOTHING) for minute in minutes)

@@ -462,7 +462,7 @@ class Site:
         return [name for keys in self.groups for name in self._leftovers_of(keys)]
 
     def _leftovers_of(self, keys: GroupKeys) -> list[str]:
-        owned = ("job:", "succeeded:", "stats:", "wake:")
+        owned = ("job:", "succeeded:", "stats:", "spread:", "wake:")
         single = {"schema", "queues", "maintained", "sequence", "synced"}
         names = {
             key.decode().removeprefix(keys.base)

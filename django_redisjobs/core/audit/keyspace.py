@@ -50,6 +50,7 @@ KINDS: Final = {
     "stacks": Kind("string", 600_000),
     "lost": Kind("list", 7 * 24 * _HOUR, single=True),
     "stats": Kind("hash", 25 * _HOUR),
+    "spread": Kind("string", 2 * _HOUR),
     "aside": Kind("list", single=True),
     "workers": Kind("zset", single=True),
     "waiters": Kind("zset", single=True),

@@ -25,7 +25,7 @@ SINGLE = (
     *("schema", "workers", "queues", "paused", "tombstones", "aside"),
     *("sequence", "maintained", "waiters", "lost"),
 )
-WITH_LIFETIME = ("result", "done", "stats", "control", "stacks", "lost")
+WITH_LIFETIME = ("result", "done", "stats", "spread", "control", "stacks", "lost")
 
 
 @dataclass
@@ -48,7 +48,7 @@ def places(client: redis.Redis, keys: GroupKeys) -> Places:
         kind, _, rest = name.removeprefix(keys.base).partition(":")
         kinds[kind].add(rest)
     unknown = kinds.keys() - {
-        *(*OF_A_JOB, *OF_A_WORKER, *SINGLE, "stats", "wake"),
+        *(*OF_A_JOB, *OF_A_WORKER, *SINGLE, "stats", "spread", "wake"),
         *(*WAITING_LISTS, *WAITING_SETS, *INDEXES),
     }
     assert not unknown, f"keys that nobody owns: {unknown}"

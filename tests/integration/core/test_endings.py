@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,10 +18,11 @@ from django_redisjobs.core.records import (
     JobStatus,
     Keep,
 )
+from django_redisjobs.monitoring.spreads import Spread, Timings, starts_ms
 from tests.servers import Server
 
 from .places import Places
-from .store import Store, Worker, attempt, ids
+from .store import Store, Worker, attempt, ids, settlement
 
 Look = Callable[[], Places]
 CALLS_BOTH = (
@@ -399,6 +401,108 @@ def test_statistics_are_bounded_in_time(store: Store):
         for back in (0, 1)
     ]
     assert max(hours) > 600_000
+
+
+def spread_of(store: Store, queue: str = "q", bucket: str = "minute") -> Timings:
+    """Of the present minute or hour, and the one before: the clock may have gone on."""
+    now = store.now_ms() // {"minute": 60_000, "hour": 3_600_000}[bucket]
+    found = store.do(inspection.spreads(store.keys, bucket, [now - 1, now], [queue]))
+    return Timings.read(found[queue])
+
+
+def counts(spread: Spread) -> dict[int, int]:
+    """Shortest time of a bucket -> how many are in it."""
+    return {starts_ms(at): many for at, many in enumerate(spread.counts) if many}
+
+
+def test_how_long_runs_took_is_counted_those_that_are_retried_too(store: Store):
+    worker = store.worker("q", "other")
+    ran = {"succeeded": 0, "retry": 1_000, "failed": 1_100, "cancelled": 5_000}
+    for kind, ran_ms in ran.items():
+        store.add()
+        (claimed,) = worker.claim()
+        started_ms = claimed.enqueued_ms + 70
+        more = {"delay_ms": 60_000} if kind == "retry" else {}
+        worker.settle(
+            *(claimed,),
+            kind=kind,
+            started_ms=started_ms,
+            finished_ms=started_ms + ran_ms,
+            **more,
+        )
+    for kind in ("released", "parked"):
+        store.add()
+        worker.settle(*worker.claim(), kind=kind)
+        store.purge()
+    store.add("other", ttl_ms=0)
+    worker.claim()
+    store.cancel(*store.add("other"))
+
+    for bucket in ("minute", "hour"):
+        found = spread_of(store, bucket=bucket)
+        assert counts(found.wait) == {64: 4}
+        assert counts(found.run) == {0: 1, 725: 1, 1024: 1, 4096: 1}
+        assert spread_of(store, "other", bucket) == Timings()
+
+
+def test_many_runs_are_counted_at_once(store: Store):
+    store.add(number=64)
+    worker = store.worker()
+    jobs = worker.claim(64)
+    worker.exchange(
+        [
+            settlement(one, started_ms=9, finished_ms=9 + number)
+            for number, one in enumerate(jobs)
+        ]
+    )
+
+    found = spread_of(store)
+    assert counts(found.wait) == {0: 64}
+    # Of 0 to 63 ms one each; every bucket begins where Python says that it does.
+    starts = [*dict.fromkeys(starts_ms(bucket) for bucket in range(13)), 64]
+    assert counts(found.run) == {
+        start: after - start for start, after in pairwise(starts)
+    }
+
+
+@pytest.mark.parametrize("power", [*range(32), 40])
+def test_powers_of_two_begin_a_bucket(store: Store, power: int):
+    store.add()
+    worker = store.worker()
+    worker.settle(*worker.claim(), started_ms=9, finished_ms=9 + 2**power)
+
+    assert counts(spread_of(store).run) == {2 ** min(power, 31): 1}
+
+
+def test_times_are_kept_as_long_as_they_are_shown(store: Store):
+    run(store)
+    run(store)
+
+    minute = store.now_ms() // 60_000
+    for bucket, number, least, most in (
+        ("minute", minute, 3_660, 7_200),
+        ("hour", minute // 60, 7 * 86_400 + 3_600, 8 * 86_400),
+    ):
+        keys = [store.keys.spread(bucket, at, "q") for at in (number, number - 1)]
+        left = [store.client.ttl(key) for key in keys if store.client.exists(key)]
+        assert left
+        assert all(least < seconds <= most for seconds in left)
+
+
+@pytest.mark.parametrize("bucket", ["minute", "hour"])
+def test_a_foreign_key_in_place_of_times_is_moved_aside(store: Store, bucket: str):
+    number = store.now_ms() // {"minute": 60_000, "hour": 3_600_000}[bucket]
+    names = [store.keys.spread(bucket, at, "q") for at in (number, number + 1)]
+    for name in names:
+        store.client.rpush(name, "junk")
+
+    run(store)
+
+    assert spread_of(store, bucket=bucket).run.total == 1
+    assert [reason.endswith("wrong-type") for reason, _ in store.aside()] == [True]
+    kept = [name for name in names if store.client.type(name) == b"string"]
+    assert len(kept) == 1
+    assert store.client.ttl(kept[0]) > 0
 
 
 def test_large_numbers_are_counted_exactly(store: Store):

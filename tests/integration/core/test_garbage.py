@@ -103,6 +103,7 @@ def look_at_everything(store: Store, known: dict[str, str]) -> None:
     store.do(inspection.queues(keys))
     store.do(inspection.latency(keys, "q"))
     store.statistics(2)
+    store.do(inspection.spreads(keys, "hour", [store.now_ms() // 3_600_000], ["q"]))
     store.do(inspection.aside(keys))
     store.do(failures.newest_failures([(keys, "q")], 0, 50))
 
@@ -121,10 +122,12 @@ def name_of(store: Store, kind: str, known: dict[str, str]) -> str:
         return f"{keys.base}{kind}:q"
     if kind in {"worker", "claimed", "control"}:
         return f"{keys.base}{kind}:old"
-    if kind.startswith("stats"):
-        minute = store.now_ms() // 60_000
-        number = minute if kind == "stats minute" else minute // 60
-        return keys.statistics(kind.partition(" ")[2], number)
+    if kind.startswith(("stats", "spread")):
+        of, bucket = kind.split()
+        number = store.now_ms() // (60_000 if bucket == "minute" else 3_600_000)
+        if of == "stats":
+            return keys.statistics(bucket, number)
+        return keys.spread(bucket, number, "q")
     part, _, status = kind.partition(" ")
     return f"{keys.base}{part}:{known[status]}"
 
@@ -138,7 +141,7 @@ OF_A_JOB = [
     )
 ]
 ALL_KEYS = [*SINGLE, *OF_A_QUEUE, "worker", "claimed", "control"]
-ALL_KEYS += ["stats minute", "stats hour", *OF_A_JOB]
+ALL_KEYS += ["stats minute", "stats hour", "spread minute", "spread hour", *OF_A_JOB]
 
 
 @pytest.mark.parametrize("kind", ALL_KEYS)

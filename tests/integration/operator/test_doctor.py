@@ -432,6 +432,7 @@ def test_a_key_of_each_kind_may_be_of_a_wrong_type(
         "control": site.worker.name,
         "stacks": site.worker.name,
         "stats": f"hour:{site.store.now_ms() // 3_600_000}",
+        "spread": f"hour:{site.store.now_ms() // 3_600_000}:high",
     }
     subject = kind if KINDS[kind].single else f"{kind}:{named.get(kind, 'high')}"
     overwrite(site, subject, KINDS[kind].type)

@@ -5,6 +5,10 @@ local ended_now = {}       -- status .. ':' .. queue -> {score, id, score, id, â
 local records = {}         -- {job key, record, â€¦} to write at the end of the call
 local settled_states = {}  -- state keys to delete then
 local tallies = {}         -- statistics of this call
+local spreads = {}         -- queue -> {lane -> runs}: how long they waited and ran
+
+local HALVES = 2 / math.log(2)
+local LAST_BUCKET = 63
 
 -- Count an outcome of a queue, and of a function where one is named.
 local function count(queue, outcome, name, run_ms, wait_ms)
@@ -21,10 +25,49 @@ local function count(queue, outcome, name, run_ms, wait_ms)
   end
 end
 
+-- Bucket 0 is for what took no millisecond; bucket N begins at 2 ^ ((N - 1) / 2) ms,
+-- and the last one has no end. Without what is added a power of 2 could just miss its own.
+local function bucket_of(ms)
+  if ms < 1 then return 0 end
+  return math.min(math.floor(math.log(ms) * HALVES + 1e-9) + 1, LAST_BUCKET)
+end
+
+-- Of each bucket the even lane counts waits, the odd one runs.
+local function count_times(queue, run_ms, wait_ms)
+  local spread = spreads[queue]
+  if not spread then spread = {}; spreads[queue] = spread end
+  local waited, ran = 2 * bucket_of(wait_ms), 2 * bucket_of(run_ms) + 1
+  spread[waited] = (spread[waited] or 0) + 1
+  spread[ran] = (spread[ran] or 0) + 1
+end
+
 -- stats: 'FUNCTION RUN_MS WAIT_MS'
 local function count_attempt(queue, outcome, stats)
   local name, run_ms, wait_ms = string.match(stats, '^(%S*) (%d+) (%d+)$')
-  count(queue, outcome, name, tonumber(run_ms), tonumber(wait_ms))
+  run_ms, wait_ms = tonumber(run_ms), tonumber(wait_ms)
+  count(queue, outcome, name, run_ms, wait_ms)
+  if run_ms then count_times(queue, run_ms, wait_ms) end
+end
+
+-- Add to a string of 32-bit counters. Only one that is new is given its lifetime.
+local function add_spread(key, lifetime, increments)
+  local counts = safely('BITFIELD', key, unpack(increments))
+  if text(counts[1]) == increments[4] then redis.call('EXPIRE', key, lifetime) end
+end
+
+-- One command a queue and time, however many lanes.
+local function store_spreads(minute, hour)
+  for queue, spread in pairs(spreads) do
+    local increments = {}
+    for lane, runs in pairs(spread) do
+      local last = #increments
+      increments[last + 1], increments[last + 2] = 'incrby', 'u32'
+      increments[last + 3], increments[last + 4] = '#' .. text(lane), text(runs)
+    end
+    add_spread(base .. 'spread:minute:' .. minute .. ':' .. queue, 7200, increments)
+    add_spread(base .. 'spread:hour:' .. hour .. ':' .. queue, 691200, increments)
+  end
+  spreads = {}
 end
 
 local function store_statistics()
@@ -44,9 +87,10 @@ local function store_statistics()
       add(prefix .. 'run_ms', tally.run_ms)
     end
   end
+  local minute, hour = text(math.floor(now_ms / 60000)), text(math.floor(now_ms / 3600000))
   local buckets = {
-    {base .. 'stats:minute:' .. text(math.floor(now_ms / 60000)), 90000},
-    {base .. 'stats:hour:' .. text(math.floor(now_ms / 3600000)), 691200},
+    {base .. 'stats:minute:' .. minute, 90000},
+    {base .. 'stats:hour:' .. hour, 691200},
   }
   for _, bucket in ipairs(buckets) do
     for field, increment in pairs(fields) do
@@ -55,6 +99,7 @@ local function store_statistics()
     redis.call('EXPIRE', bucket[1], bucket[2])
   end
   tallies = {}
+  store_spreads(minute, hour)
 end
 
 local waiters = nil
