@@ -16,6 +16,7 @@ from django_redisjobs.conf.addresses import Address, Host
 
 from . import memory
 from .cluster import AsyncClusterClient, ClusterClient
+from .direct import open_direct
 from .pools import ASYNC, SYNC, arguments, scout_arguments
 from .sentinels import AsyncPrimaryPool, PrimaryPool
 from .uses import Use
@@ -40,7 +41,7 @@ def open_client(use: Use) -> redis.Redis:
             address.service, sentinel, **_managed(pool_arguments, redis.sentinel)
         )
         return redis.Redis.from_pool(pool)
-    return redis.Redis.from_pool(redis.ConnectionPool(**pool_arguments))
+    return open_direct(pool_arguments)
 
 
 def open_async_client(use: Use) -> redis.asyncio.Redis:
@@ -109,9 +110,7 @@ def _open_cluster(address: Address, use: Use) -> ClusterClient:
     of_scout = scout_arguments(_admission(of_node), SYNC)
 
     def open_(host: Host) -> redis.Redis:
-        return redis.Redis.from_pool(
-            redis.ConnectionPool(**{**of_node, **_at(host)}),
-        )
+        return open_direct({**of_node, **_at(host)})
 
     def scout(host: Host) -> redis.Redis:
         return redis.Redis.from_pool(

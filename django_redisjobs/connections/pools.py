@@ -19,6 +19,9 @@ from django_redisjobs.conf.addresses import Address
 
 from .uses import CONNECT_TIMEOUT, SCOUT_TIMEOUT, Use
 
+UNLIMITED: Final = 2**31
+"""Connections that a pool may have where nobody asked for fewer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
@@ -84,7 +87,7 @@ def _safe(chosen: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
     # redis-py repeats commands from 6.0 on, speaks RESP3 from 8.0 on (which Redis
     # 5 refuses), and limits a pool to 100 connections from 8.0 on.
     return {
-        "max_connections": 2**31,
+        "max_connections": UNLIMITED,
         **chosen,
         "protocol": 2,
         "decode_responses": False,

@@ -1,0 +1,102 @@
+"""A client that calls scripts by the shortest way.
+
+Most of what a short call costs in Python is redis-py's accounting: pools, telemetry,
+retries that are switched off here. An ``EVALSHA`` needs none of it, and every job passes
+through at least two. All else is redis-py's as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import redis
+
+from .pools import UNLIMITED
+
+pack_command: Callable[[tuple[Any, ...]], bytes] | None
+try:
+    # redis-py looks at each argument before it calls this.
+    from hiredis import pack_command
+except ImportError:
+    pack_command = None
+
+
+class DirectClient(redis.Redis):
+    """Keeps connections of its own for ``EVALSHA``, made as its pool makes them.
+
+    Safe in threads and over fork.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._idle: list[Any] = []
+        self._pid = os.getpid()
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        # A client of a single connection has a lock round it.
+        if args[0] != "EVALSHA" or self.connection:
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        connection = self._take()
+        try:
+            if pack_command is None:
+                connection.send_command(*args)
+            else:
+                connection.send_packed_command([pack_command(args)])
+            return connection.read_response()
+        except redis.ResponseError:
+            # An answer like any other: nothing more comes.
+            raise
+        except BaseException:
+            connection.disconnect()
+            raise
+        finally:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.disconnect()
+        super().close()
+
+    def _take(self) -> Any:
+        """A connection that is open and in step."""
+        if self._pid != os.getpid():
+            # The parent still uses those.
+            self._idle, self._pid = [], os.getpid()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self.connection_pool.make_connection()
+        try:
+            connection.connect()
+            if not _is_in_step(connection):
+                connection.disconnect()
+                connection.connect()
+        except BaseException:
+            self._idle.append(connection)
+            raise
+        return connection
+
+
+def _is_in_step(connection: Any) -> bool:
+    """Whether the next answer is that to the next command: the server has not closed
+    the connection, and left no answer behind.
+    """
+    try:
+        return not connection.can_read()
+    except (redis.RedisError, OSError):
+        return False
+
+
+def open_direct(arguments: Mapping[str, Any]) -> redis.Redis:
+    """A client for the server of these pool arguments, direct where that is possible.
+
+    A pool that counts its connections, or has them log in anew, has to see each time
+    that one is taken and given back.
+    """
+    counted = arguments["max_connections"] < UNLIMITED
+    watched = counted or "credential_provider" in arguments
+    client_class = redis.Redis if watched else DirectClient
+    return client_class.from_pool(redis.ConnectionPool(**arguments))
