@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ PATIENCE_SECONDS: Final = 60.0
 MOST_TAKEN: Final = 200
 """Rows that a relay takes at once."""
 
-_COLUMNS: Final = tuple(field.name for field in fields(NewJob))
+_COLUMNS: Final = NewJob._fields
 
 
 def store(jobs: Sequence[NewJob], alias: str) -> list[NewJob]:
@@ -52,7 +52,7 @@ def store(jobs: Sequence[NewJob], alias: str) -> list[NewJob]:
     Raises:
         EnqueueError: the database refused.
     """
-    marked = [replace(job, callbacks=job.callbacks | REMEMBERED) for job in jobs]
+    marked = [job._replace(callbacks=job.callbacks | REMEMBERED) for job in jobs]
     rows = [
         _model()(**{name: getattr(job, name) for name in _COLUMNS}) for job in marked
     ]
@@ -192,4 +192,4 @@ def _job(row: Any) -> NewJob:
     if ttl_ms is not None and job.due_ms is None:
         # At least one: the job is to be seen, as expired.
         ttl_ms = max(1, ttl_ms - age_ms)
-    return replace(job, delay_ms=delay_ms, ttl_ms=ttl_ms)
+    return job._replace(delay_ms=delay_ms, ttl_ms=ttl_ms)

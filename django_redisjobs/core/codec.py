@@ -43,6 +43,7 @@ _UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeErr
 _encode = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
 ).encode
+_decode = json.JSONDecoder().raw_decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +248,12 @@ def to_json(value: object) -> str:
 
 def parse_json(text: str) -> Any:
     try:
-        return json.loads(text)
+        value, end = _decode(text)
     except (ValueError, RecursionError) as error:
         raise PayloadMalformed(f"Stored text is not JSON: {error}") from error
+    if end != len(text):
+        raise PayloadMalformed("Stored text is not JSON: it goes on after its value.")
+    return value
 
 
 def _check_depth(container: object, depth: int) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .exceptions import PayloadMalformed
 
@@ -92,8 +92,8 @@ def new_id() -> str:
     return f"{(time.time_ns() << 16) // 1_000_000:016x}{os.urandom(6).hex()}"
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+# Not a frozen dataclass: making one of those takes four times as long.
+class NewJob(NamedTuple):
     """A job to enqueue. Times are milliseconds.
 
     ``delay_ms`` counts from the server's now, ``due_ms`` is a time since the
