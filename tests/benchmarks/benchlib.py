@@ -14,7 +14,7 @@ import time
 
 URL = os.environ.get("BENCH_REDIS_URL", "redis://127.0.0.1:6379/0")
 OPTS = json.loads(os.environ.get("BENCH_OPTS") or "{}")
-IO_SLEEP = 0.05
+IO_SLEEP = OPTS.get("sleep", 0.05)
 
 _pack = struct.Struct("d").pack_into
 
@@ -38,7 +38,7 @@ def mark(i: int) -> None:
 
 
 def stamp(i: int, sent: float) -> None:
-    """Note how long ago job ``i`` was sent, in seconds."""
+    """Note how long ago job ``i`` was sent, in seconds; with 0 what time it is."""
     assert STAMPS is not None
     _pack(STAMPS, i * 8, time.time() - sent)
     mark(i)

@@ -9,39 +9,48 @@ SPEC = {
     "n_enqueue": 10000,
     "env": {"DJANGO_SETTINGS_MODULE": "adapters.redisjobs_settings"},
     "variants": {
-        "1 process (results kept 1 h: default)": {
-            "cmd": "{bin}/django-admin runworker --processes 1 -v 0",
-            "n": 40000,
+        "1 process": {
+            "cmd": "{bin}/django-admin runworker --processes 1",
+            "n": 60000,
             "set": "one",
             "main": True,
         },
         "1 process, no results": {
-            "cmd": "{bin}/django-admin runworker --processes 1 -v 0",
-            "n": 40000,
+            "cmd": "{bin}/django-admin runworker --processes 1",
+            "n": 60000,
             "opts": {"results": False},
             "set": "one",
         },
         "2 processes": {
-            "cmd": "{bin}/django-admin runworker --processes 2 -v 0",
-            "n": 60000,
+            "cmd": "{bin}/django-admin runworker --processes 2",
+            "n": 90000,
             "set": "two",
             "deep": True,
         },
         "threads 100": {
-            "cmd": "{bin}/django-admin runworker --processes 1 --threads 100 -v 0",
+            "cmd": "{bin}/django-admin runworker --processes 1 --threads 100",
             "n": 4000,
             "set": "io",
         },
         "asyncio 100": {
-            "cmd": "{bin}/django-admin runworker --processes 1 -v 0",
+            "cmd": "{bin}/django-admin runworker --processes 1",
             "n": 4000,
             "opts": {"async": True},
+            "set": "io",
+        },
+        "asyncio 2000": {
+            "cmd": (
+                "{bin}/django-admin runworker --processes 1 --async-concurrency 2000"
+            ),
+            "n": 8000,
+            "opts": {"async": True, "sleep": 1.0},
             "set": "io",
         },
     },
 }
 
 import asyncio
+import ctypes
 import time
 from datetime import UTC, datetime
 
@@ -53,7 +62,11 @@ from django.apps import apps
 if not apps.apps_ready:
     django.setup()
 
+from django.db import transaction
+
 from django_redisjobs import job
+
+SLOW_SECONDS = 2.0
 
 
 @job
@@ -70,13 +83,23 @@ def lat(i, t):
 @job
 def sleep50(i):
     time.sleep(b.IO_SLEEP)
-    b.mark(i)
+    b.stamp(i, 0)
 
 
 @job
 async def sleep50_async(i):
     await asyncio.sleep(b.IO_SLEEP)
-    b.mark(i)
+    b.stamp(i, 0)
+
+
+@job
+def slow(i, holding):
+    """``holding``: no other thread of its process runs meanwhile."""
+    b.stamp(i, 0)
+    if holding:
+        ctypes.PyDLL(None).usleep(int(SLOW_SECONDS * 1e6))
+    else:
+        time.sleep(SLOW_SECONDS)
 
 
 def enqueue(ids):
@@ -86,6 +109,11 @@ def enqueue(ids):
 
 def enqueue_bulk(ids):
     noop.delay_many([(i, "x") for i in ids])
+
+
+def enqueue_transaction(ids):
+    with transaction.atomic():
+        enqueue(ids)
 
 
 def enqueue_sleep(ids):
@@ -102,3 +130,12 @@ def enqueue_delayed(ids, due):
     later = lat.using(run_after=at)
     for i in ids:
         later.delay(i, due)
+
+
+def enqueue_mixed(ids):
+    """Fast jobs with a slow one in their middle, in one round trip."""
+    middle = len(ids) // 2
+    with transaction.atomic():
+        lat.delay_many([(i, 0) for i in ids[:middle]])
+        slow.delay(ids[middle], b.OPTS["holding"])
+        lat.delay_many([(i, 0) for i in ids[middle + 1 :]])

@@ -6,11 +6,18 @@ import benchlib as b
 
 SECRET_KEY = "bench"
 INSTALLED_APPS = ["django_redisjobs", "adapters"]
-DATABASES: dict[str, dict[str, str]] = {}
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 USE_TZ = True
-LOGGING_CONFIG = None
+LOGGING = {
+    "version": 1,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "loggers": {"redisjobs": {"handlers": ["console"], "level": "WARNING"}},
+}
 REDISJOBS = {
     "URL": b.URL,
     "AUTODISCOVER": ["django_redisjobs_"],
-    "RESULT_TTL": "1h" if b.OPTS.get("results", True) else 0,
 }
+if not b.OPTS.get("results", True):
+    REDISJOBS["RESULT_TTL"] = 0
+if "keep" in b.OPTS:
+    REDISJOBS["KEEP"] = {"succeeded": ("1h", b.OPTS["keep"])}

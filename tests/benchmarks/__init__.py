@@ -1,0 +1,1 @@
+"""What this package's speed is, beside others': `python -m tests.benchmarks --help`."""

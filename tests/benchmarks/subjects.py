@@ -1,0 +1,98 @@
+"""Whose speed is measured: one way to run one job queue, described by its adapter."""
+
+from __future__ import annotations
+
+import ast
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+ADAPTERS = Path(__file__).resolve().parent / "adapters"
+OWN = "django_redisjobs_"
+BARE = "lpush_"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """``options`` reach its jobs and its settings as ``benchlib.OPTS``."""
+
+    adapter: str
+    name: str
+    variant: str
+    command: str
+    jobs: int
+    enqueued: int
+    bulk: bool
+    packages: tuple[str, ...]
+    main: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def having(self, **options: Any) -> Subject:
+        return replace(self, options={**self.options, **options})
+
+    def arguments(self, url: str) -> list[str]:
+        folder = Path(sys.executable).parent
+        return shlex.split(self.command.format(bin=folder, url=url))
+
+    def versions(self) -> str:
+        found = {name: installed(name) for name in self.packages}
+        return ", ".join(f"{name} {each}" for name, each in found.items() if each)
+
+
+def installed(package: str) -> str | None:
+    try:
+        return version(package.partition("[")[0])
+    except PackageNotFoundError:
+        return None
+
+
+def subjects(adapter: str) -> list[Subject]:
+    """All variants of an adapter, which is not imported. SystemExit: there is none."""
+    path = ADAPTERS / f"{adapter}.py"
+    if not path.is_file():
+        known = sorted(each.stem.rstrip("_") for each in ADAPTERS.glob("[!_]*_.py"))
+        raise SystemExit(
+            f"There is no adapter {adapter}. There are {', '.join(known)}."
+        )
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    spec = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SPEC"
+    )
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return [
+        Subject(
+            adapter,
+            spec["name"],
+            variant,
+            how["cmd"],
+            how["n"],
+            spec["n_enqueue"],
+            "enqueue_bulk" in functions,
+            tuple(spec["packages"]),
+            how.get("main", False),
+            spec.get("env", {}),
+            how.get("opts", {}),
+        )
+        for variant, how in spec["variants"].items()
+    ]
+
+
+def peers(names: str) -> list[Subject]:
+    """The variants of peers, named with commas between; installs what is missing."""
+    found = [
+        each for name in filter(None, names.split(",")) for each in subjects(f"{name}_")
+    ]
+    needed = dict.fromkeys(package for each in found for package in each.packages)
+    missing = [package for package in needed if installed(package) is None]
+    if missing:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", *missing]
+        subprocess.run(command, check=True)
+    return found
