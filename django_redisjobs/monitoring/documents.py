@@ -7,6 +7,7 @@ from typing import Any
 from django_redisjobs import connections
 from django_redisjobs.core.records import JobStatus
 from django_redisjobs.monitoring.reading import QueueView, Snapshot
+from django_redisjobs.monitoring.spreads import PERCENTILES, Spread, Timings
 from django_redisjobs.snapshots import iso
 
 
@@ -27,6 +28,7 @@ def _queue(view: QueueView) -> dict[str, Any]:
         **{status.value: getattr(counts, status.value) for status in JobStatus},
         "oldest_waits_seconds": round(view.oldest_seconds, 3),
         "per_minute": round(view.per_minute, 1),
+        "last_hour": _timings(view.timings),
         "paused": paused
         and {
             "reason": paused.reason,
@@ -35,3 +37,19 @@ def _queue(view: QueueView) -> dict[str, Any]:
             "until": iso(paused.until_ms),
         },
     }
+
+
+def _timings(timings: Timings) -> dict[str, Any]:
+    return {
+        "runs": timings.run.total,
+        "wait_seconds": _percentiles(timings.wait),
+        "run_seconds": _percentiles(timings.run),
+    }
+
+
+def _percentiles(spread: Spread) -> dict[str, float] | None:
+    found = spread.percentiles()
+    if found is None:
+        return None
+    named = zip(PERCENTILES, found, strict=True)
+    return {f"p{percent}": round(seconds, 4) for percent, seconds in named}

@@ -101,7 +101,25 @@ def test_json(store: Store):
 
     low = next(each for each in found["queues"] if each["queue"] == "low")
     assert (low["pending"], low["running"]) == (2, 1)
+    assert low["last_hour"] == {"runs": 0, "wait_seconds": None, "run_seconds": None}
     assert found["workers"] == {"alive": 1, "dead": 0}
+
+
+def test_json_has_percentiles_of_the_last_hour(store: Store):
+    store.add("low", 100)
+    worker = store.worker("low")
+    for number, one in enumerate(worker.claim(100)):
+        started_ms = one.enqueued_ms + 3
+        ran_ms = 1 if number < 90 else 2 if number < 97 else 60_000
+        worker.settle(one, started_ms=started_ms, finished_ms=started_ms + ran_ms)
+
+    found = ask("/jobs/stats.json").json()["queues"][-1]["last_hour"]
+
+    assert found["runs"] == 100
+    assert found["wait_seconds"] == {"p50": 0.003, "p95": 0.003, "p99": 0.003}
+    long = found["run_seconds"].pop("p99")
+    assert found["run_seconds"] == {"p50": 0.001, "p95": 0.002}
+    assert 60 * 0.7 < long < 60 * 1.42
 
 
 def test_metrics(store: Store):
@@ -131,9 +149,24 @@ def test_metrics(store: Store):
         'outcomes_total queue="low",outcome="failed"': 1,
         'outcomes_total queue="high",outcome="failed"': 0,
         'runs_total queue="low"': 2,
-        'run_seconds_total queue="low"': 2,
+        'run_seconds_sum queue="low"': 2,
+        'run_seconds_count queue="low"': 2,
+        'run_seconds_bucket queue="low",le="0.256"': 0,
+        'run_seconds_bucket queue="low",le="0.512"': 1,
+        'run_seconds_bucket queue="low",le="1.024"': 1,
+        'run_seconds_bucket queue="low",le="2.048"': 2,
+        'run_seconds_bucket queue="low",le="+Inf"': 2,
+        'run_seconds_count queue="high"': 0,
+        'wait_seconds_count queue="low"': 2,
+        'wait_seconds_bucket queue="low",le="4194.304"': 2,
     }.items():
         assert found[name] == value, name
+    for queue in ("high", "low"):
+        buckets = [
+            found[f'wait_seconds_bucket queue="{queue}",le="{limit / 1000}"']
+            for limit in metrics.LIMITS_MS
+        ]
+        assert buckets == sorted(buckets)
     assert found['oldest_wait_seconds queue="low"'] >= 0
 
 

@@ -24,6 +24,7 @@ from django_redisjobs.management.operator.terminal import Cell, Column, Terminal
 from django_redisjobs.management.operator.watch import watch
 from django_redisjobs.monitoring.documents import document
 from django_redisjobs.monitoring.reading import QueueView, Snapshot, take
+from django_redisjobs.monitoring.spreads import PERCENTILES
 
 _DEFAULT_SECONDS: Final = 2.0
 _ALWAYS: Final = (
@@ -54,6 +55,7 @@ def lines(snapshot: Snapshot, terminal: Terminal) -> Iterator[str]:
     rows = [_row(view, statuses, terminal) for view in snapshot.queues]
     yield from terminal.table_lines(columns, rows)
     yield ""
+    yield from _timings(snapshot, terminal)
     for view in snapshot.queues:
         if view.counts.paused is not None:
             yield terminal.style.WARNING(_pause(view.counts))
@@ -77,6 +79,25 @@ def _row(
         cells.append((number(count), style.ERROR) if alarming else number(count))
     cells.append(f"{view.per_minute:,.0f}")
     return cells
+
+
+def _timings(snapshot: Snapshot, terminal: Terminal) -> Iterator[str]:
+    """How long jobs of the last hour waited and ran, where there were any."""
+    rows: list[list[Cell]] = []
+    for view in snapshot.queues:
+        waited, ran = view.timings.wait.percentiles(), view.timings.run.percentiles()
+        if waited and ran:
+            runs = number(view.timings.run.total)
+            rows.append([view.counts.queue, runs, *map(age, (*waited, *ran))])
+    if not rows:
+        return
+    words = [f"{what} p{each}" for what in ("wait", "run") for each in PERCENTILES]
+    columns = [
+        Column("last hour"),
+        *(Column(word, right=True) for word in ("runs", *words)),
+    ]
+    yield from terminal.table_lines(columns, rows)
+    yield ""
 
 
 def _pause(counts: QueueCounts) -> str:

@@ -78,11 +78,30 @@ def test_stats_for_people(operator: Operator, every_status: dict[str, str]):
     assert "expired" in text
 
 
+def test_stats_tell_how_long_jobs_waited_and_ran(operator: Operator, store: Store):
+    worker = store.worker("high")
+    for ran_ms in (0, 2, 3):
+        store.add("high")
+        (claimed,) = worker.claim()
+        started_ms = claimed.enqueued_ms + 1
+        ended_ms = started_ms + ran_ms
+        worker.settle(claimed, started_ms=started_ms, finished_ms=ended_ms)
+
+    text = operator("stats")
+
+    assert re.search(r"^last hour +runs +wait p50 .* run p99$", text, re.MULTILINE)
+    times = r" +1 ms" * 3 + r" +2 ms +3 ms +3 ms"
+    assert re.search(rf"^high +3{times}$", text, re.MULTILINE)
+    # Queues in which nothing ran are left out.
+    assert len(re.findall(r"^default ", text, re.MULTILINE)) == 1
+
+
 def test_stats_of_an_empty_store(operator: Operator):
     text = operator("stats")
 
     assert "Workers: none." in text
     assert "parked" not in text
+    assert "last hour" not in text
 
 
 def test_stats_shows_queues_that_the_settings_lack(operator: Operator, store: Store):
