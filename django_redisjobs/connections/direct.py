@@ -8,19 +8,14 @@ through at least two. All else is redis-py's as it is.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import redis
 
-from .pools import UNLIMITED
+from django_redisjobs.core.wire import send_on
 
-pack_command: Callable[[tuple[Any, ...]], bytes] | None
-try:
-    # redis-py looks at each argument before it calls this.
-    from hiredis import pack_command
-except ImportError:
-    pack_command = None
+from .pools import UNLIMITED
 
 
 class DirectClient(redis.Redis):
@@ -40,10 +35,7 @@ class DirectClient(redis.Redis):
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         connection = self._take()
         try:
-            if pack_command is None:
-                connection.send_command(*args)
-            else:
-                connection.send_packed_command([pack_command(args)])
+            send_on(connection, args)
             return connection.read_response()
         except redis.ResponseError:
             # An answer like any other: nothing more comes.

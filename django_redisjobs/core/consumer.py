@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -19,6 +18,7 @@ from .flights import Depart, Flight
 from .keys import GroupKeys
 from .records import DEFAULT_KEEP, JobStatus, KeepPolicy, keep_text
 from .scripts import SCRIPTS, Client, Command, Conversation, perform, word
+from .settled import Settled
 
 Kind = Literal[
     "succeeded", "retry", "failed", "cancelled", "released", "parked", "note"
@@ -42,10 +42,6 @@ _TAKE = SCRIPTS["take"]
 _UNSURE: Final = -1
 """Differs from any number held: asks for the list itself. After a lost answer the
 numbers alone may agree by chance, when others have handed back as many as it claimed."""
-REMEMBERED: Final = 2_000
-"""Settlements kept to settle again what a failover brought back, at most."""
-REMEMBERED_BYTES: Final = 16_000_000
-"""Characters of these settlements, at most."""
 MOST_ROUNDS: Final = 20
 """So often a worker tries to agree with Redis within one exchange."""
 
@@ -152,8 +148,7 @@ class Consumer:
         self._held: dict[str, Claimed] = {}
         # Whether a call may have changed what Redis has, and nobody heard how.
         self._in_doubt = False
-        self._settled: OrderedDict[str, Command] = OrderedDict()
-        self._remembered = 0
+        self._settled = Settled()
         # What the caller must be told, also when a later round of the same exchange
         # fails: nobody would ever hear of it again.
         self._taken_over: list[Claimed] = []
@@ -246,7 +241,7 @@ class Consumer:
             fields += arguments
             if settlement.kind != "note":
                 settled.append(settlement.job.token)
-                self._remember(settlement.job.token, arguments)
+        self._settled.remember(fields)
         return fields, settled
 
     def _conclude(
@@ -332,39 +327,22 @@ class Consumer:
         the next step), unknown entries are taken over, missing ones dropped.
         """
         fields: list[Any] = []
-        present = set()
-        for raw in raw_jobs:
-            token = word(raw[4])
-            present.add(token)
-            if token in self._held:
-                continue
-            if token in self._settled:
-                fields += self._settled[token]
-            else:
+        present = {word(raw[4]): raw for raw in raw_jobs}
+        unknown = present.keys() - self._held.keys()
+        settled = self._settled.find(unknown)
+        for token, raw in present.items():
+            if token in settled:
+                fields += settled[token]
+            elif token in unknown:
                 job = parse_claimed(raw, token, server_ms)
                 self._held[token] = job
                 self._taken_over.append(job)
-        gone = self._held.keys() - present
+        gone = self._held.keys() - present.keys()
         for token in gone:
             del self._held[token]
         self._dropped |= gone
         self._taken_over = [job for job in self._taken_over if job.token not in gone]
         return fields
-
-    def _remember(self, token: str, arguments: Command) -> None:
-        if token in self._settled:
-            self._remembered -= _size(self._settled.pop(token))
-        self._settled[token] = arguments
-        self._remembered += _size(arguments)
-        while len(self._settled) > 1 and (
-            len(self._settled) > REMEMBERED or self._remembered > REMEMBERED_BYTES
-        ):
-            self._remembered -= _size(self._settled.popitem(last=False)[1])
-
-
-def _size(arguments: Command) -> int:
-    _, _, _, _, attempt, tail, result = arguments
-    return len(attempt) + len(tail) + len(result)
 
 
 def settle_for(

@@ -10,6 +10,7 @@ from redis.connection import ConnectionPool
 from redis.exceptions import NoScriptError
 
 from .scripts import Client, Command, send, with_source
+from .wire import send_on
 
 # redis-py before 5.3 wants a command's name, later ones warn of it.
 _NAMED: Final = inspect.signature(ConnectionPool.get_connection).parameters
@@ -38,7 +39,7 @@ class Flight:
             return
         self._connection = pool.get_connection(*_POOL_ARGUMENTS)
         try:
-            self._connection.send_command(*command)
+            send_on(self._connection, command)
         except BaseException:
             self.abandon()
             raise
@@ -86,7 +87,7 @@ class Follower(Flight):
         self._reply = None
         self._connection = connection
         # A PING here would be answered by what the block brings.
-        connection.send_command(*command, check_health=False)
+        send_on(connection, command, check_health=False)
 
     def _release(self) -> None:
         self._connection = None

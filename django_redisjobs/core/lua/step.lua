@@ -37,17 +37,17 @@ local claimed = base .. 'claimed:' .. worker
 local refused = {}
 local released = {}
 
-local function retry(id, envelope, state_key, delay_ms, attempt, tail)
+local function retry(id, envelope, queue, flags, delay_ms, attempt, tail)
   append_attempt(id, attempt)
-  local state = read_state(id)
+  local state, state_key = read_state(id), base .. 'state:' .. id
   if state.cancel then
-    end_job(id, envelope, 'cancelled', tail)
+    end_job(id, envelope, queue, flags, 'cancelled', tail)
     return 'cancelled'
   end
   redis.call('HDEL', state_key, 'token', 'claimed_ms', 'alone')
   redis.call('HSET', state_key, 'status', 'scheduled')
   redis.call('HSET', state_key, 'attempts', text(number(state.attempts) + 1))
-  schedule((string.match(envelope, HEADER)), id, now_ms + delay_ms)
+  schedule(queue, id, now_ms + delay_ms)
   return 'retried'
 end
 
@@ -73,19 +73,21 @@ local function note(id, token, meta, progress)
   return true
 end
 
--- One settlement. Removing exactly 'ID TOKEN' proves ownership; where it is not there,
--- it was applied already or the worker lost the job, and nothing changes.
-local function settle(settlement, envelope)
-  local kind, entry, stats, delay, attempt, tail, result, id, token = unpack(settlement)
+-- One settlement, whose fields begin at ARGV[at]. Removing exactly 'ID TOKEN' proves
+-- ownership; where it is not there, it was applied already or the worker lost the job,
+-- and nothing changes. `removed`: that has been done.
+local function settle(at, id, token, envelope, removed)
+  local kind, entry, stats, delay, attempt, tail, result = unpack(ARGV, at, at + 6)
   if kind == 'note' then
     if not note(id, token, attempt, tail) then refused[#refused + 1] = entry end
     return
   end
-  if safely('LREM', claimed, 1, entry) == 0 then
+  if not removed and safely('LREM', claimed, 1, entry) == 0 then
     refused[#refused + 1] = entry
     return
   end
-  local queue = envelope and string.match(envelope, HEADER_QUEUE_FLAGS)
+  local queue, flags = nil, nil
+  if envelope then queue, flags = string.match(envelope, HEADER_QUEUE_FLAGS) end
   if not queue then
     envelope = envelope or safely('GET', base .. 'job:' .. id)
     if envelope then set_aside('job:' .. id, 'not-an-envelope', envelope) end
@@ -97,27 +99,41 @@ local function settle(settlement, envelope)
   elseif kind == 'parked' then
     park(id, envelope, queue, tail)
   elseif kind == 'retry' then
-    count_attempt(queue, retry(id, envelope, base .. 'state:' .. id, number(delay), attempt, tail), stats)
+    count_attempt(queue, retry(id, envelope, queue, flags, number(delay), attempt, tail), stats)
   else
     if attempt ~= '' then append_attempt(id, attempt) end
     if result ~= '' then redis.call('SET', base .. 'result:' .. id, result, 'PX', delay) end
-    end_job(id, envelope, kind, tail)
+    end_job(id, envelope, queue, flags, kind, tail)
     count_attempt(queue, kind, stats)
   end
 end
 
+-- How many settlements from ARGV[first] on end the oldest jobs that the worker holds, in
+-- this order: so it nearly always is, and then one command removes their entries.
+local function remove_oldest(first, most)
+  local oldest, removed = safely('LRANGE', claimed, 0, most - 1), 0
+  for index, entry in ipairs(oldest) do
+    local at = first + 7 * (index - 1)
+    if ARGV[at + 1] ~= entry or ARGV[at] == 'note' then break end
+    removed = index
+  end
+  if removed > 0 then redis.call('LTRIM', claimed, removed, -1) end
+  return removed
+end
+
 -- Settle up to CHUNK settlements from ARGV[first] on: what they need is read at once.
 local function settle_chunk(first, last)
-  local settlements, keys = {}, {}
-  for index = first, last, 7 do
-    local settlement = {unpack(ARGV, index, index + 6)}
-    local id, token = string.match(settlement[2], '^(%S+) (%S+)$')
-    settlement[8], settlement[9] = id, token
-    settlements[#settlements + 1] = settlement
-    keys[#keys + 1] = base .. 'job:' .. id
+  local ids, tokens, keys = {}, {}, {}
+  for at = first, last, 7 do
+    local id, token = string.match(ARGV[at + 1], '^(%S+) (%S+)$')
+    local index = #ids + 1
+    ids[index], tokens[index], keys[index] = id, token, base .. 'job:' .. id
   end
   local envelopes = redis.call('MGET', unpack(keys))
-  for index, settlement in ipairs(settlements) do settle(settlement, envelopes[index]) end
+  local removed = remove_oldest(first, #ids)
+  for index, id in ipairs(ids) do
+    settle(first + 7 * (index - 1), id, tokens[index], envelopes[index], index <= removed)
+  end
 end
 
 for first = 10 + #queues, #ARGV, 7 * CHUNK do

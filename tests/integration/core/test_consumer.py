@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from django_redisjobs.core import consumer
+from django_redisjobs.core import settled
 from django_redisjobs.core.consumer import Consumer, Settlement, hand_back
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.keys import GroupKeys
@@ -158,13 +158,18 @@ def test_a_worker_that_cannot_agree_with_redis_gives_up(store: Store):
 
 
 def test_what_is_remembered_is_bounded(store: Store, monkeypatch):
-    monkeypatch.setattr(consumer, "REMEMBERED_BYTES", 50_000)
-    store.add(number=100)
+    monkeypatch.setattr(settled, "REMEMBERED_BYTES", 50_000)
+    store.add(number=110)
     worker = store.worker()
     for _ in range(10):
         worker.settle(*worker.claim(10), result=f'"{"x" * 5000}"')
 
     assert 1 <= len(worker.consumer._settled) <= 10
+
+    jobs = worker.claim(10)
+    worker.settle(*jobs, result=f'"{"x" * 60_000}"')
+    (last,) = worker.consumer._settled.find({job.token for job in jobs})
+    assert last == jobs[-1].token
 
 
 def test_a_call_number_that_redis_has_seen_is_passed_over(store: Store, look: Look):

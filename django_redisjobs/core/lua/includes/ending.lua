@@ -140,10 +140,9 @@ local function enqueue_callback(id, queue, body, run, option, suffix)
   end
 end
 
--- End a job. `tail` is 'RUN ATTEMPTS CRASHES WORKER STARTED_MS FINISHED_MS
--- RESULT_EXPIRES_MS', a newline, a JSON document.
-local function end_job(id, envelope, status, tail)
-  local queue, flags = string.match(envelope, HEADER_QUEUE_FLAGS)
+-- End a job. `queue` and `flags` are those of its header; `tail` is 'RUN ATTEMPTS CRASHES
+-- WORKER STARTED_MS FINISHED_MS RESULT_EXPIRES_MS', a newline, a JSON document.
+local function end_job(id, envelope, queue, flags, status, tail)
   records[#records + 1] = base .. 'job:' .. id
   records[#records + 1] = envelope .. '\n' .. status .. ' ' .. tail
   settled_states[#settled_states + 1] = base .. 'state:' .. id
@@ -173,7 +172,8 @@ local function end_unfinished(id, envelope, status, state, message)
   local document = '{"error":' .. cjson.encode(message)
   if state.meta then document = document .. ',"meta":' .. state.meta end
   if state.progress then document = document .. ',"progress":' .. state.progress end
-  end_job(id, envelope, status, tail .. document .. '}')
+  local queue, flags = string.match(envelope, HEADER_QUEUE_FLAGS)
+  end_job(id, envelope, queue, flags, status, tail .. document .. '}')
 end
 
 local function forget_job(id)
