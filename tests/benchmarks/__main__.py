@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -100,7 +101,7 @@ def measure_round(
         stage.clear()
         try:
             found = measure.run(stage, subject, sizes)
-        except SystemExit as failure:
+        except (SystemExit, subprocess.CalledProcessError) as failure:
             # A peer that fails is no reason to measure nobody; we are.
             if label == OWN:
                 raise

@@ -135,6 +135,10 @@ class Filler:
             last = self.now_ms // length_ms
             for at in range(last - number, last + 1):
                 pipeline.hset(self.keys.statistics(bucket, at), mapping=counted)
+                for queue in QUEUES:
+                    # Counters up to those of half a minute.
+                    counters = b"".join(each.to_bytes(4) for each in range(62))
+                    pipeline.set(self.keys.spread(bucket, at, queue), counters)
         pipeline.execute()
 
 

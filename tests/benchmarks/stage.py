@@ -165,24 +165,23 @@ class Stage:
     def watch(self, count: int, worker: Tree, *, most: int | None = None) -> Run:
         """A run of the jobs that are pending, or of the first ``most`` of them."""
         server = Tree(self.server.process.pid)
-        goal = most or count
-        while not (done := self._done(count)):
-            time.sleep(_LOOK_SECONDS)
-            if not psutil.pid_exists(worker.root):
-                raise SystemExit(f"The worker ended. {self.log()}")
+        self._wait_for(1, count)
         began, used, served = time.perf_counter(), worker.cpu(), server.cpu()
-        before = done
-        limit = time.monotonic() + LIMIT_SECONDS
-        while done < before + goal and done < count:
-            if time.monotonic() > limit:
-                raise SystemExit(f"Only {done} of {count} jobs ran. {self.log()}")
-            time.sleep(_LOOK_SECONDS)
-            done = self._done(count)
+        before = self._done(count)
+        done = self._wait_for(min(count, before + (most or count)), count)
         seconds = time.perf_counter() - began
         run = Run(done - before, seconds, worker.cpu() - used, server.cpu() - served)
         if most is None:
             self.wait_done(count)
         return run
+
+    def _wait_for(self, goal: int, count: int) -> int:
+        limit = time.monotonic() + LIMIT_SECONDS
+        while (done := self._done(count)) < goal:
+            if time.monotonic() > limit:
+                raise SystemExit(f"Only {done} of {count} jobs ran. {self.log()}")
+            time.sleep(_LOOK_SECONDS)
+        return done
 
     def _done(self, count: int) -> int:
         return count - self.marks[:count].count(0)

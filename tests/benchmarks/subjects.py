@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,7 +20,9 @@ BARE = "lpush_"
 
 @dataclass(frozen=True)
 class Subject:
-    """``options`` reach its jobs and its settings as ``benchlib.OPTS``."""
+    """``packages`` are of PyPI; ``needs`` is a program that nobody installs here.
+    ``options`` reach its jobs and its settings as ``benchlib.OPTS``.
+    """
 
     adapter: str
     name: str
@@ -29,6 +32,7 @@ class Subject:
     enqueued: int
     bulk: bool
     packages: tuple[str, ...]
+    needs: str = ""
     main: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -38,10 +42,14 @@ class Subject:
 
     def arguments(self, url: str) -> list[str]:
         folder = Path(sys.executable).parent
-        return shlex.split(self.command.format(bin=folder, url=url))
+        command = self.command.format(bin=folder, url=url, dir=ADAPTERS.parent)
+        return shlex.split(command)
 
     def versions(self) -> str:
-        found = {name: installed(name) for name in self.packages}
+        if self.needs:
+            return subprocess.check_output([self.needs, "--version"], text=True).strip()
+        names = [name.partition("[")[0] for name in self.packages]
+        found = {name: installed(name) for name in names}
         return ", ".join(f"{name} {each}" for name, each in found.items() if each)
 
 
@@ -77,6 +85,7 @@ def subjects(adapter: str) -> list[Subject]:
             spec["n_enqueue"],
             "enqueue_bulk" in functions,
             tuple(spec["packages"]),
+            spec.get("needs", ""),
             how.get("main", False),
             spec.get("env", {}),
             how.get("opts", {}),
@@ -90,6 +99,9 @@ def peers(names: str) -> list[Subject]:
     found = [
         each for name in filter(None, names.split(",")) for each in subjects(f"{name}_")
     ]
+    for each in found:
+        if each.needs and shutil.which(each.needs) is None:
+            raise SystemExit(f"{each.name} wants {each.needs} on PATH.")
     needed = dict.fromkeys(package for each in found for package in each.packages)
     missing = [package for package in needed if installed(package) is None]
     if missing:
