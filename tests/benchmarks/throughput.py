@@ -59,7 +59,7 @@ def deep(stage: Stage, subject: Subject, sizes: Sizes) -> Figures:
         stage.clear()
         stage.fill(subject, pending)
         with stage.worker(subject) as worker:
-            run = stage.watch(pending, worker, most=count)
+            run = stage.watch(count, worker)
         rates[name] = run.jobs / run.seconds
     return rates
 
