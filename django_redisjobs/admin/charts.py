@@ -8,7 +8,7 @@ templates would write numbers as people of some languages do, which SVG cannot r
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,8 @@ GAP: Final = 0.2
 """Of a bar's place, the part that stays empty."""
 LEAST: Final = 1.5
 """What is not nothing is at least this high."""
+RUNGS: Final = (0.001, 0.01, 0.1, 1, 10, 60, 600, 3_600, 86_400, 864_000)
+"""Lengths of time, in seconds, that people think in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,57 @@ class Curve:
     areas: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """A scale for lengths of time, be they milliseconds or days.
+
+    It has some of ``RUNGS``, evenly apart; between two of them it is logarithmic.
+    """
+
+    lowest: int
+    highest: int
+
+    @classmethod
+    def over(cls, seconds: Iterable[float]) -> Ladder:
+        """The shortest one on which all of these have a place."""
+        heights = [_height(value) for value in seconds] or [0.0]
+        lowest = min(math.floor(min(heights)), len(RUNGS) - 2)
+        return cls(lowest, max(lowest + 1, math.ceil(max(heights))))
+
+    def share(self, seconds: float) -> float:
+        """How far up it is: 0 to 1."""
+        above = _height(seconds) - self.lowest
+        return min(1.0, max(0.0, above / (self.highest - self.lowest)))
+
+    def rungs(self) -> Iterator[tuple[float, str]]:
+        """(seconds, y) of each, from the top."""
+        for place in range(self.highest, self.lowest - 1, -1):
+            seconds = RUNGS[place]
+            yield seconds, _text(HEIGHT - self.share(seconds) * HEIGHT)
+
+
+def _height(seconds: float) -> float:
+    """On which rung of all it is, or how far between two."""
+    below = sum(rung <= seconds for rung in RUNGS) - 1
+    if below < 0:
+        return 0.0
+    if below == len(RUNGS) - 1:
+        return float(below)
+    return below + math.log(seconds / RUNGS[below], RUNGS[below + 1] / RUNGS[below])
+
+
 def rounded_up(most: float) -> float:
     """A round number not below ``most``, whose half is as easy to read."""
     if most <= 2:
         return 2
     power = 10.0 ** math.floor(math.log10(most))
     return next(step * power for step in (1, 2, 4, 6, 8, 10) if step * power >= most)
+
+
+def places(number: int) -> list[Box]:
+    """Even parts of the time axis, as high as the chart."""
+    width = WIDTH / max(1, number)
+    return [_box(index * width, 0, width, HEIGHT) for index in range(number)]
 
 
 def bars(pairs: Sequence[tuple[int, int]], top: float) -> list[Bar]:

@@ -23,6 +23,13 @@ from django_redisjobs.admin.formats import (
     when,
 )
 from django_redisjobs.admin.sources import moment
+from django_redisjobs.admin.timings import (
+    NAMES,
+    TimingChart,
+    columns,
+    timing_charts,
+    words,
+)
 from django_redisjobs.core.failures import FailureRecord
 from django_redisjobs.core.records import JobStatus, LostWorker, WorkerRecord
 from django_redisjobs.monitoring.periods import DAY_MS, Period
@@ -68,8 +75,7 @@ class TimePoint:
     label: str
     text: str
     tally: Tally
-    waited: str
-    ran: str
+    timings: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +83,6 @@ class Mark:
     """A moment on the time axis."""
 
     x: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """A small chart of an average over time."""
-
-    name: str
-    average: str
-    highest: str
-    curve: charts.Curve
     text: str
 
 
@@ -153,6 +148,15 @@ class QueueRow:
     def per_minute(self) -> Any:
         """Jobs that ended in the last sixty seconds."""
         return number(round(self._view.per_minute))
+
+    def timings(self) -> list[tuple[str, str]]:
+        """(name, value) of what tells how long jobs took in the last hour."""
+        waited, ran = words(self._view.timings.wait), words(self._view.timings.run)
+        return [
+            (_("wait p50"), waited[0]),
+            (_("wait p95"), waited[1]),
+            (_("run p95"), ran[1]),
+        ]
 
     @property
     def parked(self) -> Any:
@@ -403,10 +407,11 @@ class OverviewPage:
                     "failed": number_text(tally.failed),
                 },
                 tally,
-                _average(tally.wait_seconds),
-                _average(tally.run_seconds),
+                columns(timings),
             )
-            for bar, (start_ms, tally) in zip(bars, times, strict=True)
+            for bar, (start_ms, tally), timings in zip(
+                bars, times, self.history.timings, strict=True
+            )
         ]
 
     @property
@@ -445,15 +450,15 @@ class OverviewPage:
             for place, names in sorted(found.items())
         ]
 
-    def traces(self) -> list[Trace]:
-        """How long jobs waited and ran, on average, over the period."""
-        tallies = [tally for _start, tally in self.history.times]
-        return [
-            _trace(
-                _("Wait"), self.total.wait_seconds, [t.wait_seconds for t in tallies]
-            ),
-            _trace(_("Run"), self.total.run_seconds, [t.run_seconds for t in tallies]),
-        ]
+    def timing_charts(self) -> list[TimingChart]:
+        """How long jobs waited and ran, over the period."""
+        labels = [self._label(start) for start, _tally in self.history.times]
+        return timing_charts(self.history.timings, labels)
+
+    @property
+    def percentiles(self) -> tuple[str, ...]:
+        """Heads of columns: of waits, then of runs."""
+        return NAMES * 2
 
     @property
     def chart_text(self) -> str:
@@ -590,14 +595,3 @@ def _described(worker: WorkerRecord) -> str:
 
 def _average(seconds: float | None) -> str:
     return NOTHING if seconds is None else duration(seconds)
-
-
-def _trace(name: str, average: float | None, values: Sequence[float | None]) -> Trace:
-    highest = max((value for value in values if value is not None), default=0.0)
-    curve = charts.curve(values, highest or 1.0)
-    text = _("%(name)s: %(average)s on average, at most %(highest)s") % {
-        "name": name,
-        "average": _average(average),
-        "highest": duration(highest),
-    }
-    return Trace(name, _average(average), duration(highest), curve, text)

@@ -128,7 +128,9 @@ def _histograms(day: Day) -> Iterator[Family]:
         timings = day.timings.get(queue, UNTIMED)
         waits += _histogram(queue, timings.wait, tally.wait_ms)
         runs += _histogram(queue, timings.run, tally.run_ms)
-    meaning = "How long jobs were ready before they ran, of all runs since midnight UTC."
+    meaning = (
+        "How long jobs were ready before they ran, of all runs since midnight UTC."
+    )
     yield "wait_seconds", "histogram", meaning, waits
     meaning = "How long the same runs took, those that were interrupted too."
     yield "run_seconds", "histogram", meaning, runs

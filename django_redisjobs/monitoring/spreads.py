@@ -38,6 +38,11 @@ class Spread:
 
     packed: int = 0
 
+    @classmethod
+    def added(cls, parts: Iterable[Spread]) -> Spread:
+        """All of them together."""
+        return cls(sum(one.packed for one in parts))
+
     @property
     def counts(self) -> tuple[int, ...]:
         """How many there are in each bucket."""
@@ -102,8 +107,8 @@ class Timings:
         """All of them together."""
         parts = list(parts)
         return cls(
-            Spread(sum(one.wait.packed for one in parts)),
-            Spread(sum(one.run.packed for one in parts)),
+            Spread.added(one.wait for one in parts),
+            Spread.added(one.run for one in parts),
         )
 
 

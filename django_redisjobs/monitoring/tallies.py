@@ -41,11 +41,6 @@ class Tally:
         return self.run_ms / self.runs / 1000 if self.runs else None
 
     @property
-    def wait_seconds(self) -> float | None:
-        """How long a job was ready before it ran, on average; None without any."""
-        return self.wait_ms / self.runs / 1000 if self.runs else None
-
-    @property
     def failed_share(self) -> float:
         """Of what ended, the part that failed: 0 to 1."""
         return self.failed / self.ended if self.ended else 0.0

@@ -93,7 +93,7 @@ def test_spreads_are_added():
     some, others = [3, 5, 900], [5, 7_000]
     together = spread_of(some + others)
 
-    assert Spread(spread_of(some).packed + spread_of(others).packed) == together
+    assert Spread.added([spread_of(some), spread_of(others)]) == together
     assert together.total == 5
 
 

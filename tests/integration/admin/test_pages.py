@@ -19,7 +19,7 @@ from django_redisjobs.admin import jobsource
 from django_redisjobs.admin.jobs import JobAdmin
 from django_redisjobs.core.records import AttemptRecord
 from django_redisjobs.models import Job
-from tests.integration.core.store import Store
+from tests.integration.core.store import Store, settlement
 
 from .conftest import Staff
 
@@ -420,6 +420,38 @@ def test_the_overview_shows_what_ended(store: Store, browser: Client, period: st
     assert 'role="img"' in text
     assert "0 jobs succeeded and 1 failed" in text
     assert text.count('aria-current="true"') == 1
+
+
+@pytest.mark.parametrize("period", ["1h", "24h", "7d"])
+def test_the_overview_shows_percentiles(store: Store, browser: Client, period: str):
+    store.add("low", 5)
+    worker = store.worker("low")
+    settlements = []
+    for job, ran_ms in zip(worker.claim(5), (0, 1, 2, 2, 3), strict=True):
+        started_ms = job.enqueued_ms + 3
+        times = {"started_ms": started_ms, "finished_ms": started_ms + ran_ms}
+        settlements.append(settlement(job, **times))
+    worker.exchange(settlements)
+
+    text = shown(browser, OVERVIEW, period=period)
+
+    # As a picture for those who see it, in words for all others, and in a table.
+    assert 'aria-label="Wait: p50 3 ms, p95 3 ms, p99 3 ms"' in text
+    assert 'aria-label="Run: p50 2 ms, p95 3 ms, p99 3 ms"' in text
+    assert ": p50 2 ms, p95 3 ms, p99 3 ms</title>" in text
+    cells = [f'<td class="rj-number">{ms} ms</td>' for ms in (3, 3, 3, 2, 3, 3)]
+    assert "".join(cells) in text
+    assert text.count("<polyline") >= 6
+    card = text.partition('href="/admin/redisjobs/job/?queue=low"')[2]
+    for name, value in (("wait p50", 3), ("wait p95", 3), ("run p95", 3)):
+        assert f"<dt>{name}</dt><dd>{value} ms</dd>" in card
+
+
+def test_the_overview_of_nothing_has_no_percentiles(store: Store, browser: Client):
+    text = shown(browser, OVERVIEW)
+
+    assert 'aria-label="Run: p50 –, p95 –, p99 –"' in text
+    assert "<dt>run p95</dt><dd>–</dd>" in text
 
 
 def test_failures_are_grouped(store: Store, browser: Client):
