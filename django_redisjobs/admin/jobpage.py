@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
@@ -115,9 +116,12 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is around the job: when it is due next, and the callbacks of its end."""
+    """What is around the job: when it is due next, the job whose end it was made by,
+    and the callbacks of its own ends, the newest first.
+    """
 
     due_ms: int = 0
+    parent: JobRecord | None = None
     callbacks: Sequence[JobRecord] = ()
 
 
@@ -195,7 +199,9 @@ class JobPage:
 
     def _family(self) -> Iterator[tuple[str, Any]]:
         if match := CALLBACK.fullmatch(self.row.pk):
-            yield _("Callback of"), self._links.job(match[1])
+            parent = self._around.parent
+            # It may have been deleted, or its retention is over.
+            yield _("Callback of"), self._relative(parent) if parent else match[1]
         for record in self._around.callbacks:
             is_success = record.id.rpartition("-")[2].startswith("s")
             name = (
@@ -203,7 +209,10 @@ class JobPage:
                 if is_success
                 else _("Callback of its failure")
             )
-            yield name, self._links.job(record.id)
+            yield name, self._relative(record)
+
+    def _relative(self, record: JobRecord) -> SafeString:
+        return format_html("{} {}", badge(record.status), self._links.job(record.id))
 
     # -- what happened ---------------------------------------------------------------
 
@@ -446,17 +455,24 @@ def badge_text(status: JobStatus) -> str:
 def _surroundings(record: JobRecord, body: Body | None) -> Conversation[Surroundings]:
     keys = conf.keys_for(record.queue)
     options = body.options if body else {}
-    names = [
-        f"{record.id}-{letter}{record.run}"
+    # Who has had it run again may have had more than one end.
+    runs = {one.run for one in record.attempts}
+    if record.status in ENDED:
+        runs.add(record.run)
+    children = [
+        f"{record.id}-{letter}{run}"
+        for run in sorted(runs, reverse=True)[:RUNS_SHOWN]
         for option, letter in (("on_success", "s"), ("on_failure", "f"))
-        if option in options and record.status in ENDED
+        if option in options
     ]
+    match = CALLBACK.fullmatch(record.id)
     asked: list[Conversation[Any]] = [
         inspection.due_next(keys, [record]),
-        inspection.jobs(keys, names, brief=True),
+        inspection.jobs(keys, [match[1]] if match else [], brief=True),
+        inspection.jobs(keys, children, brief=True),
     ]
-    (later,), callbacks = yield from together(asked)
-    return Surroundings(later.due_ms, callbacks)
+    (later,), parents, callbacks = yield from together(asked)
+    return Surroundings(later.due_ms, next(iter(parents), None), callbacks)
 
 
 def _span(start_ms: int, end_ms: int) -> str:

@@ -184,8 +184,36 @@ def test_a_callback_and_its_job_lead_to_each_other(store: Store, browser: Client
 
     page, _ = look(browser, job_id)
     assert f"{JOBS}{job_id}-s1/change/" in facts(page)["Callback of its success"]
+    assert "pending" in facts(page)["Callback of its success"]
     page, _ = look(browser, f"{job_id}-s1")
     assert f"{JOBS}{job_id}/change/" in facts(page)["Callback of"]
+    assert "succeeded" in facts(page)["Callback of"]
+
+    store.delete(job_id)
+    page, _ = look(browser, f"{job_id}-s1")
+    assert facts(page)["Callback of"] == job_id
+
+
+def test_a_job_that_ended_more_than_once_has_a_callback_of_each_end(
+    store: Store, browser: Client
+):
+    options = {
+        "on_success": ["shop.paid", "high"],
+        "on_failure": ["shop.unpaid", "high"],
+    }
+    body = json.dumps(["shop.pay", [], {}, options])
+    (job_id,) = store.add("low", body=body, callbacks=3)
+    fail(store, kind="failed")
+    store.retry(job_id)
+    page, _ = look(browser, job_id)
+    assert f"{job_id}-f1" in facts(page)["Callback of its failure"]
+    worker = store.worker("low")
+    worker.settle(*worker.claim())
+
+    page, _ = look(browser, job_id)
+
+    assert f"{job_id}-s2" in facts(page)["Callback of its success"]
+    assert f"{job_id}-f1" in facts(page)["Callback of its failure"]
 
 
 def test_what_it_logged(store: Store, browser: Client):
@@ -211,7 +239,7 @@ def test_a_page_costs_at_most_five_round_trips(
     worker = store.worker("low")
     worker.settle(*worker.claim())
     (scheduled,) = store.add("low", delay_ms=60_000)
-    for name in (job_id, scheduled):
+    for name in (job_id, f"{job_id}-s1", scheduled):
         trips.clear()
         look(browser, name)
         assert len(trips) <= 5, trips
