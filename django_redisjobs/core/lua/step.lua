@@ -76,10 +76,10 @@ end
 -- One settlement, whose fields begin at ARGV[at]. Removing exactly 'ID TOKEN' proves
 -- ownership; where it is not there, it was applied already or the worker lost the job,
 -- and nothing changes. `removed`: that has been done.
-local function settle(at, id, token, envelope, removed)
+local function settle(at, id, envelope, removed)
   local kind, entry, stats, delay, attempt, tail, result = unpack(ARGV, at, at + 6)
   if kind == 'note' then
-    if not note(id, token, attempt, tail) then refused[#refused + 1] = entry end
+    if not note(id, string.sub(entry, #id + 2), attempt, tail) then refused[#refused + 1] = entry end
     return
   end
   if not removed and safely('LREM', claimed, 1, entry) == 0 then
@@ -123,16 +123,16 @@ end
 
 -- Settle up to CHUNK settlements from ARGV[first] on: what they need is read at once.
 local function settle_chunk(first, last)
-  local ids, tokens, keys = {}, {}, {}
+  local ids, keys = {}, {}
   for at = first, last, 7 do
-    local id, token = string.match(ARGV[at + 1], '^(%S+) (%S+)$')
-    local index = #ids + 1
-    ids[index], tokens[index], keys[index] = id, token, base .. 'job:' .. id
+    local entry, index = ARGV[at + 1], #ids + 1
+    local id = string.sub(entry, 1, string.find(entry, ' ', 1, true) - 1)
+    ids[index], keys[index] = id, base .. 'job:' .. id
   end
   local envelopes = redis.call('MGET', unpack(keys))
   local removed = remove_oldest(first, #ids)
   for index, id in ipairs(ids) do
-    settle(first + 7 * (index - 1), id, tokens[index], envelopes[index], index <= removed)
+    settle(first + 7 * (index - 1), id, envelopes[index], index <= removed)
   end
 end
 

@@ -18,7 +18,8 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
-local NOW = text(now_ms)
+-- Not text(now_ms), which costs ten times as much: every call of every script has it.
+local NOW = clock[1] .. string.format('%03d', math.floor(clock[2] / 1000))
 
 -- A stored count or time; what is none counts as 0, it must not stop the others.
 local function number(value)
