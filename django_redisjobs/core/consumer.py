@@ -141,7 +141,7 @@ class Consumer:
         self._client = client
         self._keys = keys
         self._lease_ms = lease_ms
-        self._keep = keep
+        self._kept_ms = kept_ms(keep)
         self._keep_text = keep_text(keep)
         self._max_crashes = max_crashes
         self._call = 0
@@ -237,7 +237,7 @@ class Consumer:
         fields: list[Any] = []
         settled: list[str] = []
         for settlement in settlements:
-            arguments = settlement_fields(settlement, self._keep)
+            arguments = settlement_fields(settlement, self._kept_ms)
             fields += arguments
             if settlement.kind != "note":
                 settled.append(settlement.job.token)
@@ -359,7 +359,7 @@ def settle_for(
     """
     fields: list[Any] = []
     for settlement in settlements:
-        fields += settlement_fields(settlement, keep)
+        fields += settlement_fields(settlement, kept_ms(keep))
     command = _STEP.bind(
         keys,
         *fields,
@@ -426,63 +426,64 @@ def parse_claimed(raw: Sequence[Any], token: str, server_ms: int) -> Claimed:
         int(attempts),
         int(crashes),
         alone == b"1",
-        raw[3].decode(errors="replace") or None,
+        raw[3].decode(errors="replace") if raw[3] else None,
         server_ms,
     )
 
 
-def settlement_fields(settlement: Settlement, keep: KeepPolicy) -> Command:
-    """The seven fields by which ``step`` knows a settlement."""
-    job = settlement.job
-    kind = settlement.kind
+def kept_ms(keep: KeepPolicy) -> int:
+    """How long the records of jobs that succeeded are kept."""
+    return keep.get(JobStatus.SUCCEEDED, DEFAULT_KEEP[JobStatus.SUCCEEDED]).age_ms
+
+
+def settlement_fields(settlement: Settlement, kept_ms: int) -> Command:
+    """The seven fields by which ``step`` knows a settlement.
+
+    A result that lives as long as its record is in it, another one apart.
+    """
+    job, kind = settlement.job, settlement.kind
     entry = f"{job.id} {job.token}"
     if kind == "released":
         delay = "" if settlement.started_ms else "unstarted"
         return (kind, entry, "", delay, "", "", "")
     if kind == "note":
-        return (
-            kind,
-            entry,
-            "",
-            "",
-            settlement.meta or "",
-            settlement.progress or "",
-            "",
-        )
+        meta, progress = settlement.meta or "", settlement.progress or ""
+        return (kind, entry, "", "", meta, progress, "")
     if kind == "parked":
         return (kind, entry, "", "", "", settlement.error or "", "")
-    delay_ms: int = settlement.delay_ms
-    parts = []
-    apart, result_expires_ms = "", 0
-    if settlement.result is not None and settlement.result_ttl_ms > 0:
-        bound = keep.get(JobStatus.SUCCEEDED, DEFAULT_KEEP[JobStatus.SUCCEEDED])
-        if settlement.result_ttl_ms < bound.age_ms:
-            apart, delay_ms = settlement.result, settlement.result_ttl_ms
-            result_expires_ms = settlement.finished_ms + delay_ms
-        else:
-            parts.append(f'"result":{settlement.result}')
-    if settlement.meta is not None:
-        parts.append(f'"meta":{settlement.meta}')
-    if settlement.progress is not None:
-        parts.append(f'"progress":{settlement.progress}')
-    if settlement.error is not None:
-        parts.append(f'"error":{json.dumps(settlement.error)}')
-    if settlement.logs is not None:
-        parts.append(f'"logs":{settlement.logs}')
     started_ms, finished_ms = settlement.started_ms, settlement.finished_ms
-    waited_ms = max(0, started_ms - max(job.enqueued_ms, job.due_ms))
+    delay_ms, ttl_ms = settlement.delay_ms, settlement.result_ttl_ms
+    result, apart, result_expires_ms = settlement.result or "", "", 0
+    if not ttl_ms:
+        result = ""
+    elif result and ttl_ms < kept_ms:
+        apart, result, delay_ms = result, "", ttl_ms
+        result_expires_ms = finished_ms + ttl_ms
     ran_ms = max(0, finished_ms - started_ms)
+    waited_ms = max(0, started_ms - max(job.enqueued_ms, job.due_ms))
     worker = job.token.partition(":")[0]
-    line = (
-        f"{job.run} {job.attempts + 1} {job.crashes} {worker} "
-        f"{started_ms} {finished_ms} {result_expires_ms}"
-    )
+    numbers = f"{job.run} {job.attempts + 1} {job.crashes}"
+    times = f"{started_ms} {finished_ms} {result_expires_ms}"
     return (
         kind,
         entry,
         f"{settlement.function} {ran_ms} {waited_ms}",
         delay_ms,
         settlement.attempt,
-        f"{line}\n{{{','.join(parts)}}}",
+        f"{numbers} {worker} {times}\n{_document(settlement, result)}",
         apart,
     )
+
+
+def _document(settlement: Settlement, result: str) -> str:
+    """What there is to keep of an ended job, as JSON."""
+    text = f'"result":{result}' if result else ""
+    if settlement.meta is not None:
+        text += f',"meta":{settlement.meta}'
+    if settlement.progress is not None:
+        text += f',"progress":{settlement.progress}'
+    if settlement.error is not None:
+        text += f',"error":{json.dumps(settlement.error)}'
+    if settlement.logs is not None:
+        text += f',"logs":{settlement.logs}'
+    return f"{{{text.removeprefix(',')}}}"
