@@ -6,8 +6,9 @@ import io
 import json
 import math
 import random
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import pytest
@@ -21,9 +22,10 @@ from tests.integration.core.store import Store, Worker
 from .conftest import JOBS, QUEUES, ROOT, WORKERS, Browser
 
 FOLDER = ROOT / "docs" / "screenshots"
-COLOURS = 96
-"""Of a picture: few are enough, and make it small."""
-WIDTH, LOWEST, HIGHEST = 1280, 600, 1470
+Colour = tuple[int, int, int]
+COMMON, RARE = 96, 160
+"""Colours of a picture: few are enough, and make it small."""
+WIDTH, LOWEST, HIGHEST = 1280, 600, 1512
 HOUR_MS, MINUTE_MS = 3_600_000, 60_000
 TRACEBACK = """Traceback (most recent call last):
   File "/srv/site/shop/jobs.py", line 48, in charge_card
@@ -184,6 +186,7 @@ def test_pictures(browser: Browser, store: Store) -> None:
         "workers": WORKERS,
         "pause": f"{QUEUES}high/pause/",
     }
+    pictures = {}
     for name, path in pages.items():
         browser.open(path)
         # Where the tests' server is belongs to no picture.
@@ -193,15 +196,38 @@ def test_pictures(browser: Browser, store: Store) -> None:
         )
         for theme in ("light", "dark"):
             browser.run("document.documentElement.dataset.theme = arguments[0]", theme)
-            take(browser, FOLDER / f"{name}-{theme}.png")
+            pictures[f"{name}-{theme}.png"] = take(browser)
+    # This takes its time, which none of the pages is to show.
+    for file, picture in pictures.items():
+        reduced(picture).save(FOLDER / file, optimize=True)
 
 
-def take(browser: Browser, path: Path) -> None:
+def take(browser: Browser) -> Image.Image:
     """The whole page, unless it is very long."""
     browser.driver.set_window_size(WIDTH, LOWEST)
     frame = int(browser.run("return window.outerHeight - window.innerHeight"))
     height = int(browser.run("return document.documentElement.scrollHeight"))
     browser.driver.set_window_size(WIDTH, min(height, HIGHEST) + frame)
-    picture = Image.open(io.BytesIO(browser.driver.get_screenshot_as_png()))
-    small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-    small.save(path, optimize=True)
+    shot = browser.driver.get_screenshot_as_png()
+    return Image.open(io.BytesIO(shot)).convert("RGB")
+
+
+def reduced(picture: Image.Image) -> Image.Image:
+    """In few colours: what is common stays as it is, all else becomes what is near it,
+    be it only a dot or a line.
+    """
+    data = picture.tobytes()
+    pixels = list(zip(data[::3], data[1::3], data[2::3], strict=True))
+    colours = [colour for colour, _count in Counter(pixels).most_common()]
+    rest = bytes(chain.from_iterable(colours[COMMON:] or colours))
+    rare = Image.frombytes("RGB", (len(rest) // 3, 1), rest)
+    found = iter(rare.quantize(RARE, dither=Image.Dither.NONE).getpalette() or ())
+    chosen = [*colours[:COMMON], *islice(zip(found, found, found, strict=False), RARE)]
+    places = {colour: _nearest(colour, chosen) for colour in colours}
+    small = Image.frombytes("P", picture.size, bytes(places[each] for each in pixels))
+    small.putpalette(list(chain.from_iterable(chosen)))
+    return small
+
+
+def _nearest(colour: Colour, chosen: Sequence[Colour]) -> int:
+    return min(range(len(chosen)), key=lambda place: math.dist(colour, chosen[place]))
