@@ -30,7 +30,7 @@ from .subjects import Subject
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-STAMPS = 20_000
+STAMPS = 100_000
 LIMIT_SECONDS = 300
 # To look takes some of the time that worker and server would have.
 _LOOK_SECONDS = 0.004
