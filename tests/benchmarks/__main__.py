@@ -66,7 +66,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--peers", default="", help="adapters of tests/benchmarks/adapters, by comma")
     add("--scale", type=float, default=1.0, help="multiplies numbers of jobs")
     add("--depth", type=int, default=1_000_000, help="jobs pending for 'deep'")
-    add("--idle-seconds", type=float, default=20.0, help="for how long 'idle' looks")
+    add("--idle-seconds", type=float, default=30.0, help="for how long 'idle' looks")
     add("--json", type=Path, metavar="FILE", help="write all figures there")
     options = parser.parse_args(arguments)
     options.measures = options.measures.split(",")
