@@ -1,7 +1,9 @@
 """Measure this package on a private server, and peers beside it.
 
-python -m tests.benchmarks --rounds 1 --measures one,latency --scale 0.1
-python -m tests.benchmarks --peers huey,rq,dramatiq --json figures.json
+    python -m tests.benchmarks --rounds 1 --measures one,latency --scale 0.1
+    python -m tests.benchmarks --peers huey,rq,dramatiq --json figures.json
+
+README.md beside this file says more.
 """
 
 from __future__ import annotations
@@ -67,7 +69,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--scale", type=float, default=1.0, help="multiplies numbers of jobs")
     add("--depth", type=int, default=1_000_000, help="jobs pending for 'deep'")
     add("--idle-seconds", type=float, default=30.0, help="for how long 'idle' looks")
-    add("--json", type=Path, metavar="FILE", help="write all figures there")
+    add(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the figures of each round there",
+    )
     options = parser.parse_args(arguments)
     options.measures = options.measures.split(",")
     if unknown := set(options.measures) - set(MEASURES):
@@ -129,12 +136,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stage, [*own[:1], *{each.name: each for each in peers}.values()]
         )
         steps = plan(options.measures, own, peers)
-        rounds = [measure_round(stage, steps, sizes) for _ in range(options.rounds)]
+        rounds: list[Round] = []
+        for _ in range(options.rounds):
+            rounds.append(measure_round(stage, steps, sizes))
+            if options.json:
+                document = {"facts": facts, "rounds": rounds}
+                options.json.write_text(json.dumps(document, indent=1) + "\n")
     finally:
         stage.close()
-    if options.json:
-        document = {"facts": facts, "rounds": rounds}
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
     print(report.tables(facts, rounds))
 
 

@@ -30,7 +30,7 @@ _PEERS = {
 
 def facts(stage: Stage, measured: Sequence[Subject]) -> dict[str, Any]:
     """What the figures depend on."""
-    server: Any = stage.client.info("server")
+    server = stage.client.info("server")
     return {
         "machine": f"{os.cpu_count()} × {_processor()}, {platform.system()}",
         "load before": f"{os.getloadavg()[0]:.2f}",
