@@ -79,6 +79,8 @@ class Server:
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            # As in Python, a file that may not grow is an error, and kills nobody.
+            restore_signals=False,
         )
         self.wait_ready()
 

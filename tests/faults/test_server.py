@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from django.test import override_settings
 
-from tests.faults.harness import Site
+from django_redisjobs import connections
+from django_redisjobs.exceptions import EnqueueError
+from tests.faults.harness import QUEUES, Site
+from tests.faults.jobs import work
 
 pytestmark = pytest.mark.slow
 
@@ -49,8 +56,20 @@ def forget_scripts(site: Site) -> None:
         site.pause(0.05)
 
 
+def load(site: Site) -> None:
+    """It has so much to read that it answers LOADING for a while."""
+    touch = "for i = ARGV[2], ARGV[2] + 49999 do redis.call(ARGV[1], 'load' .. i{}) end"
+    for first in range(0, 400_000, 50_000):
+        site.client.eval(touch.format(", i"), 0, "SET", first)
+    restart(site)
+    log = Path(site.server.log).read_text()
+    assert sum(map(float, re.findall(r"DB loaded from .*: ([\d.]+) sec", log))) > 0.1
+    for first in range(0, 400_000, 50_000):
+        site.client.eval(touch.format(""), 0, "DEL", first)
+
+
 @pytest.mark.parametrize(
-    "fault", [restart, freeze, demote, fill, hang_up, forget_scripts]
+    "fault", [load, restart, freeze, demote, fill, hang_up, forget_scripts]
 )
 def test_it_fails_for_a_while(
     open_site: Callable[..., Site], fault: Callable[[Site], None]
@@ -64,6 +83,38 @@ def test_it_fails_for_a_while(
     fault(site)
 
     assert not site.complaints()
+
+
+def test_its_append_only_file_cannot_grow(open_site: Callable[..., Site]) -> None:
+    """The disk is full: what it has accepted is there, more it does not take."""
+    site = open_site(lease=30.0)
+    server = site.server.process.pid
+    # With ``always`` a server rather ends than answers what it could not write.
+    site.client.config_set("appendfsync", "everysec")
+    site.add(*[[0.02]] * 150)
+    site.start_worker("--processes", "2")
+    site.wait_progress(20)
+    files = Path(site.server.folder).rglob("*.aof")
+    size = max(file.stat().st_size for file in files)
+
+    resource.prlimit(server, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    site.until(
+        lambda: site.client.info("persistence")["aof_last_write_status"] == "err",
+        "the file is at its limit",
+    )
+    settings = {"URL": site.server.url, "QUEUES": list(QUEUES)}
+    with override_settings(REDISJOBS=settings):
+        with pytest.raises(EnqueueError, match="cannot write to its disk"):
+            work.delay(1, 0)
+        connections.forget()
+    site.pause(1.0)
+    unlimited = resource.RLIM_INFINITY
+    resource.prlimit(server, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+
+    assert not site.complaints()
+    ended = site.count()
+    restart(site)
+    assert site.count() == ended == 150
 
 
 def test_being_away_for_almost_half_a_lease_costs_no_lease(
