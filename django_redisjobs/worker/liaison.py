@@ -139,7 +139,10 @@ class Liaison:
         popped = self._waiter.wait(list(keys), seconds, [self._line.fileno()])
         if popped is not None:
             key, message = popped
-            self._tell(keys[key], message)
+            # Of two nodes' messages one is kept for the next turn: its child may have
+            # begun anew meanwhile, and nothing that was meant for it matters any more.
+            if key in keys:
+                self._tell(keys[key], message)
 
     def _forget_waiter(self) -> None:
         if self._waiter is not None:
