@@ -7,7 +7,8 @@ local settled_states = {}  -- state keys to delete then
 local tallies = {}         -- statistics of this call
 local spreads = {}         -- queue -> {lane -> runs}: how long they waited and ran
 
-local HALVES = 2 / math.log(2)
+local floor, log = math.floor, math.log
+local HALVES = 2 / log(2)
 local LAST_BUCKET = 63
 
 -- Count an outcome of a queue, and of a function where one is named.
@@ -29,7 +30,8 @@ end
 -- and the last one has no end. Without what is added a power of 2 could just miss its own.
 local function bucket_of(ms)
   if ms < 1 then return 0 end
-  return math.min(math.floor(math.log(ms) * HALVES + 1e-9) + 1, LAST_BUCKET)
+  local bucket = floor(log(ms) * HALVES + 1e-9) + 1
+  return bucket < LAST_BUCKET and bucket or LAST_BUCKET
 end
 
 -- Of each bucket the even lane counts waits, the odd one runs.
