@@ -130,13 +130,14 @@ class JobFunction(Generic[P, R]):
                 transaction it is raised after the commit, by ``atomic``.
         """
         plan = self._current_plan()
-        outgoing = self._outgoing(plan, args, kwargs)
+        outgoing = self._outgoing(plan, _carrying_language(plan.envelope), args, kwargs)
         hand_over([outgoing], on_commit=plan.on_commit, using_db=plan.using_db)
         return JobHandle(outgoing.job.id, self.options.queue)
 
     async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """``delay``, at once: a coroutine is never inside a transaction."""
-        outgoing = self._outgoing(self._current_plan(), args, kwargs)
+        plan = self._current_plan()
+        outgoing = self._outgoing(plan, _carrying_language(plan.envelope), args, kwargs)
         await ahand_over([outgoing])
         return JobHandle(outgoing.job.id, self.options.queue)
 
@@ -270,7 +271,11 @@ class JobFunction(Generic[P, R]):
             )
 
     def _outgoing(
-        self, plan: _Plan, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self,
+        plan: _Plan,
+        envelope: Mapping[str, Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
     ) -> Outgoing:
         binder = self._binder or self._signature()
         try:
@@ -279,10 +284,6 @@ class JobFunction(Generic[P, R]):
             raise TypeError(
                 f"{self.path}{binder.signature}: {error}. Nothing was enqueued."
             ) from None
-        envelope = plan.envelope
-        language = get_language()
-        if language and language != django_settings.LANGUAGE_CODE:
-            envelope = {"language": language, **envelope}
         path, options, signatures = self.path, self.options, plan.settings.signatures
         job_id = new_id()
         if signatures is not None and plan.callbacks:
@@ -307,12 +308,13 @@ class JobFunction(Generic[P, R]):
         self, plan: _Plan, calls: Iterable[Sequence[Any] | Mapping[str, Any]]
     ) -> list[Outgoing]:
         outgoing = []
+        envelope = _carrying_language(plan.envelope)
         for place, call in enumerate(calls):
             try:
                 if isinstance(call, tuple | list):
-                    outgoing.append(self._outgoing(plan, call, {}))
+                    outgoing.append(self._outgoing(plan, envelope, call, {}))
                 elif isinstance(call, Mapping):
-                    outgoing.append(self._outgoing(plan, (), call))
+                    outgoing.append(self._outgoing(plan, envelope, (), call))
                 else:
                     raise TypeError(
                         f"{self.path}.delay_many() takes tuples of positional or dicts "
@@ -322,6 +324,14 @@ class JobFunction(Generic[P, R]):
                 error.add_note(f"It was item {place} of delay_many.")
                 raise
         return outgoing
+
+
+def _carrying_language(envelope: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Who enqueues in another language than the project's has the job run in it."""
+    language = get_language()
+    if language and language != django_settings.LANGUAGE_CODE:
+        return {"language": language, **envelope}
+    return envelope
 
 
 def _with_signed_callbacks(
