@@ -344,9 +344,13 @@ def _chunks(
     """
     queues = conf.get_settings().queues
     groups: dict[tuple[GroupKeys, Durability | None], list[Outgoing]] = {}
+    keys, queue, members = None, None, []
     for each in batch:
-        place = each.keys, queues[each.job.queue].durable
-        groups.setdefault(place, []).append(each)
+        # A bulk is of one queue: only where that changes the group may be another.
+        if each.keys is not keys or each.job.queue != queue:
+            keys, queue = each.keys, each.job.queue
+            members = groups.setdefault((keys, queues[queue].durable), [])
+        members.append(each)
     for (keys, durability), members in groups.items():
         for first in range(0, len(members), _MOST_A_CALL):
             yield keys, durability, members[first : first + _MOST_A_CALL]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from .codec import Codec, parse_json, to_json
@@ -69,7 +68,9 @@ def encode_body(
         PayloadNotSerializable: says which argument, its type, and what to do.
     """
     # Nearly all calls pass only plain values, which need no walk at all.
-    if PLAIN.issuperset(map(type, chain(args, kwargs.values()))):
+    if PLAIN.issuperset(map(type, args)) and (
+        not kwargs or PLAIN.issuperset(map(type, kwargs.values()))
+    ):
         try:
             return to_json(_parts(function, args, kwargs, options))
         except ValueError:
