@@ -3,8 +3,8 @@
 E001 not a dict · E002 unknown key · E003 URL · E004 QUEUES · E005 a queue's name ·
 E006 a duration · E008 CACHE · E009 KEEP · E010 any other value · E011 a job function ·
 E013 SIGNING_KEYS · E014 DURABLE · W012 an OUTBOX without effect.
-With ``--deploy``: E012 a module of job functions, W013 the tables of the outbox, and what ``surroundings`` finds,
-for which it asks the server: the only I/O.
+With ``--deploy``: E012 a module of job functions, W013 the tables of the outbox, and what
+``surroundings`` finds, for which it asks the server: the only I/O.
 """
 
 from __future__ import annotations
