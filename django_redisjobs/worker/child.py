@@ -116,6 +116,8 @@ class Child:
         self._state = State.STEPPING
         self._ending: Phase | None = None
         self._patient = True
+        # Whether the last claim gave all that was asked for.
+        self._plenty = False
         self._measured_at = 0.0
         self._give_way_at = inf
         self.wants_fresh_start = False
@@ -160,10 +162,14 @@ class Child:
             self._keeper.ring()
 
     def _completed(self) -> None:
-        if self._state is State.WAITING_FOR_ROOM:
-            self._bell.ring()
-        elif self._state is State.WAITING_FOR_WORK:
+        if self._state is State.WAITING_FOR_WORK:
             self._keeper.ring()
+        elif self._state is State.WAITING_FOR_ROOM:
+            if self._crew.inline or not self._crew.is_stocked:
+                self._bell.ring()
+            else:
+                # It settles what ends within a tick at once.
+                self._rouse_keeper()
 
     def _settle_now(self) -> None:
         try:
@@ -207,6 +213,15 @@ class Child:
 
     def _cycle(self) -> None:
         self._begin_step()
+        if self._crew.has_left:
+            self._work_off()
+        if self._crew.is_stocked and self._crew.busy:
+            self._let_work()
+        else:
+            self._step()
+
+    def _step(self) -> None:
+        """Settle and claim, and work off what came or sleep."""
         try:
             if self._holdings.is_lost:
                 self._holdings.register(self._info)
@@ -224,6 +239,8 @@ class Child:
         if claim.trouble is None:
             self._trouble.over()
             self._board.cells[STEPPED] = monotonic()
+        if room:
+            self._plenty = claim.full
         if claim.full and self._crew.runs_ahead:
             self._claim_ahead()
         ran = self._work_off()
@@ -234,7 +251,16 @@ class Child:
             seconds = self._trouble.met(claim.trouble)
             self._bell.wait(0.0 if ran else seconds)
         elif not ran and not claim.more:
-            self._idle(claim)
+            self._idle(claim, asked=room > 0)
+
+    def _let_work(self) -> None:
+        """Sleep while there is enough to go on with; the keeper settles meanwhile."""
+        self._consider_recycling()
+        self._state = State.WAITING_FOR_ROOM
+        # After the state: who comes near the end of it looks at that then, or it is
+        # seen here.
+        if self._crew.is_stocked and self._ending is None:
+            self._bell.wait(_SOON_SECONDS)
 
     def _claim_ahead(self) -> None:
         """While what was claimed is worked off, Redis makes out what comes next."""
@@ -272,17 +298,17 @@ class Child:
             if self._crew.busy or len(self._inbox):
                 return 0
             self._holdings.exclusive = False
-        room = self._crew.room()
+        room = self._crew.room(plenty=self._plenty)
         if self._options.max_jobs is not None:
             room = min(
                 room, self._options.max_jobs - self._crew.started - len(self._inbox)
             )
         return max(0, room)
 
-    def _idle(self, claim: Claim) -> None:
+    def _idle(self, claim: Claim, *, asked: bool) -> None:
         """Nothing to do for this thread: end, or sleep until something changes."""
         busy, room = self._crew.busy, self._room()
-        if room and claim.jobs:
+        if room and (claim.jobs or not asked):
             return
         if claim.alone_waiting and not busy and not self._is_fresh:
             self._give_way()
@@ -293,8 +319,10 @@ class Child:
         else:
             # No room, and yet nothing runs: the supervisor took the inbox and hands
             # it back, of which no bell tells, only a later step.
-            taken = not busy and not self._holdings.is_past_lease(monotonic())
-            self._sleep(State.WAITING_FOR_ROOM, _TAKEN_SECONDS if taken else None)
+            now = monotonic()
+            taken = not busy and not self._holdings.is_past_lease(now)
+            seconds = self._crew.until_soon(now) if self._plenty else None
+            self._sleep(State.WAITING_FOR_ROOM, _TAKEN_SECONDS if taken else seconds)
 
     def _end_burst(self) -> None:
         if self._holdings.has_outcomes:

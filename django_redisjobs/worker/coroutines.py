@@ -20,6 +20,7 @@ from django_redisjobs.serialization import codec
 
 from . import databases
 from .logs import worker_logger
+from .pace import Pace
 from .slots import TaskSlot
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Coroutines:
         self._completed = completed
         self._handed: deque[Handover] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.pace = Pace()
         self._starting = threading.Lock()
         self.failure: BaseException | None = None
 
@@ -67,6 +69,10 @@ class Coroutines:
     @property
     def busy(self) -> bool:
         return len(self._free) < len(self.slots)
+
+    @property
+    def full(self) -> bool:
+        return not self._free
 
     def place(self) -> TaskSlot | None:
         """A free slot, which is the caller's to fill; None when all are busy."""
@@ -125,6 +131,7 @@ class Coroutines:
             self.failure = error
         finally:
             slot.task = None
+            self.pace.learn(monotonic() - slot.started, 1)
             self._free.append(slot)
             self._completed()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from .attempts import unstarted
 from .coroutines import Coroutines
 from .inbox import Announced
 from .memory import LEASE, Board
-from .pace import BATCH_SECONDS, LARGEST_BATCH, Pace
+from .pace import BATCH_SECONDS, LARGEST_BATCH, SOON_SECONDS, Pace
 from .slots import MainSlot, Slot, ThreadSlot
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Crew:
         self.cancelled: set[str] = set()
         self.pace = Pace()
         self.started = 0
+        # How many jobs should be ready for executors that are free soon.
+        self._aim = 0
         self.inline = options.threads == 1
         self.slots = _make_slots(board, options.threads, inline=self.inline)
         self.coroutines = Coroutines(
@@ -111,21 +114,58 @@ class Crew:
 
     def is_stuck(self, now: float) -> bool:
         """Nobody will come to the inbox soon: every executor's job is a slow one."""
-        return all(
-            slot.code and now - slot.started > BATCH_SECONDS for slot in self.slots
+        slots: Sequence[Slot] = self.slots
+        if self.inline and not slots[0].code and self.coroutines.full:
+            slots = self.coroutines.slots
+        long_ago = now - BATCH_SECONDS
+        return self._inbox.filled_at < long_ago and all(
+            slot.code and slot.started < long_ago for slot in slots
         )
 
-    def room(self) -> int:
-        """How many jobs to claim: what can start at once, and a little ahead."""
-        free = sum(1 for slot in self.slots if not slot.code)
-        if free == 0 or (self.coroutines.started and not self.coroutines.free):
+    def room(self, *, plenty: bool) -> int:
+        """How many jobs to claim: what can start at once, and a little ahead. Where
+        there are ``plenty`` also for executors that are free soon, if too few wait.
+        """
+        self._aim = self._free_soon(monotonic()) if plenty else 0
+        if self.is_stocked:
             return 0
-        want = min(LARGEST_BATCH, free * self.pace.batch)
-        if not self.inline:
-            want -= len(self._inbox)
+        want = sum(1 for slot in self.slots if not slot.code) * self.pace.batch
+        want = min(LARGEST_BATCH, want + self._aim)
         if self.coroutines.started:
-            want = min(want, self.coroutines.free)
-        return max(0, want)
+            # Only the main thread leaves in the inbox what finds no place.
+            want = min(want, self.coroutines.free + (self._aim if self.inline else 0))
+        elif self.inline:
+            return want
+        return max(0, want - len(self._inbox))
+
+    @property
+    def is_stocked(self) -> bool:
+        """Executors that become free find enough to go on with."""
+        return 2 * self._inbox.stock > self._aim > 0
+
+    def until_soon(self, now: float) -> float | None:
+        """Seconds until an executor is free soon; None if that is not to be foreseen."""
+        slots, pace = self._foreseen()
+        begin = now + SOON_SECONDS
+        waits = [pace.ends_at(slot.started) - begin for slot in slots if slot.code]
+        return min((wait for wait in waits if 0 < wait < inf), default=None)
+
+    def _free_soon(self, now: float) -> int:
+        slots, pace = self._foreseen()
+        return sum(
+            1
+            for slot in slots
+            if slot.code
+            and -SOON_SECONDS < pace.ends_at(slot.started) - now < BATCH_SECONDS
+        )
+
+    def _foreseen(self) -> tuple[Sequence[Slot], Pace]:
+        """Those for whom jobs may wait in the inbox, and what is known of their jobs."""
+        if not self.inline:
+            return self.slots, self.pace
+        if self.coroutines.started:
+            return self.coroutines.slots, self.coroutines.pace
+        return (), self.pace
 
     @property
     def runs_ahead(self) -> bool:
@@ -137,6 +177,11 @@ class Crew:
         expected, self._expected = self._expected, False
         return expected
 
+    @property
+    def has_left(self) -> bool:
+        """Whether ``work_off`` has left something for which there is a place by now."""
+        return self.inline and len(self._inbox) > 0 and not self.coroutines.full
+
     def work_off(self) -> int:
         """Run what is in the inbox, in this thread; gives how many it started."""
         if not self.inline:
@@ -144,7 +189,7 @@ class Crew:
         slot, inbox = self.slots[0], self._inbox
         begun = now = monotonic()
         jobs = 0
-        while (entry := inbox.take()) is not None:
+        while not self.coroutines.full and (entry := inbox.take()) is not None:
             if isinstance(entry, Announced):
                 self._expected = True
                 break

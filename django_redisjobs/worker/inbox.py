@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
+from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -58,19 +59,28 @@ def drain(descriptor: int) -> list[int]:
 class Inbox:
     """The child's side. Any thread may take."""
 
-    __slots__ = ("_entries", "_read", "_write")
+    __slots__ = ("_entries", "_is_empty", "_read", "_write", "filled_at")
 
     def __init__(self, pipe: tuple[int, int]) -> None:
         self._read, self._write = pipe
         self._entries: dict[int, Entry | Announced] = {}
+        self._is_empty = True
+        self.filled_at = 0.0
 
     def __len__(self) -> int:
         """How many were put and not taken; what others took is still counted."""
         return len(self._entries)
 
+    @property
+    def stock(self) -> int:
+        """How many there are to take, as far as this side has seen."""
+        return 0 if self._is_empty else len(self._entries)
+
     def put(self, entries: Iterable[Entry]) -> int:
         """Offer jobs to whoever runs them; gives how many."""
         codes = []
+        self._is_empty = False
+        self.filled_at = monotonic()
         for entry in entries:
             self._entries[entry[0]] = entry
             codes.append(entry[0])
@@ -91,6 +101,8 @@ class Inbox:
             entry = self._entries.pop(code, None)
             if entry is not None:
                 return entry
+        # Others may have taken what is still counted.
+        self._is_empty = True
         return None
 
     def take_all(self) -> list[Entry]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import selectors
 from collections.abc import Iterator
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from .bells import poll
@@ -24,7 +25,8 @@ class InboxWatch:
     def __init__(self, selector: selectors.BaseSelector, sync_slots: int) -> None:
         self._selector = selector
         self._sync_slots = sync_slots
-        self._seen: dict[Offspring, tuple[int, ...]] = {}
+        # What each was busy with, and when (monotonic) that was seen.
+        self._seen: dict[Offspring, tuple[tuple[int, ...], float]] = {}
 
     @property
     def ticking(self) -> bool:
@@ -42,20 +44,23 @@ class InboxWatch:
     def wake(self, child: Offspring) -> None:
         """Its inbox has something in it: look again with each tick."""
         self._selector.unregister(child.inbox[0])
-        self._seen[child] = self._busy_with(child)
+        self._seen[child] = self._busy_with(child), monotonic()
 
     def tick(self) -> Iterator[tuple[Offspring, list[int]]]:
         """Gives the children that are stuck, and what was taken from their inboxes."""
-        for child, before in list(self._seen.items()):
+        for child, (before, seen_at) in list(self._seen.items()):
             descriptor = child.inbox[0]
             if descriptor not in poll([descriptor], 0):
                 del self._seen[child]
                 self.begin(child)
                 continue
-            now = self._busy_with(child)
-            self._seen[child] = now
+            # Other things wake the supervisor, too.
+            if monotonic() - seen_at < TICK_SECONDS:
+                continue
+            codes = self._busy_with(child)
+            self._seen[child] = codes, monotonic()
             # The same jobs as a tick ago in every place, and more waits behind them.
-            if now == before and all(now):
+            if codes == before and all(codes):
                 yield child, child.steal()
 
     def _busy_with(self, child: Offspring) -> tuple[int, ...]:

@@ -29,6 +29,33 @@ def test_fast_jobs_claimed_behind_a_slow_one_run_elsewhere(start, slow):
     assert all(len(handle.info().attempts) == 1 for handle in behind)
 
 
+def test_what_was_claimed_for_busy_threads_runs_elsewhere(start):
+    """They were about to be free, as far as their worker could foresee."""
+    start(processes=2, threads=2)
+    for handle in jobs.sleep.delay_many([(0.02,)] * 100):
+        handle.wait(timeout=60)
+
+    blockers = jobs.sleep.delay_many([(30.0,)] * 3)
+    behind = jobs.sleep.delay_many([(0.02,)] * 50)
+
+    for handle in behind:
+        handle.wait(timeout=20)
+    assert {blocker.status() for blocker in blockers} == {"running"}
+    assert all(len(handle.info().attempts) == 1 for handle in behind)
+    for blocker in blockers:
+        blocker.cancel()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_coroutines_claimed_ahead_run_once_and_never_too_many(start, threads):
+    start(threads=threads, async_concurrency=4)
+
+    handles = jobs.count_beside.delay_many([(0.03,)] * 80)
+
+    assert max(handle.result(timeout=60) for handle in handles) <= 4
+    assert all(len(handle.info().attempts) == 1 for handle in handles)
+
+
 def test_finished_work_is_settled_while_a_slow_job_runs(start, events):
     # Two processes: on a busy machine some of the quick ones may be handed back before
     # they began, and are not to wait for the slow one either.

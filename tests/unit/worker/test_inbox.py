@@ -36,6 +36,21 @@ def test_what_somebody_else_took_is_gone(pipe):
     assert len(inbox) == 0
 
 
+def test_the_stock_is_what_is_there_to_take_as_far_as_anybody_has_seen(pipe):
+    inbox = Inbox(pipe)
+    assert inbox.stock == 0
+
+    inbox.put([(code, "job", "station") for code in range(1, 4)])
+    assert inbox.stock == 3
+
+    drain(pipe[0])
+    assert inbox.take() is None
+    assert (inbox.stock, len(inbox)) == (0, 3)
+
+    inbox.put([(4, "job", "station")])
+    assert inbox.stock == 4
+
+
 def test_what_is_not_held_any_more_is_skipped(pipe):
     inbox = Inbox(pipe)
     inbox.put([(code, "job", "station") for code in (1, 2)])

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from math import inf
+
+import pytest
+
 from django_redisjobs.worker.pace import LARGEST_BATCH, Pace
 
 
@@ -55,3 +59,13 @@ def test_it_claims_ahead_only_while_that_is_still_little_work():
 
     pace.slow()
     assert not pace.runs_ahead
+
+
+def test_it_foresees_when_a_job_ends():
+    pace = Pace()
+    assert pace.ends_at(100.0) == inf
+
+    for _ in range(30):
+        pace.slow()
+        pace.learn(0.05, 1)
+    assert pace.ends_at(100.0) == pytest.approx(100.05)
