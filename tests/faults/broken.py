@@ -58,8 +58,8 @@ _NOTHING_RESCUED = (
 def no_fence() -> None:
     """Whoever reports an outcome is believed, whether the job is still theirs or not."""
     _change(
-        "if safely('LREM', claimed, 1, entry) == 0 then",
-        "if safely('LREM', claimed, 1, entry) == 2 then",
+        "if not removed and safely('LREM', claimed, 1, entry) == 0 then",
+        "if not removed and safely('LREM', claimed, 1, entry) == 2 then",
         "step",
     )
 
