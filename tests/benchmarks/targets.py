@@ -87,8 +87,8 @@ def against_peers(
     return value
 
 
-# They take a job out of Redis before it has run: a crash loses it.
-UNACKNOWLEDGED = ("huey", "sidekiq")
+# As they are by default a job is out of Redis before it has run: a crash loses it.
+UNACKNOWLEDGED = ("celery", "huey", "sidekiq")
 NOT_PYTHON = ("sidekiq",)
 
 ROWS = (
