@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from time import monotonic
 
 import pytest
 
 from django_redisjobs.worker.crew import Crew
-from django_redisjobs.worker.inbox import Inbox, drain, open_pipe
+from django_redisjobs.worker.inbox import Inbox, drain
 from django_redisjobs.worker.memory import SharedMemory
 from django_redisjobs.worker.options import WorkerOptions
 
@@ -51,14 +50,6 @@ def test_who_has_taken_a_job_is_busy_before_it_is_in_a_slot(inbox):
     assert done.wait(60)
     assert not crew.busy
     crew.stop()
-
-
-@pytest.fixture
-def pipe():
-    ends = open_pipe()
-    yield ends
-    for end in ends:
-        os.close(end)
 
 
 @pytest.fixture

@@ -1,18 +1,6 @@
 from __future__ import annotations
 
-import os
-
-import pytest
-
-from django_redisjobs.worker.inbox import Announced, Inbox, drain, open_pipe
-
-
-@pytest.fixture
-def pipe():
-    ends = open_pipe()
-    yield ends
-    for end in ends:
-        os.close(end)
+from django_redisjobs.worker.inbox import Announced, Inbox, drain
 
 
 def test_first_in_first_out(pipe):
