@@ -121,6 +121,9 @@ def test_it_leaves_no_descriptor_open():
         Worker(processes=0, burst=True, threads=2).run()
 
     def opened():
+        # Clients keep as many connections as were ever used at the same time: whether
+        # two threads met, in one run and not in another, is chance and no leak.
+        connections.forget()
         # Its threads may be about to end.
         gc.collect()
         return psutil.Process().num_fds()
