@@ -46,7 +46,8 @@ _GATHERS = sys.implementation.name == "cpython"
 
 
 class Outgoing(NamedTuple):
-    """A job on its way, where to, and which job function it is of.
+    """A job on its way, where to, and which job function it is of (``sender``: None
+    where nobody has looked).
 
     ``row``: the database in whose outbox it is; empty for none.
     """
@@ -124,7 +125,7 @@ async def ahand_over(batch: Sequence[Outgoing]) -> None:
         await sync_to_async(sink.take)(batch)
         return
     failure: EnqueueError | None = None
-    for keys, durability, chunk in _chunks(batch):
+    for keys, durability, chunk in chunks(batch):
         try:
             await _adeliver(keys, durability, chunk)
         except NotDurable as error:
@@ -145,7 +146,7 @@ def send(batch: Sequence[Outgoing]) -> None:
     A group that fails does not keep the others back; its error is raised at the end.
     """
     failure: EnqueueError | None = None
-    for keys, durability, chunk in _chunks(batch):
+    for keys, durability, chunk in chunks(batch):
         try:
             _deliver(keys, durability, chunk)
         except NotDurable as error:
@@ -271,7 +272,7 @@ def _send_committed(batch: Sequence[Outgoing]) -> None:
         send(batch)
         return
     kept = [each for each in batch if each.row]
-    for keys, durability, chunk in _chunks(kept):
+    for keys, durability, chunk in chunks(kept):
         try:
             _deliver(keys, durability, chunk)
         except NotDurable as error:
@@ -336,7 +337,7 @@ def send_waiting(database: BaseDatabaseWrapper) -> None:
             entry[1]()
 
 
-def _chunks(
+def chunks(
     batch: Sequence[Outgoing],
 ) -> Iterator[tuple[GroupKeys, Durability | None, Sequence[Outgoing]]]:
     """``batch`` by group of queues and how durable these are, each in order and in

@@ -15,13 +15,10 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.db import connections as databases
 
 from django_redisjobs import conf, connections, outbox, registry
-from django_redisjobs.core.durability import Durability
-from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.producer import enqueue
-from django_redisjobs.core.records import NewJob
 from django_redisjobs.core.scripts import perform
-from django_redisjobs.enqueueing import Outgoing, announce
+from django_redisjobs.enqueueing import Outgoing, announce, chunks
 from django_redisjobs.exceptions import NotAcknowledged, RedisJobsError
 
 from .logs import listed
@@ -92,20 +89,20 @@ def relay(alias: str) -> int:
     jobs = outbox.take(alias, taker)
     waiting = {job.id for job in jobs}
     try:
-        for keys, durability, group in _groups(jobs):
+        batch = [Outgoing(job, conf.keys_for(job.queue), None) for job in jobs]
+        for keys, durability, chunk in chunks(batch):
             try:
-                conversation = enqueue(keys, group, durability)
+                conversation = enqueue(keys, [each.job for each in chunk], durability)
                 replies = perform(connections.client(), conversation)
             except NotAcknowledged as error:
                 failure = error
                 continue
-            ids = [job.id for job in group]
+            ids = [each.job.id for each in chunk]
             outbox.drop(ids, alias, taker)
             waiting.difference_update(ids)
-            new = [
-                job for job, reply in zip(group, replies, strict=True) if reply == "new"
-            ]
-            announce(list(_outgoing(keys, new)))
+            answered = zip(chunk, replies, strict=True)
+            new = [each for each, reply in answered if reply == "new"]
+            announce(list(_known(new)))
             _tell(alias, new)
     finally:
         if waiting:
@@ -115,34 +112,21 @@ def relay(alias: str) -> int:
     return len(jobs)
 
 
-def _groups(
-    jobs: Sequence[NewJob],
-) -> Iterator[tuple[GroupKeys, Durability | None, list[NewJob]]]:
-    """The jobs by what they have in common, each with it, in their order."""
-    queues = conf.get_settings().queues
-    groups: dict[tuple[GroupKeys, Durability | None], list[NewJob]] = {}
-    for job in jobs:
-        place = conf.keys_for(job.queue), queues[job.queue].durable
-        groups.setdefault(place, []).append(job)
-    for (keys, durability), members in groups.items():
-        yield keys, durability, members
-
-
-def _outgoing(keys: GroupKeys, jobs: Sequence[NewJob]) -> Iterator[Outgoing]:
+def _known(batch: Sequence[Outgoing]) -> Iterator[Outgoing]:
     """Those whose function this build knows: receivers are told of it, too."""
-    for job in jobs:
+    for each in batch:
         try:
-            sender = registry.resolve(parse_body(job.body).function)
+            sender = registry.resolve(parse_body(each.job.body).function)
         except RedisJobsError:
             continue
-        yield Outgoing(job, keys, sender)
+        yield each._replace(sender=sender)
 
 
-def _tell(alias: str, jobs: Sequence[NewJob]) -> None:
-    if jobs:
+def _tell(alias: str, batch: Sequence[Outgoing]) -> None:
+    if batch:
         logger.warning(
             "Sent %d jobs that had stayed in the outbox of database %r: %s",
-            len(jobs),
+            len(batch),
             alias,
-            listed([job.id for job in jobs]),
+            listed([each.job.id for each in batch]),
         )
