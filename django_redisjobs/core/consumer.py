@@ -141,7 +141,7 @@ class Consumer:
         self._client = client
         self._keys = keys
         self._lease_ms = lease_ms
-        self._kept_ms = kept_ms(keep)
+        self._kept_ms = success_kept_ms(keep)
         self._keep_text = keep_text(keep)
         self._max_crashes = max_crashes
         self._call = 0
@@ -358,8 +358,9 @@ def settle_for(
     Gives the tokens that were refused: they had been settled or rescued already.
     """
     fields: list[Any] = []
+    kept_ms = success_kept_ms(keep)
     for settlement in settlements:
-        fields += settlement_fields(settlement, kept_ms(keep))
+        fields += settlement_fields(settlement, kept_ms)
     command = _STEP.bind(
         keys,
         *fields,
@@ -431,7 +432,7 @@ def parse_claimed(raw: Sequence[Any], token: str, server_ms: int) -> Claimed:
     )
 
 
-def kept_ms(keep: KeepPolicy) -> int:
+def success_kept_ms(keep: KeepPolicy) -> int:
     """How long the records of jobs that succeeded are kept."""
     return keep.get(JobStatus.SUCCEEDED, DEFAULT_KEEP[JobStatus.SUCCEEDED]).age_ms
 
@@ -439,7 +440,7 @@ def kept_ms(keep: KeepPolicy) -> int:
 def settlement_fields(settlement: Settlement, kept_ms: int) -> Command:
     """The seven fields by which ``step`` knows a settlement.
 
-    A result that lives as long as its record is in it, another one apart.
+    ``kept_ms``: how long the records of jobs that succeeded are kept. A result that lives as long as its record is in it, another one apart.
     """
     job, kind = settlement.job, settlement.kind
     entry = f"{job.id} {job.token}"

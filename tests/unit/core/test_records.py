@@ -7,8 +7,8 @@ import pytest
 from django_redisjobs.core.consumer import (
     Claimed,
     Settlement,
-    kept_ms,
     settlement_fields,
+    success_kept_ms,
 )
 from django_redisjobs.core.exceptions import PayloadMalformed
 from django_redisjobs.core.keys import GroupKeys
@@ -140,7 +140,7 @@ def test_the_line_of_a_settlement():
         "failed", claimed(), "f", 500, 900, attempt="{}", error='x"\n', meta="{}"
     )
 
-    fields = settlement_fields(settlement, kept_ms(DEFAULT_KEEP))
+    fields = settlement_fields(settlement, success_kept_ms(DEFAULT_KEEP))
 
     kind, entry, numbers, delay, attempt, tail, apart = fields
     assert (kind, entry, attempt, delay, apart) == ("failed", "id w:1:0", "{}", 0, "")
@@ -152,7 +152,7 @@ def test_the_line_of_a_settlement():
 def test_clocks_that_disagree_give_no_negative_times():
     settlement = Settlement("succeeded", claimed(), "f", 150, 140)
 
-    assert settlement_fields(settlement, kept_ms(DEFAULT_KEEP))[2] == "f 0 0"
+    assert settlement_fields(settlement, success_kept_ms(DEFAULT_KEEP))[2] == "f 0 0"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_where_a_result_goes(ttl_ms: int, kept: bool, apart: str):
         "succeeded", claimed(), "f", 500, 900, result="[1]", result_ttl_ms=ttl_ms
     )
 
-    fields = settlement_fields(settlement, kept_ms({}))
+    fields = settlement_fields(settlement, success_kept_ms({}))
 
     assert fields[6] == apart
     assert ('"result":[1]' in fields[5]) == kept
