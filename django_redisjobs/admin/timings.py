@@ -52,7 +52,10 @@ def columns(timings: Timings) -> list[str]:
 
 def words(spread: Spread) -> list[str]:
     """Its percentiles as people read them."""
-    found = spread.percentiles()
+    return _worded(spread.percentiles())
+
+
+def _worded(found: tuple[float, ...] | None) -> list[str]:
     return [NOTHING] * len(NAMES) if found is None else [duration(one) for one in found]
 
 
@@ -69,8 +72,8 @@ def _chart(name: str, spreads: Sequence[Spread], labels: Sequence[str]) -> Timin
         ],
         [(_rung(seconds), height) for seconds, height in ladder.rungs()],
         [
-            (place, f"{label}: {_listed(words(spread))}")
-            for place, label, spread in zip(places, labels, spreads, strict=True)
+            (place, f"{label}: {_listed(_worded(one))}")
+            for place, label, one in zip(places, labels, found, strict=True)
         ],
         f"{name}: {_listed(values)}",
     )
