@@ -8,7 +8,8 @@ from typing import Final
 BATCH_SECONDS: Final = 0.010
 LARGEST_BATCH: Final = 64
 SOON_SECONDS: Final = BATCH_SECONDS / 2
-"""An executor is free soon if its job is likely to end that much before or after."""
+"""So long before a job is likely to end the next one is claimed for its executor, for
+all together that end within a batch's time. One so late is not counted on any more."""
 
 
 class Pace:
