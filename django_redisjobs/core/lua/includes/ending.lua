@@ -89,7 +89,7 @@ local function store_statistics()
       add(prefix .. 'run_ms', tally.run_ms)
     end
   end
-  local minute, hour = text(math.floor(now_ms / 60000)), text(math.floor(now_ms / 3600000))
+  local minute, hour = text(floor(now_ms / 60000)), text(floor(now_ms / 3600000))
   local buckets = {
     {base .. 'stats:minute:' .. minute, 90000},
     {base .. 'stats:hour:' .. hour, 691200},
