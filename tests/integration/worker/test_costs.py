@@ -21,10 +21,10 @@ from tests.integration.worker import jobs
 JOBS = 32 * LARGEST_BATCH
 # Fewer than that, so that retention has work, too.
 KEPT = JOBS // 3
+RUNS = 5
 SENT = ("evalsha", "eval", "blpop")
 
 # A worker with all the work that it can take, 64 jobs a step: 0.019, 1.89, 216, 149.
-# 0.019 are 38 in all; each moment in which the machine stands still adds one.
 ROUND_TRIPS_A_JOB = 0.03
 COMMANDS_A_JOB = 2.17
 BYTES_TO_SERVER_A_JOB = 248
@@ -89,26 +89,29 @@ def at_full_speed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def work_off(own_server, settings, at_full_speed) -> Callable[[], None]:
-    """Enqueue JOBS jobs and give what runs them in this thread; scripts are loaded,
-    and whatever happens only once has happened.
+def cost_of(own_server, settings, at_full_speed, served) -> Callable[[int], Served]:
+    """What it costs to run so many jobs in this thread, not counting to enqueue them.
+
+    Scripts are loaded, and whatever happens only once has happened.
     """
     _, chosen = own_server
     settings.REDISJOBS = {**chosen, "KEEP": {"succeeded": ("1h", KEPT)}}
 
-    def run() -> None:
+    def cost(count: int) -> Served:
+        jobs.add.delay_many([(number, 1) for number in range(count)])
+        served()
         Worker(processes=0, burst=True).run()
+        return served()
 
-    jobs.add.delay_many([(number, 1) for number in range(KEPT)])
-    run()
-    jobs.add.delay_many([(number, 1) for number in range(JOBS)])
-    return run
+    cost(KEPT)
+    return cost
 
 
-def test_what_a_job_costs_the_server(work_off, served):
-    work_off()
+def test_what_a_job_costs_the_server(cost_of):
+    # In each moment in which the machine stands still a worker asks once more, never
+    # once less: the cheapest run is the one to judge by.
+    cost = min((cost_of(JOBS) for _ in range(RUNS)), key=lambda cost: cost.sent)
 
-    cost = served()
     assert cost.sent / JOBS <= ROUND_TRIPS_A_JOB
     assert cost.commands / JOBS <= COMMANDS_A_JOB
     assert cost.received / JOBS <= BYTES_TO_SERVER_A_JOB
