@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,11 @@ from django.test import override_settings
 
 from django_redisjobs.core import scripts
 from tests.servers import IN_PROCESS, MemoryServer, Server
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what is to run in the background so, and who inherits that can
+    # never be stopped with Ctrl-C, which some tests try.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
