@@ -29,10 +29,11 @@ from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.pages import LiveAdmin, may
 from django_redisjobs.admin.queryset import RedisQuerySet
 from django_redisjobs.admin.search import has_words
+from django_redisjobs.core.records import ID_PATTERN
 from django_redisjobs.models import Job
 
 # A callback's id is that of the job it belongs to, and a suffix.
-WHOLE_ID = re.compile(r"[0-9a-f]{28}(-\w+)?")
+WHOLE_ID = re.compile(rf"{ID_PATTERN}(-\w+)?")
 
 
 class JobAdmin(LiveAdmin):

@@ -413,7 +413,7 @@ def _one(command: Command) -> Conversation[Any]:
 def parse_claimed(raw: Sequence[Any], token: str, server_ms: int) -> Claimed:
     """One job of a step's reply. The script has checked the header's form."""
     header, _, body = raw[1].decode("utf-8", "surrogateescape").partition("\n")
-    _, queue, priority, enqueued_ms, due_ms, _, _ = header.split(" ")
+    _, queue, priority, enqueued_ms, *rest = header.split(" ")
     run, attempts, crashes, alone = raw[2].split(b" ")
     return Claimed(
         raw[0].decode(),
@@ -422,7 +422,7 @@ def parse_claimed(raw: Sequence[Any], token: str, server_ms: int) -> Claimed:
         int(priority),
         body,
         int(enqueued_ms),
-        int(due_ms),
+        int(rest[0] or 0) if rest else 0,
         int(run),
         int(attempts),
         int(crashes),

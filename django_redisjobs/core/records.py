@@ -81,15 +81,31 @@ job asks its worker, who settles it.
 """
 
 
-def new_id() -> str:
-    """A new job id: 28 hexadecimal characters, ordered by time of creation.
+_DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base 32: none that is easily taken for another, and in ASCII's order."""
+_PAIRS: Final = [high + low for high in _DIGITS for low in _DIGITS]
 
-    48 bits of milliseconds, 16 bits of their fraction and 48 random bits: made by the
+ID_PATTERN: Final = f"[{_DIGITS}]{{20}}"
+"""A regular expression for what ``new_id`` makes."""
+
+
+def new_id() -> str:
+    """A new job id: 20 characters of base 32, ordered by time of creation.
+
+    44 bits of milliseconds, 16 bits of their fraction and 40 random bits: made by the
     client, so it is known before the job is sent, and sending twice is harmless. The
     fraction keeps one process's jobs of one millisecond in order (RFC 9562, 6.2,
-    method 3).
+    method 3). Where 100,000 are made a second, two are equal once in centuries. No
+    longer, because Redis keeps each twice.
     """
-    return f"{(time.time_ns() << 16) // 1_000_000:016x}{os.urandom(6).hex()}"
+    p, time_ = _PAIRS, (time.time_ns() << 16) // 1_000_000
+    chance = int.from_bytes(os.urandom(5), "big")
+    return (
+        f"{p[time_ >> 50]}{p[time_ >> 40 & 1023]}{p[time_ >> 30 & 1023]}"
+        f"{p[time_ >> 20 & 1023]}{p[time_ >> 10 & 1023]}{p[time_ & 1023]}"
+        f"{p[chance >> 30]}{p[chance >> 20 & 1023]}{p[chance >> 10 & 1023]}"
+        f"{p[chance & 1023]}"
+    )
 
 
 # Not a frozen dataclass: making one of those takes four times as long.
@@ -311,7 +327,9 @@ def parse_record(raw: bytes) -> Envelope:
         header, _, rest = text.partition("\n")
         body, _, end = rest.partition("\n")
         version, queue, *numbers = header.split(" ")
-        priority, enqueued_ms, due_ms, expires_ms, callbacks = map(int, numbers)
+        priority, enqueued_ms = map(int, numbers[:2])
+        rest = [int(each or 0) for each in numbers[2:]]
+        due_ms, expires_ms, callbacks = rest + [0] * (3 - len(rest))
         if version != "1":
             raise ValueError(f"version {version}")
         ended = _parse_ended(end) if end else None

@@ -25,18 +25,17 @@ local replies = {}
 local ready = {}           -- queue -> ids for its list
 for first = 1, #ARGV, 7 do
   local id, queue, priority, when, ttl_ms, flags, body = unpack(ARGV, first, first + 6)
-  local remembered = flags >= '4'
-  if remembered then flags = text(tonumber(flags) - 4) end
-  local due_ms, due = 0, '0'
+  flags = tonumber(flags)
+  local remembered = flags >= 4
+  if remembered then flags = flags - 4 end
+  local due_ms, expires_ms = 0, 0
   if when ~= '' then
     local delay = string.match(when, '^%+(.*)$')
     due_ms = delay and now_ms + tonumber(delay) or tonumber(when)
-    if due_ms > now_ms then due = text(due_ms) else due_ms = 0 end
+    if due_ms <= now_ms then due_ms = 0 end
   end
-  local expires = '0'
-  if ttl_ms ~= '' then expires = text(math.max(due_ms, now_ms) + tonumber(ttl_ms)) end
-  local envelope = '1 ' .. queue .. ' ' .. priority .. ' ' .. NOW .. ' ' .. due .. ' ' .. expires .. ' ' .. flags
-    .. '\n' .. body
+  if ttl_ms ~= '' then expires_ms = math.max(due_ms, now_ms) + tonumber(ttl_ms) end
+  local envelope = header_of(queue, priority, NOW, due_ms, expires_ms, flags) .. body
   local key = base .. 'job:' .. id
   -- The second try is for a key of another type, which the GET has moved aside.
   local stored = (not remembered or is_first(id)) and (redis.call('SET', key, envelope, 'NX')

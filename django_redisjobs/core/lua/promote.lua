@@ -23,12 +23,11 @@ local function promote(id)
   local queue, priority, enqueued_ms, due_ms, expires_ms, flags = string.match(envelope, HEADER)
   if ended or (state.status and state.status ~= 'scheduled') then return 'unchanged' end
   if not safely('ZSCORE', base .. 'scheduled:' .. queue, id) then return 'unchanged' end
-  if tonumber(due_ms) > now_ms then
+  if number(due_ms) > now_ms then
     -- It waits from now on.
-    local header_end = string.find(envelope, '\n', 1, true)
-    local body = string.sub(envelope, header_end)
-    local header = {'1', queue, priority, enqueued_ms, NOW, expires_ms, flags}
-    redis.call('SET', base .. 'job:' .. id, table.concat(header, ' ') .. body)
+    local body = string.sub(envelope, string.find(envelope, '\n', 1, true) + 1)
+    redis.call('SET', base .. 'job:' .. id, header_of(
+      queue, priority, enqueued_ms, now_ms, number(expires_ms), number(flags)) .. body)
   end
   if state.status then redis.call('HSET', base .. 'state:' .. id, 'status', 'pending') end
   make_ready(queue, id, tonumber(priority), false)

@@ -24,20 +24,20 @@ KEPT = JOBS // 3
 RUNS = 5
 SENT = ("evalsha", "eval", "blpop")
 
-# A worker with all the work that it can take, 64 jobs a step: 0.019, 1.89, 216, 149.
-ROUND_TRIPS_A_JOB = 0.03
-COMMANDS_A_JOB = 2.17
-BYTES_TO_SERVER_A_JOB = 248
-BYTES_FROM_SERVER_A_JOB = 171
+# A worker with all the work that it can take, 64 jobs a step: 0.018, 1.92, 208, 135.
+ROUND_TRIPS_A_JOB = 0.021
+COMMANDS_A_JOB = 2.2
+BYTES_TO_SERVER_A_JOB = 239
+BYTES_FROM_SERVER_A_JOB = 155
 
-# delay() outside a transaction: 5.07, 264, 43.
+# delay() outside a transaction: 5.07, 256, 43.
 COMMANDS_A_DELAY = 5.8
-BYTES_TO_SERVER_A_DELAY = 304
+BYTES_TO_SERVER_A_DELAY = 295
 BYTES_FROM_SERVER_A_DELAY = 50
 
-# A job of delay_many() with 1,000: 1.004, 129, 12.
+# A job of delay_many() with 1,000: 1.004, 121, 12.
 COMMANDS_A_BULKED_JOB = 1.15
-BYTES_TO_SERVER_A_BULKED_JOB = 148
+BYTES_TO_SERVER_A_BULKED_JOB = 139
 BYTES_FROM_SERVER_A_BULKED_JOB = 14
 
 

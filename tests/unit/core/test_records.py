@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from django_redisjobs.core.consumer import (
@@ -15,6 +17,7 @@ from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import (
     DEFAULT_KEEP,
     ENDED,
+    ID_PATTERN,
     TRANSITIONS,
     AttemptRecord,
     JobStatus,
@@ -31,9 +34,18 @@ def test_ids_are_unique_and_ordered_by_time():
     made = [new_id() for _ in range(10_000)]
 
     assert len(set(made)) == 10_000
-    assert {len(one) for one in made} == {28}
     assert made == sorted(made)
-    assert all(set(one) <= set("0123456789abcdef") for one in made)
+    assert all(re.fullmatch(ID_PATTERN, one) for one in made)
+
+
+def test_an_id_tells_when_it_was_made(monkeypatch):
+    monkeypatch.setattr("time.time_ns", lambda: 1_700_000_000_123_456_789)
+
+    ids = {new_id() for _ in range(100)}
+
+    # Crockford's digits of 1700000000123.456789 ms x 2 ** 16, made by another program.
+    assert {one[:12] for one in ids} == {"32yfwnm7px7g"}
+    assert len(ids) == 100
 
 
 def test_all_keys_of_a_group_have_its_hash_tag():
@@ -58,6 +70,14 @@ def test_a_record_of_a_job_that_waits():
     assert (envelope.queue, envelope.priority, envelope.callbacks) == ("high", -5, 3)
     assert (envelope.enqueued_ms, envelope.due_ms) == (1700000000000, 1700000001000)
     assert (envelope.body, envelope.ended) == ('["f",[],{}]', None)
+
+
+@pytest.mark.parametrize("left_out", [b" 0 0 0", b"", b" 0", b"   "])
+def test_numbers_that_a_header_leaves_out_are_0(left_out: bytes):
+    envelope = parse_record(b"1 high -5 1700000000000" + left_out + b"\n[]")
+
+    assert (envelope.priority, envelope.enqueued_ms) == (-5, 1700000000000)
+    assert (envelope.due_ms, envelope.expires_ms, envelope.callbacks) == (0, 0, 0)
 
 
 def test_a_record_of_a_job_that_ended():
@@ -88,7 +108,7 @@ def test_an_end_whose_document_is_unreadable_is_still_an_end(document: bytes):
     "raw",
     [
         *(b"", b"\n", b"junk", b"2 q 0 1 0 0 0\n[]", b"1 q x 1 0 0 0\n[]"),
-        *(b"1 q 0 1 0 0\n[]", PENDING + b"\nnever 1 1 0 w 1 2 0\n{}"),
+        *(b"1 q 0\n[]", b"1 q 0 1 0 0 0 0\n[]", PENDING + b"\nnever 1 1 0 w 1 2 0\n{}"),
         PENDING + b"\nfailed 1\n{}",
     ],
 )

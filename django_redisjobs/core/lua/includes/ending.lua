@@ -132,7 +132,7 @@ local function enqueue_callback(id, queue, body, run, option, suffix)
     set_aside('job:' .. id, 'callback-unreadable', body)
     return
   end
-  local envelope = '1 ' .. target .. ' 0 ' .. NOW .. ' 0 0 0\n'
+  local envelope = header_of(target, '0', NOW, 0, 0, 0)
     .. '[' .. cjson.encode(path) .. ',[' .. cjson.encode(id) .. '],{}'
     .. (type(callback[3]) == 'string' and ',' .. cjson.encode(callback[3]) or '') .. ']'
   local callback_id = id .. '-' .. suffix .. run
@@ -153,12 +153,13 @@ local function end_job(id, envelope, queue, flags, status, tail)
   if not batch then batch = {}; ended_now[index] = batch end
   batch[#batch + 1] = NOW
   batch[#batch + 1] = id
-  if flags ~= '0' then
+  if flags ~= '' then
+    flags = number(flags)
     local body = string.sub(envelope, string.find(envelope, '\n', 1, true) + 1)
     local run = string.match(tail, '^%d+') or '0'
-    if status == 'succeeded' and tonumber(flags) % 2 == 1 then
+    if status == 'succeeded' and flags % 2 == 1 then
       enqueue_callback(id, queue, body, run, 'on_success', 's')
-    elseif status == 'failed' and tonumber(flags) >= 2 then
+    elseif status == 'failed' and flags >= 2 then
       enqueue_callback(id, queue, body, run, 'on_failure', 'f')
     end
   end

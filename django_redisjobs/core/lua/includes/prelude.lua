@@ -64,10 +64,11 @@ local function looks_like_id(value)
 end
 
 -- The envelope's fixed header:
--- VERSION QUEUE PRIORITY ENQUEUED_MS DUE_MS EXPIRES_MS FLAGS, a newline, the body.
-local HEADER = '^1 (%S+) (%-?%d+) (%d+) (%d+) (%d+) (%d+)\n'
-local HEADER_QUEUE_FLAGS = '^1 (%S+) %-?%d+ %d+ %d+ %d+ (%d+)\n'
-local HEADER_PLACE = '^1 (%S+) (%-?%d+) %d+ (%d+) (%d+) %d+\n()'
+-- VERSION QUEUE PRIORITY ENQUEUED_MS [DUE_MS EXPIRES_MS FLAGS], a newline, the body.
+-- What is not there counts as 0, and is matched as ''.
+local HEADER = '^1 (%S+) (%-?%d+) (%d+) ?(%d*) ?(%d*) ?(%d*)\n'
+local HEADER_QUEUE_FLAGS = '^1 (%S+) %-?%d+ %d+ ?%d* ?%d* ?(%d*)\n'
+local HEADER_PLACE = '^1 (%S+) (%-?%d+) %d+ ?(%d*) ?(%d*) ?%d*\n()'
 local MAX_HEADER = 400     -- characters
 local ENDED = {succeeded = true, failed = true, cancelled = true, expired = true}
 

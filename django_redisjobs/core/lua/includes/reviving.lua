@@ -21,9 +21,8 @@ local function revive(id, envelope, tail)
   end
   -- It waits from now on. An expiry that has passed would end it again at once.
   local queue, priority, enqueued_ms, _, _, flags = string.match(envelope, HEADER)
-  local header_end = string.find(envelope, '\n', 1, true)
-  local body = string.sub(envelope, header_end)
-  redis.call('SET', base .. 'job:' .. id, '1 ' .. queue .. ' ' .. priority .. ' ' .. enqueued_ms .. ' ' .. NOW .. ' 0 ' .. flags .. body)
+  local body = string.sub(envelope, string.find(envelope, '\n', 1, true) + 1)
+  redis.call('SET', base .. 'job:' .. id, header_of(queue, priority, enqueued_ms, now_ms, 0, number(flags)) .. body)
   redis.call('DEL', base .. 'state:' .. id, base .. 'result:' .. id)
   redis.call('HSET', base .. 'state:' .. id, 'status', 'pending')
   redis.call('HSET', base .. 'state:' .. id, 'run', run)
