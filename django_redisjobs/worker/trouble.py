@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from math import inf
 from random import Random
 from typing import Final
 
@@ -23,6 +24,9 @@ SAY_AGAIN_SECONDS: Final = 30.0
 class Trouble:
     """One process's trouble with Redis, from the first failure to the next success.
 
+    It is told of at most twice a minute: with one node of a Cluster away, what serves
+    several is in trouble and out of it with every other call.
+
     ``longest``: seconds that it waits at most before it tries again.
     """
 
@@ -34,7 +38,8 @@ class Trouble:
         self._longest = longest
         self._failures = 0
         self._since = 0.0
-        self._said_at = 0.0
+        self._said_at = -inf
+        self._said = False
         self._rng = Random()
 
     def __bool__(self) -> bool:
@@ -45,8 +50,9 @@ class Trouble:
         now = time.monotonic()
         if not self._failures:
             self._since = now
-        if not self._failures or now - self._said_at >= SAY_AGAIN_SECONDS:
+        if now - self._said_at >= SAY_AGAIN_SECONDS:
             self._said_at = now
+            self._said = True
             logger.warning(
                 "%s cannot use Redis at %s: %s. It keeps what it has and tries on.",
                 self._who,
@@ -62,6 +68,9 @@ class Trouble:
         if not self._failures:
             return
         self._failures = 0
+        if not self._said:
+            return
+        self._said = False
         logger.info(
             "%s is back on Redis at %s after %.1f s.",
             self._who,

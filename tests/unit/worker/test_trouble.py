@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from django_redisjobs.worker.trouble import SAY_AGAIN_SECONDS, Trouble
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("time.monotonic", clock)
+    return clock
+
+
+def test_it_waits_longer_and_longer(clock):
+    trouble = Trouble("W", "redis://r", longest=2.0)
+
+    delays = [trouble.met(OSError("gone")) for _ in range(12)]
+
+    assert 0.05 <= delays[0] <= 0.1
+    assert 0.4 <= delays[3] <= 0.8
+    assert all(1.0 <= delay <= 2.0 for delay in delays[5:])
+    assert trouble
+
+
+def test_it_is_told_of_once_and_so_is_its_end(clock, caplog):
+    caplog.set_level(logging.INFO, "redisjobs.worker")
+    trouble = Trouble("W", "redis://r")
+
+    for _ in range(5):
+        trouble.met(OSError("gone"))
+        clock.now += 1
+    trouble.over()
+    trouble.over()
+
+    assert caplog.messages == [
+        "W cannot use Redis at redis://r: OSError: gone. It keeps what it has and tries on.",
+        "W is back on Redis at redis://r after 5.0 s.",
+    ]
+    assert not trouble
+
+
+def test_trouble_that_lasts_is_told_of_again(clock, caplog):
+    trouble = Trouble("W", "redis://r")
+
+    for _ in range(int(2 * SAY_AGAIN_SECONDS) + 1):
+        trouble.met(OSError("gone"))
+        clock.now += 1
+
+    assert len(caplog.messages) == 3
+
+
+def test_trouble_that_comes_and_goes_fills_no_log(clock, caplog):
+    caplog.set_level(logging.INFO, "redisjobs.worker")
+    trouble = Trouble("W", "redis://r")
+
+    for _ in range(int(SAY_AGAIN_SECONDS) + 1):
+        trouble.met(OSError("gone"))
+        clock.now += 0.5
+        trouble.over()
+        clock.now += 0.5
+
+    first, second = "cannot use Redis", "is back on Redis"
+    expected = [first, second, first, second]
+    assert len(caplog.messages) == 4
+    assert all(
+        part in line for part, line in zip(expected, caplog.messages, strict=True)
+    )
