@@ -8,6 +8,7 @@ through at least two. All else is redis-py's as it is.
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,14 +63,28 @@ class DirectClient(redis.Redis):
         except IndexError:
             connection = self.connection_pool.make_connection()
         try:
-            connection.connect()
-            if not _is_in_step(connection):
-                connection.disconnect()
+            if not _is_quiet(connection):
                 connection.connect()
+                if not _is_in_step(connection):
+                    connection.disconnect()
+                    connection.connect()
         except BaseException:
             self._idle.append(connection)
             raise
         return connection
+
+
+def _is_quiet(connection: Any) -> bool:
+    """Whether it is open and nothing has come on it since the last answer.
+
+    What redis-py does to find out takes several times as long.
+    """
+    sock = getattr(connection, "_sock", None)
+    if sock is None:
+        return False
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    return not poller.poll(0)
 
 
 def _is_in_step(connection: Any) -> bool:
