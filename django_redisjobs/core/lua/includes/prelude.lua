@@ -65,10 +65,11 @@ end
 
 -- The envelope's fixed header:
 -- VERSION QUEUE PRIORITY ENQUEUED_MS [DUE_MS EXPIRES_MS FLAGS], a newline, the body.
--- What is not there counts as 0, and is matched as ''.
-local HEADER = '^1 (%S+) (%-?%d+) (%d+) ?(%d*) ?(%d*) ?(%d*)\n'
-local HEADER_QUEUE_FLAGS = '^1 (%S+) %-?%d+ %d+ ?%d* ?%d* ?(%d*)\n'
-local HEADER_PLACE = '^1 (%S+) (%-?%d+) %d+ ?(%d*) ?(%d*) ?%d*\n()'
+-- What is not there counts as 0, and is matched as ''. %f[%D] is where digits end: else
+-- many digits that are no header would be tried in each way to part them in four, for hours.
+local HEADER = '^1 (%S+) (%-?%d+) (%d+)%f[%D] ?(%d*)%f[%D] ?(%d*)%f[%D] ?(%d*)\n'
+local HEADER_QUEUE_FLAGS = '^1 (%S+) %-?%d+ %d+%f[%D] ?%d*%f[%D] ?%d*%f[%D] ?(%d*)\n'
+local HEADER_PLACE = '^1 (%S+) (%-?%d+) %d+%f[%D] ?(%d*)%f[%D] ?(%d*)%f[%D] ?%d*\n()'
 local MAX_HEADER = 400     -- characters
 local ENDED = {succeeded = true, failed = true, cancelled = true, expired = true}
 
