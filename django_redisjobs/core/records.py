@@ -326,18 +326,23 @@ def parse_record(raw: bytes) -> Envelope:
         text = raw.decode(errors="replace")
         header, _, rest = text.partition("\n")
         body, _, end = rest.partition("\n")
-        version, queue, *numbers = header.split(" ")
-        priority, enqueued_ms = map(int, numbers[:2])
-        rest = [int(each or 0) for each in numbers[2:]]
-        due_ms, expires_ms, callbacks = rest + [0] * (3 - len(rest))
+        version, queue, priority, enqueued_ms, *others = header.split(" ")
+        numbers = [int(each or 0) for each in others]
+        due_ms, expires_ms, callbacks = numbers + [0] * (3 - len(numbers))
         if version != "1":
             raise ValueError(f"version {version}")
-        ended = _parse_ended(end) if end else None
+        return Envelope(
+            queue,
+            int(priority),
+            int(enqueued_ms),
+            due_ms,
+            expires_ms,
+            callbacks,
+            body,
+            _parse_ended(end) if end else None,
+        )
     except ValueError as error:
         raise PayloadMalformed(f"Not a job's record: {raw!r:.200}") from error
-    return Envelope(
-        queue, priority, enqueued_ms, due_ms, expires_ms, callbacks, body, ended
-    )
 
 
 def _parse_ended(end: str) -> Ended:
