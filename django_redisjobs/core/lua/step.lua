@@ -364,22 +364,32 @@ local function paused_queues()
   return paused, earliest
 end
 
+-- Whether any queue is paused or has jobs for later, with a priority or to be run alone:
+-- mostly none is, and this one look spares several at each queue.
+local function has_rare_work()
+  local keys = {base .. 'paused'}
+  for _, queue in ipairs(queues) do
+    for _, place in ipairs({'scheduled:', 'priority:', 'alone:'}) do keys[#keys + 1] = base .. place .. queue end
+  end
+  return redis.call('EXISTS', unpack(keys)) > 0
+end
+
 local function has_work(queue)
   return safely('LLEN', base .. 'pending:' .. queue) > 0 or safely('ZCARD', base .. 'priority:' .. queue) > 0
 end
 
-local paused, due_ms = {}, nil
+local paused, due_ms, rare = {}, nil, has_rare_work()
 if want > 0 then
-  paused, due_ms = paused_queues()
+  if rare then paused, due_ms = paused_queues() end
   local full = false
   for _, queue in ipairs(queues) do
-    local promoted = promote(queue)
+    local promoted = rare and promote(queue) or 0
     if not paused[queue] then
       local before = #got
-      if not full and claim_alone(queue) then want = #got end
+      if rare and not full and claim_alone(queue) then want = #got end
       full = #got >= want
       if not full then
-        local prioritized = safely('ZCARD', base .. 'priority:' .. queue) > 0
+        local prioritized = rare and safely('ZCARD', base .. 'priority:' .. queue) > 0
         if prioritized then claim_priority(queue, '-inf', '(0') end
         claim_list(queue)
         if prioritized then claim_priority(queue, '(0', '+inf') end
@@ -403,7 +413,9 @@ if #got == 0 then
     local score = math.max(tonumber(first[2]), not_before)
     due_ms = math.min(due_ms or score, score)
   end
-  for _, queue in ipairs(queues) do earliest(base .. 'scheduled:' .. queue, now_ms) end
+  if rare then
+    for _, queue in ipairs(queues) do earliest(base .. 'scheduled:' .. queue, now_ms) end
+  end
   -- Who looks after a lease that has ended waits for the next maintenance.
   earliest(base .. 'workers', now_ms + 100)
   if due_ms then due_in_ms = math.max(0, due_ms - now_ms) end

@@ -24,9 +24,9 @@ KEPT = JOBS // 3
 RUNS = 5
 SENT = ("evalsha", "eval", "blpop")
 
-# A worker with all the work that it can take, 64 jobs a step: 0.018, 1.92, 208, 135.
+# A worker with all the work that it can take, 64 jobs a step: 0.018, 1.75, 208, 135.
 ROUND_TRIPS_A_JOB = 0.021
-COMMANDS_A_JOB = 2.2
+COMMANDS_A_JOB = 2.01
 BYTES_TO_SERVER_A_JOB = 239
 BYTES_FROM_SERVER_A_JOB = 155
 
