@@ -69,6 +69,8 @@ class DirectClient(redis.Redis):
                     connection.disconnect()
                     connection.connect()
         except BaseException:
+            # Interrupted half-way through logging in, it may be open all the same.
+            connection.disconnect()
             self._idle.append(connection)
             raise
         return connection
@@ -80,7 +82,8 @@ def _is_quiet(connection: Any) -> bool:
     What redis-py does to find out takes several times as long.
     """
     sock = getattr(connection, "_sock", None)
-    if sock is None:
+    # Windows has no poll. Of a socket that somebody closed no descriptor is left.
+    if sock is None or sock.fileno() < 0 or not hasattr(select, "poll"):
         return False
     poller = select.poll()
     poller.register(sock, select.POLLIN)
@@ -93,7 +96,8 @@ def _is_in_step(connection: Any) -> bool:
     """
     try:
         return not connection.can_read()
-    except (redis.RedisError, OSError):
+    except (redis.RedisError, OSError, ValueError):
+        # ValueError: its socket was closed in this process, past redis-py.
         return False
 
 

@@ -63,6 +63,44 @@ def test_a_connection_that_the_server_closed_is_not_used(
     assert say(direct, echo, "b") == "b"
 
 
+def test_a_connection_whose_socket_somebody_closed_is_not_used(
+    direct: DirectClient, echo: str
+):
+    say(direct, echo, "a")
+    idle_connection(direct)._sock.close()
+
+    assert say(direct, echo, "b") == "b"
+
+
+def test_where_there_is_no_poll(
+    direct: DirectClient, echo: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("django_redisjobs.connections.direct.select", object())
+
+    assert [say(direct, echo, text) for text in "abc"] == ["a", "b", "c"]
+
+
+def test_a_login_that_was_interrupted_is_begun_anew(
+    direct: DirectClient, echo: str, monkeypatch: pytest.MonkeyPatch
+):
+    say(direct, echo, "a")
+    connection = idle_connection(direct)
+    direct.close()
+    direct._idle.append(connection)
+
+    def interrupted(*args: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "on_connect_check_health", interrupted, False)
+        patched.setattr(connection, "on_connect", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            say(direct, echo, "b")
+
+    assert connection._sock is None
+    assert say(direct, echo, "c") == "c"
+
+
 def test_an_answer_left_behind_is_not_taken_for_the_next(
     direct: DirectClient, echo: str
 ):
