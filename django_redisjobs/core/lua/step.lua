@@ -283,11 +283,11 @@ local function examine(queue, ids, place)
       forget_job(id)
     elseif taken[id] or ended or (state and state.status and state.status ~= 'pending') then
       dropped = dropped + 1
-    elseif not state and due ~= '' and number(due) > now_ms and safely('ZSCORE', base .. 'scheduled:' .. queue, id) then
+    elseif not state and due ~= '' and tonumber(due) > now_ms and safely('ZSCORE', base .. 'scheduled:' .. queue, id) then
       dropped = dropped + 1        -- deleted, then enqueued anew for later
     elseif waits_elsewhere(queue, place, owner, priority, state, dropped) then
       dropped = dropped + 1
-    elseif expires ~= '' and expires ~= '0' and number(expires) <= now_ms then
+    elseif expires ~= '' and expires ~= '0' and tonumber(expires) <= now_ms then
       taken[id] = true
       end_unfinished(id, envelope, 'expired', state or {}, 'expired before it could start')
       count(queue, 'expired')

@@ -302,6 +302,19 @@ def test_a_settled_job_whose_record_became_none(store: Store):
     assert store.aside() == [(f"job:{added[0]} not-an-envelope", b"junk")]
 
 
+@pytest.mark.parametrize("expires", [b"9" * 17, b"9" * 350])
+def test_an_expiry_that_never_comes(store: Store, look: Look, expires: bytes):
+    (added,) = store.add()
+    store.client.set(store.keys.job(added), b"1 q 0 1 0 " + expires + b" 0\n[]")
+    worker = store.worker()
+
+    jobs = worker.claim()
+
+    assert ids(jobs) == [added]
+    worker.settle(*jobs)
+    look()
+
+
 def test_a_body_that_is_no_text(store: Store, look: Look):
     (added,) = store.add()
     header, _, _ = store.client.get(store.keys.job(added)).partition(b"\n")  # type: ignore[union-attr]
