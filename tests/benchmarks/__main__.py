@@ -27,7 +27,9 @@ from .targets import OWN, Round
 
 @dataclass(frozen=True)
 class Measure:
-    """``variant``: how this package runs for it. ``peers``: which variants of theirs."""
+    """``variant``: how this package runs for it. ``peers``: which variants of theirs,
+    by their group, or "main".
+    """
 
     run: Callable[[Stage, Subject, Sizes], Figures]
     variant: str = "1 process"
@@ -36,9 +38,9 @@ class Measure:
 
 
 MEASURES = {
-    "one": Measure(throughput.busy, peers="all"),
+    "one": Measure(throughput.busy, peers="one"),
     "one-no-results": Measure(throughput.busy, "1 process, no results"),
-    "two": Measure(throughput.busy, "2 processes"),
+    "two": Measure(throughput.busy, "2 processes", peers="two"),
     "far": Measure(throughput.far),
     "enqueue": Measure(enqueueing.one_at_a_time, peers="main"),
     "bulk": Measure(enqueueing.bulk),
@@ -95,7 +97,7 @@ def plan(
         steps += [
             (name, measure, f"{peer.name}, {peer.variant}", peer)
             for peer in peers
-            if measure.peers == "all" or (measure.peers == "main" and peer.main)
+            if measure.peers == peer.group or (measure.peers == "main" and peer.main)
         ]
     return steps
 

@@ -26,6 +26,7 @@ import redis
 
 from tests.servers import Server
 
+from . import npm
 from .subjects import Subject
 
 HERE = Path(__file__).resolve().parent
@@ -95,6 +96,7 @@ class Stage:
             "BENCH_MARKS": str(self.folder / "marks"),
             "BENCH_STAMPS": str(self.folder / "stamps"),
             "BENCH_OPTS": json.dumps(subject.options),
+            "NODE_PATH": str(npm.MODULES),
             "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}",
             "PYTHONWARNINGS": "ignore",
             **subject.environment,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from . import npm
+
 ADAPTERS = Path(__file__).resolve().parent / "adapters"
 OWN = "django_redisjobs_"
 BARE = "lpush_"
@@ -21,7 +24,9 @@ BARE = "lpush_"
 @dataclass(frozen=True)
 class Subject:
     """``packages`` are of PyPI; ``needs`` is a program that nobody installs here.
-    ``options`` reach its jobs and its settings as ``benchlib.OPTS``.
+    ``group``: "one" process, "two", or "io", for jobs that wait. ``main``: measured also
+    where one variant a peer is. ``options`` reach its jobs and its settings as
+    ``benchlib.OPTS``.
     """
 
     adapter: str
@@ -32,6 +37,8 @@ class Subject:
     enqueued: int
     bulk: bool
     packages: tuple[str, ...]
+    group: str
+    npm: tuple[str, ...] = ()
     needs: str = ""
     main: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -46,16 +53,23 @@ class Subject:
         return shlex.split(command)
 
     def versions(self) -> str:
+        found: dict[str, str | None] = {}
         if self.needs:
-            return subprocess.check_output([self.needs, "--version"], text=True).strip()
-        names = [name.partition("[")[0] for name in self.packages]
-        found = {name: installed(name) for name in names}
+            said = subprocess.check_output([self.needs, "--version"], text=True)
+            found[self.needs] = said.split()[-1]
+        found |= {name_of(each): installed(each) for each in self.packages}
+        found |= {name: npm.installed(name) for name in self.npm}
         return ", ".join(f"{name} {each}" for name, each in found.items() if each)
+
+
+def name_of(package: str) -> str:
+    """Without extras and bounds."""
+    return re.split(r"[\[<>=]", package)[0]
 
 
 def installed(package: str) -> str | None:
     try:
-        return version(package.partition("[")[0])
+        return version(name_of(package))
     except PackageNotFoundError:
         return None
 
@@ -85,6 +99,8 @@ def subjects(adapter: str) -> list[Subject]:
             spec["n_enqueue"],
             "enqueue_bulk" in functions,
             tuple(spec["packages"]),
+            how["set"],
+            tuple(spec.get("npm", ())),
             spec.get("needs", ""),
             how.get("main", False),
             spec.get("env", {}),
@@ -103,8 +119,11 @@ def peers(names: str) -> list[Subject]:
         if each.needs and shutil.which(each.needs) is None:
             raise SystemExit(f"{each.name} wants {each.needs} on PATH.")
     needed = dict.fromkeys(package for each in found for package in each.packages)
-    missing = [package for package in needed if installed(package) is None]
-    if missing:
-        command = [sys.executable, "-m", "pip", "install", "--quiet", *missing]
+    if any(installed(package) is None for package in needed):
+        # All at once: they share libraries, in versions that suit each of them.
+        command = [sys.executable, "-m", "pip", "install", "--quiet", *needed]
         subprocess.run(command, check=True)
+    needed = dict.fromkeys(package for each in found for package in each.npm)
+    if missing := [package for package in needed if npm.installed(package) is None]:
+        npm.install(missing)
     return found

@@ -89,7 +89,7 @@ def against_peers(
 
 # As they are by default a job is out of Redis before it has run: a crash loses it.
 UNACKNOWLEDGED = ("celery", "huey", "sidekiq")
-NOT_PYTHON = ("sidekiq",)
+NOT_PYTHON = ("bullmq", "sidekiq")
 
 ROWS = (
     Row("no-op jobs, one process", own("one.jobs_s"), "/s", at_least=25_000),
@@ -110,9 +110,11 @@ ROWS = (
         "×",
         at_least=2.5,
     ),
+    Row("against BullMQ", against_peers("one.jobs_s", only="bullmq"), "×"),
     Row("the same, no results", own("one-no-results.jobs_s"), "/s", at_least=25_000),
     Row("two processes", own("two.jobs_s"), "/s"),
     Row("against one process", ratio("two.jobs_s", "one.jobs_s"), "×", at_least=1.5),
+    Row("against the best peer's two", against_peers("two.jobs_s"), "×"),
     Row(
         "CPU a job, worker and server",
         total("one.worker_us", "one.server_us"),
@@ -125,7 +127,7 @@ ROWS = (
     Row("against bare LPUSH", own("enqueue.of_lpush"), "×", at_least=0.7),
     Row(
         "against the best Python peer that acknowledges",
-        against_peers("enqueue.of_lpush", but=UNACKNOWLEDGED),
+        against_peers("enqueue.of_lpush", but=(*NOT_PYTHON, *UNACKNOWLEDGED)),
         "×",
         at_least=1,
     ),
