@@ -21,6 +21,9 @@ ON_SUCCESS: Final = 1
 ON_FAILURE: Final = 2
 REMEMBERED: Final = 4
 
+LATEST_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999, with which dates end."""
+
 
 class JobStatus(StrEnum):
     """Where a job is in its life."""
@@ -327,17 +330,16 @@ def parse_record(raw: bytes) -> Envelope:
         header, _, rest = text.partition("\n")
         body, _, end = rest.partition("\n")
         version, queue, priority, enqueued_ms, *others = header.split(" ")
-        numbers = [int(each or 0) for each in others]
-        due_ms, expires_ms, callbacks = numbers + [0] * (3 - len(numbers))
+        due_ms, expires_ms, callbacks = others + [""] * (3 - len(others))
         if version != "1":
             raise ValueError(f"version {version}")
         return Envelope(
             queue,
             int(priority),
-            int(enqueued_ms),
-            due_ms,
-            expires_ms,
-            callbacks,
+            _time(enqueued_ms),
+            _time(due_ms),
+            _time(expires_ms),
+            int(callbacks or 0),
             body,
             _parse_ended(end) if end else None,
         )
@@ -345,10 +347,16 @@ def parse_record(raw: bytes) -> Envelope:
         raise PayloadMalformed(f"Not a job's record: {raw!r:.200}") from error
 
 
+def _time(text: str) -> int:
+    """One that no calendar has counts as 0: no page could show it."""
+    found = int(text or 0)
+    return found if 0 <= found <= LATEST_MS else 0
+
+
 def _parse_ended(end: str) -> Ended:
     line, _, text = end.partition("\n")
     status, run, attempts, crashes, worker, *times = line.split(" ")
-    started_ms, finished_ms, result_expires_ms = map(int, times)
+    started_ms, finished_ms, result_expires_ms = map(_time, times)
     # Values are kept as JSON text: only their owner knows how to decode them.
     try:
         document = json.loads(text or "{}")

@@ -315,6 +315,18 @@ def test_an_expiry_that_never_comes(store: Store, look: Look, expires: bytes):
     look()
 
 
+def test_times_that_no_calendar_has(store: Store):
+    worker, known = populate(store)
+    absurd = b" ".join([b"9" * 100] * 3)
+    for job_id in known.values():
+        key = store.keys.job(job_id)
+        _, _, rest = store.client.get(key).partition(b"\n")  # type: ignore[union-attr]
+        store.client.set(key, b"1 q 0 " + absurd + b" 0\n" + rest)
+
+    look_at_everything(store, known)
+    exercise(store, worker, known)
+
+
 def test_a_body_that_is_no_text(store: Store, look: Look):
     (added,) = store.add()
     header, _, _ = store.client.get(store.keys.job(added)).partition(b"\n")  # type: ignore[union-attr]

@@ -80,6 +80,20 @@ def test_numbers_that_a_header_leaves_out_are_0(left_out: bytes):
     assert (envelope.due_ms, envelope.expires_ms, envelope.callbacks) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("absurd", [b"253402300800000", b"9" * 300, b"-1"])
+def test_a_time_that_no_calendar_has_counts_as_0(absurd: bytes):
+    times = b" ".join([absurd] * 3)
+    end = b"\nfailed 3 2 1 w-1 " + times + b"\n{}"
+
+    envelope = parse_record(b"1 high -5 " + times + b" 3\n[]" + end)
+
+    ended = envelope.ended
+    assert ended is not None
+    assert (envelope.enqueued_ms, envelope.due_ms, envelope.expires_ms) == (0, 0, 0)
+    assert (ended.started_ms, ended.finished_ms, ended.result_expires_ms) == (0, 0, 0)
+    assert (envelope.callbacks, ended.run, ended.attempts) == (3, 3, 2)
+
+
 def test_a_record_of_a_job_that_ended():
     end = b'\nfailed 3 2 1 w-1 1700000000001 1700000000002 0\n{"error":"no\\n"}'
 
