@@ -104,7 +104,7 @@ def new_id() -> str:
     p, time_ = _PAIRS, (time.time_ns() << 16) // 1_000_000
     chance = int.from_bytes(os.urandom(5), "big")
     return (
-        f"{p[time_ >> 50]}{p[time_ >> 40 & 1023]}{p[time_ >> 30 & 1023]}"
+        f"{p[time_ >> 50 & 1023]}{p[time_ >> 40 & 1023]}{p[time_ >> 30 & 1023]}"
         f"{p[time_ >> 20 & 1023]}{p[time_ >> 10 & 1023]}{p[time_ & 1023]}"
         f"{p[chance >> 30]}{p[chance >> 20 & 1023]}{p[chance >> 10 & 1023]}"
         f"{p[chance & 1023]}"

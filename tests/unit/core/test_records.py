@@ -48,6 +48,13 @@ def test_an_id_tells_when_it_was_made(monkeypatch):
     assert len(ids) == 100
 
 
+@pytest.mark.parametrize("seconds", [-1, 0, 32_503_680_000])
+def test_a_clock_that_stands_wrong_stops_no_job(monkeypatch, seconds: int):
+    monkeypatch.setattr("time.time_ns", lambda: seconds * 10**9)
+
+    assert re.fullmatch(ID_PATTERN, new_id())
+
+
 def test_all_keys_of_a_group_have_its_hash_tag():
     keys = GroupKeys("p", "g")
 
