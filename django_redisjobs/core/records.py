@@ -21,8 +21,8 @@ ON_SUCCESS: Final = 1
 ON_FAILURE: Final = 2
 REMEMBERED: Final = 4
 
-LATEST_MS: Final = 253_402_300_799_999
-"""The last millisecond of the year 9999, with which dates end."""
+LATEST_MS: Final = 2**53
+"""Scripts count whole numbers exactly up to here."""
 
 
 class JobStatus(StrEnum):
@@ -348,7 +348,7 @@ def parse_record(raw: bytes) -> Envelope:
 
 
 def _time(text: str) -> int:
-    """One that no calendar has counts as 0: no page could show it."""
+    """One that is beyond all bounds counts as 0, as it does for scripts."""
     found = int(text or 0)
     return found if 0 <= found <= LATEST_MS else 0
 

@@ -315,7 +315,7 @@ def test_an_expiry_that_never_comes(store: Store, look: Look, expires: bytes):
     look()
 
 
-def test_times_that_no_calendar_has(store: Store):
+def test_times_beyond_all_bounds(store: Store):
     worker, known = populate(store)
     absurd = b" ".join([b"9" * 100] * 3)
     for job_id in known.values():
