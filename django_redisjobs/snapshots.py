@@ -14,6 +14,8 @@ from django_redisjobs.core.records import AttemptRecord, JobRecord, JobStatus
 from django_redisjobs.serialization import snapshot_codec
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# With the year 9999 dates end, in some time zones a day earlier than in others.
+_LATEST_MS = (datetime(9999, 12, 30, tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,12 @@ class JobInfo:
 
 def aware(milliseconds: int) -> datetime | None:
     """The time, in UTC; None for 0, which stands for never."""
-    return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds else None
+    return date_of(milliseconds) if milliseconds else None
+
+
+def date_of(epoch_ms: int) -> datetime:
+    """A stored time in UTC, or the first or last one that every time zone has a date for."""
+    return _EPOCH + timedelta(milliseconds=min(max(epoch_ms, 0), _LATEST_MS))
 
 
 def iso(epoch_ms: int) -> str | None:

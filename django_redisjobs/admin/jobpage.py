@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
@@ -57,6 +57,7 @@ from django_redisjobs.redaction import (
     redacted_value,
 )
 from django_redisjobs.serialization import snapshot_codec
+from django_redisjobs.snapshots import date_of
 
 # What a value that names a class of this project may raise while it is decoded.
 UNREADABLE = (RedisJobsError, LookupError, TypeError, ValueError, AttributeError)
@@ -263,8 +264,7 @@ class JobPage:
         return Step(title, status.value, when(moment(self._ready_ms)))
 
     def _time_left(self) -> str:
-        due = datetime.fromtimestamp(self._due_ms / 1000, UTC)
-        left = (due - timezone.now()).total_seconds()
+        left = (date_of(self._due_ms) - timezone.now()).total_seconds()
         return _("in %s") % duration(left) if left > 0 else _("any moment")
 
     @cached_property

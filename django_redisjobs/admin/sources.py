@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from django.conf import settings as django_settings
@@ -32,6 +32,7 @@ from django_redisjobs.core.scripts import Conversation, together
 from django_redisjobs.exceptions import PayloadMalformed
 from django_redisjobs.models import Job, Queue, Worker
 from django_redisjobs.queries import moment_of
+from django_redisjobs.snapshots import date_of
 
 M = TypeVar("M", bound=Model)
 
@@ -94,7 +95,7 @@ def moment(epoch_ms: int) -> datetime | None:
 
 
 def _moment(epoch_ms: int) -> datetime:
-    found = datetime.fromtimestamp(epoch_ms / 1000, UTC)
+    found = date_of(epoch_ms)
     return found if django_settings.USE_TZ else timezone.make_naive(found)
 
 

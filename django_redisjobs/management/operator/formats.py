@@ -14,6 +14,7 @@ from django.utils.dateparse import parse_datetime
 
 from django_redisjobs.core.records import JobStatus
 from django_redisjobs.durations import parse_duration
+from django_redisjobs.snapshots import date_of
 
 NOTHING: Final = "-"
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
@@ -60,7 +61,7 @@ def clock(epoch_ms: int) -> str:
     """A stored time in the project's time zone; without the date when it is today's."""
     if not epoch_ms:
         return NOTHING
-    local = timezone.localtime(datetime.fromtimestamp(epoch_ms / 1000, UTC))
+    local = timezone.localtime(date_of(epoch_ms))
     is_today = local.date() == timezone.localtime(datetime.now(UTC)).date()
     return f"{local:%H:%M:%S}" if is_today else f"{local:%Y-%m-%d %H:%M:%S}"
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
 from django_redisjobs import job
 from django_redisjobs.admin import jobpage
@@ -107,6 +108,21 @@ def test_a_scheduled_job_is_due_once(store: Store, browser: Client):
     store.promote(job_id)
     page, _ = look(browser, job_id)
     assert titles(page)[-1] == "Pending"
+
+
+@pytest.mark.parametrize("due_ms", [253_402_300_799_999, 2**53 - 10])
+def test_a_job_that_is_due_when_dates_have_ended(
+    store: Store, browser: Client, due_ms: int
+):
+    (job_id,) = store.add("low", due_ms=due_ms, ttl_ms=1)
+
+    with timezone.override("Asia/Tokyo"):
+        page, _ = look(browser, job_id)
+        listed = browser.get(JOBS)
+
+    assert "9999" in facts(page)["Due"]
+    assert listed.status_code == 200
+    assert job_id in listed.content.decode()
 
 
 def test_pages_have_no_inline_script_or_style(store: Store, browser: Client):

@@ -16,6 +16,7 @@ import pytest
 from django.core.management.base import CommandError
 from django.core.management.color import no_style
 from django.test import override_settings
+from django.utils import timezone
 
 from django_redisjobs import get_queue
 from django_redisjobs.core.records import JobStatus, NewJob, new_id
@@ -46,6 +47,18 @@ def every_status(store: Store) -> dict[str, str]:
     (found["pending"],) = store.add("high")
     (found["scheduled"],) = store.add("high", delay_ms=600_000)
     return found
+
+
+@pytest.mark.parametrize("due_ms", [253_402_300_799_999, 2**53 - 10])
+def test_a_job_that_is_due_when_dates_have_ended(
+    operator: Operator, store: Store, due_ms: int
+):
+    (job_id,) = store.add("high", due_ms=due_ms, ttl_ms=1)
+
+    with timezone.override("Asia/Tokyo"):
+        assert "due 9999" in operator("ls")
+        assert "9999" in operator("show", job_id)
+        assert operator.json("show", job_id)["due_at"].startswith("9999-12-30")
 
 
 # -- stats -----------------------------------------------------------------------------
