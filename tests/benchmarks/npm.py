@@ -29,7 +29,9 @@ def install(packages: Sequence[str]) -> None:
         raise SystemExit(f"npm, which installs {', '.join(packages)}, is not on PATH.")
     FOLDER.mkdir(exist_ok=True)
     quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error")
-    command = ["npm", "install", "--prefix", str(FOLDER), *quiet, *packages]
+    # By itself it would try for many minutes to reach what cannot be reached.
+    tries = ("--fetch-retries", "1", "--fetch-retry-mintimeout", "1000")
+    command = ["npm", "install", "--prefix", str(FOLDER), *quiet, *tries, *packages]
     # What it prints is not to stand among the figures.
     if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
         raise SystemExit(f"npm could not install {', '.join(packages)}.")
