@@ -29,11 +29,14 @@ from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.pages import LiveAdmin, may
 from django_redisjobs.admin.queryset import RedisQuerySet
 from django_redisjobs.admin.search import has_words
-from django_redisjobs.core.records import ID_PATTERN
+from django_redisjobs.core.records import ID_PATTERN, new_id
 from django_redisjobs.models import Job
 
 # A callback's id is that of the job it belongs to, and a suffix.
 WHOLE_ID = re.compile(rf"{ID_PATTERN}(-\w+)?")
+# Ids are ordered by time, and those of 2022 begin so. Other numbers are as long, too:
+# most of them are none that can have been made by now.
+OLDEST_ID = "3"
 
 
 class JobAdmin(LiveAdmin):
@@ -97,7 +100,7 @@ class JobAdmin(LiveAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         """A whole id is looked up, all else is searched for."""
         term = search_term.strip().lstrip("…").lower()
-        if WHOLE_ID.fullmatch(term):
+        if WHOLE_ID.fullmatch(term) and OLDEST_ID <= term < new_id():
             return queryset.filter(pk=term), False
         words = [_unquoted(word) for word in smart_split(search_term.replace("…", ""))]
         if not words:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -141,6 +142,16 @@ def test_words_are_looked_for_in_function_and_arguments(
     store.add("high", body=CHARGE)
 
     assert len(listed(browser, q=words)) == number
+
+
+@pytest.mark.parametrize("words", ["89490200001234567890", "DEADBEEF00DEADBEEF00"])
+def test_words_as_long_as_an_id_are_looked_for_too(
+    store: Store, browser: Client, words: str
+):
+    (job_id,) = store.add("low", body=json.dumps(["shop.jobs.ship", [words], {}]))
+
+    assert listed(browser, q=words) == [job_id]
+    assert listed(browser, q=job_id) == [job_id]
 
 
 def test_what_is_hidden_cannot_be_searched_for(

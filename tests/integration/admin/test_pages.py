@@ -109,7 +109,7 @@ def test_the_list_is_filtered_searched_and_sorted(store: Store, browser: Client)
     assert set(listed(browser, q="SEND")) == set(sent)
     assert listed(browser, q=sent[0]) == [sent[0]]
     assert listed(browser, q=f"…{sent[1][-8:]}") == [sent[1]]
-    assert listed(browser, q="f" * 28) == []
+    assert listed(browser, q="3" * 20) == []
     assert [Job.objects.get(pk=pk).function for pk in listed(browser, o="1")] == [
         *["shop.jobs.charge"] * 3,
         *["shop.jobs.send"] * 2,
@@ -385,7 +385,7 @@ QUERIES = [
     *("status__exact=pending", "status__exact=failed&p=2", "queue=low", "all="),
     *("status__exact=running", "status__exact=scheduled&queue=low"),
     *("function=shop.jobs.send", "time=1h", "status__exact=failed&time=7d"),
-    *("q=send", "q=01", f"q={'f' * 28}", "o=2", "status__exact=failed&o=-2"),
+    *("q=send", "q=01", f"q={'3' * 20}", "o=2", "status__exact=failed&o=-2"),
     *("_facets=True", "_facets=True&status__exact=failed&time=1h"),
     *("_facets=True&function=shop.jobs.send&q=1", "size=25&queue=low"),
     "changed_at__year=2026&changed_at__month=11",
