@@ -25,9 +25,8 @@ local function promote(id)
   if not safely('ZSCORE', base .. 'scheduled:' .. queue, id) then return 'unchanged' end
   if number(due_ms) > now_ms then
     -- It waits from now on.
-    local body = string.sub(envelope, string.find(envelope, '\n', 1, true) + 1)
     redis.call('SET', base .. 'job:' .. id, header_of(
-      queue, priority, enqueued_ms, now_ms, number(expires_ms), number(flags)) .. body)
+      queue, priority, enqueued_ms, now_ms, number(expires_ms), number(flags)) .. body_of(envelope))
   end
   if state.status then redis.call('HSET', base .. 'state:' .. id, 'status', 'pending') end
   make_ready(queue, id, tonumber(priority), false)

@@ -142,6 +142,11 @@ local function enqueue_callback(id, queue, body, run, option, suffix)
   end
 end
 
+-- All behind the header.
+local function body_of(envelope)
+  return string.sub(envelope, string.find(envelope, '\n', 1, true) + 1)
+end
+
 -- End a job. `queue` and `flags` are those of its header; `tail` is 'RUN ATTEMPTS CRASHES
 -- WORKER STARTED_MS FINISHED_MS RESULT_EXPIRES_MS', a newline, a JSON document.
 local function end_job(id, envelope, queue, flags, status, tail)
@@ -155,7 +160,7 @@ local function end_job(id, envelope, queue, flags, status, tail)
   batch[#batch + 1] = id
   if flags ~= '' then
     flags = number(flags)
-    local body = string.sub(envelope, string.find(envelope, '\n', 1, true) + 1)
+    local body = body_of(envelope)
     local run = string.match(tail, '^%d+') or '0'
     if status == 'succeeded' and flags % 2 == 1 then
       enqueue_callback(id, queue, body, run, 'on_success', 's')

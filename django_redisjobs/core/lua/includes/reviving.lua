@@ -21,8 +21,7 @@ local function revive(id, envelope, tail)
   end
   -- It waits from now on. An expiry that has passed would end it again at once.
   local queue, priority, enqueued_ms, _, _, flags = string.match(envelope, HEADER)
-  local body = string.sub(envelope, string.find(envelope, '\n', 1, true) + 1)
-  redis.call('SET', base .. 'job:' .. id, header_of(queue, priority, enqueued_ms, now_ms, 0, number(flags)) .. body)
+  redis.call('SET', base .. 'job:' .. id, header_of(queue, priority, enqueued_ms, now_ms, 0, number(flags)) .. body_of(envelope))
   redis.call('DEL', base .. 'state:' .. id, base .. 'result:' .. id)
   redis.call('HSET', base .. 'state:' .. id, 'status', 'pending')
   redis.call('HSET', base .. 'state:' .. id, 'run', run)
