@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -35,6 +34,7 @@ from django_redisjobs.core.records import JobStatus, LostWorker, WorkerRecord
 from django_redisjobs.monitoring.periods import DAY_MS, Period
 from django_redisjobs.monitoring.reading import Overview, QueueView
 from django_redisjobs.monitoring.tallies import Tally
+from django_redisjobs.snapshots import date_of
 
 FUNCTIONS_SHOWN: Final = 10
 GROUPS_SHOWN: Final = 20
@@ -477,9 +477,7 @@ class OverviewPage:
         return _("each minute") if self.period is Period.HOUR else _("each hour")
 
     def _label(self, start_ms: int) -> str:
-        local = datetime.fromtimestamp(start_ms / 1000, UTC).astimezone(
-            timezone.get_current_timezone()
-        )
+        local = date_of(start_ms).astimezone(timezone.get_current_timezone())
         if self.period is Period.WEEK:
             return formats.date_format(local, "D H:i")
         return formats.date_format(local, "H:i")
