@@ -79,7 +79,7 @@ class DirectClient(redis.Redis):
 def _is_quiet(connection: Any) -> bool:
     """Whether it is open and nothing has come on it since the last answer.
 
-    What redis-py does to find out takes several times as long.
+    What redis-py does to find out takes longer: it tries to read, and is refused.
     """
     sock = getattr(connection, "_sock", None)
     # Windows has no poll. Of a socket that somebody closed no descriptor is left.

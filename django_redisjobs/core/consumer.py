@@ -440,7 +440,8 @@ def success_kept_ms(keep: KeepPolicy) -> int:
 def settlement_fields(settlement: Settlement, kept_ms: int) -> Command:
     """The seven fields by which ``step`` knows a settlement.
 
-    ``kept_ms``: how long the records of jobs that succeeded are kept. A result that lives as long as its record is in it, another one apart.
+    ``kept_ms``: how long the records of jobs that succeeded are kept. A result that
+    lives as long as its record is in it, another one apart.
     """
     job, kind = settlement.job, settlement.kind
     entry = f"{job.id} {job.token}"
