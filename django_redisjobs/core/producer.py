@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from .durability import Durability
 from .exceptions import NotAcknowledged
@@ -25,17 +26,19 @@ def enqueue(
     an id that Redis knows is left as it is, and a REMEMBERED one that it knew within
     the last week. When Redis is full or read-only it refuses, and nothing is written.
     """
-    fields: list[object] = []
-    for job in jobs:
-        fields += (
-            job.id,
-            job.queue,
-            job.priority,
-            _when(job),
-            "" if job.ttl_ms is None else job.ttl_ms,
-            job.callbacks,
-            job.body,
-        )
+    fields: list[Any] = []
+    shared: tuple[object, ...] | None = None
+    for job_id, queue, body, priority, delay_ms, due_ms, ttl_ms, callbacks in jobs:
+        terms = (queue, priority, delay_ms, due_ms, ttl_ms, callbacks)
+        if terms != shared:
+            # What the jobs of a bulk have in common is sent once.
+            shared = terms
+            when = _when(delay_ms, due_ms)
+            ttl = "" if ttl_ms is None else ttl_ms
+            fields += (queue, priority, when, ttl, callbacks, 0)
+            count_at = len(fields) - 1
+        fields[count_at] += 1
+        fields += (job_id, body)
     command = _ENQUEUE.bind(keys, *fields)
     if durability is None:
         (replies,) = yield [command]
@@ -58,7 +61,7 @@ def forget_sent(keys: GroupKeys, ids: Sequence[str]) -> Conversation[None]:
     yield [("UNLINK", *map(keys.sent, ids))]
 
 
-def _when(job: NewJob) -> str:
-    if job.delay_ms is not None:
-        return f"+{job.delay_ms}"
-    return "" if job.due_ms is None else str(job.due_ms)
+def _when(delay_ms: int | None, due_ms: int | None) -> str:
+    if delay_ms is not None:
+        return f"+{delay_ms}"
+    return "" if due_ms is None else str(due_ms)

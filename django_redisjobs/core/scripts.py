@@ -57,6 +57,7 @@ class Script:
     source: str
     sha: str
     arguments: tuple[str, ...]
+    names: frozenset[str]
     rest: str | None
     replies: frozenset[str]
 
@@ -65,7 +66,7 @@ class Script:
 
         Raises TypeError when the names are not those that the header declares.
         """
-        if named.keys() != set(self.arguments) or (rest and self.rest is None):
+        if named.keys() != self.names or (rest and self.rest is None):
             declared = [*self.arguments, *([f"*{self.rest}"] if self.rest else [])]
             raise TypeError(
                 f"{self.name}.lua takes {', '.join(declared)}; "
@@ -101,6 +102,7 @@ def _load(name: str) -> Script:
         source,
         hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(),
         tuple(arguments),
+        frozenset(arguments),
         rest,
         frozenset(_WORD.findall(returns)),
     )

@@ -9,6 +9,7 @@
 -- RETURNS {"ended", status} | {"waiting", status} | {"missing"}
 
 --@include prelude
+--@include reading
 
 local id = ARGV[1]
 local record = safely('GET', base .. 'job:' .. id)

@@ -13,6 +13,7 @@
 --         ids of other workers, those whose lease ends first; queues with parked jobs
 
 --@include prelude
+--@include reading
 --@include queueing
 --@include ending
 --@include rescuing

@@ -9,6 +9,7 @@
 -- RETURNS {"cancelled" | "requested" | "ended" | "missing", …} a word an id
 
 --@include prelude
+--@include reading
 --@include queueing
 --@include ending
 --@include rescuing

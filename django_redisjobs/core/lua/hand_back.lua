@@ -9,6 +9,7 @@
 -- RETURNS {"returned", count}
 
 --@include prelude
+--@include reading
 --@include queueing
 --@include ending
 --@include rescuing

@@ -11,6 +11,7 @@
 --         places, held, near, there, fingerprint
 
 --@include prelude
+--@include reading
 --@include looking
 
 local window = tonumber(ARGV[1])

@@ -15,6 +15,7 @@
 -- RETURNS {"mended"} | {"more"} | {"changed"}
 
 --@include prelude
+--@include reading
 --@include queueing
 --@include ending
 --@include rescuing

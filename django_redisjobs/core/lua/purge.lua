@@ -8,6 +8,7 @@
 -- RETURNS {"purged" | "more", count}
 
 --@include prelude
+--@include reading
 --@include queueing
 --@include ending
 

@@ -10,6 +10,7 @@
 --         an id and twice, none, wrong, bad, ended, or its status, or its queue after ':'
 
 --@include prelude
+--@include reading
 --@include looking
 
 local queue = ARGV[1]

@@ -16,6 +16,7 @@
 -- RETURNS {"rescued" | "more", returned, ended}: ids put back, ids that ended
 
 --@include prelude
+--@include reading
 --@include queueing
 --@include ending
 --@include rescuing

@@ -8,6 +8,7 @@
 -- RETURNS {"pending" | "live" | "missing", …} a word an id
 
 --@include prelude
+--@include reading
 --@include queueing
 --@include ending
 --@include rescuing

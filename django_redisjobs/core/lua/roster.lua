@@ -10,6 +10,7 @@
 --         held, malformed, missing, wrong, bad, ended, stateless, stale or twice
 
 --@include prelude
+--@include reading
 --@include looking
 
 local worker = ARGV[1]

@@ -20,6 +20,7 @@
 --       | {"lost", now_ms, refused} | {"stale", now_ms, refused, call} | {"differs", now_ms, refused, jobs}
 
 --@include prelude
+--@include reading
 --@include queueing
 --@include ending
 --@include rescuing

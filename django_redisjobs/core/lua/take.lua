@@ -11,6 +11,7 @@
 -- RETURNS {"taken"} | {"running", worker} | {"ended", status} | {"missing"} | {"lost"}
 
 --@include prelude
+--@include reading
 --@include queueing
 --@include ending
 --@include rescuing

@@ -8,6 +8,7 @@
 -- RETURNS {"pending" | "missing", …} a word an id
 
 --@include prelude
+--@include reading
 --@include queueing
 
 redis.call('DEL', base)

@@ -342,6 +342,45 @@ def test_purge_of_thousands(store: Store, look: Look):
     assert found.of(JobStatus.RUNNING) == set(running)
 
 
+# -- many in one call --------------------------------------------------------------
+
+
+def test_jobs_of_all_kinds_in_one_call(store: Store, look: Look):
+    plain, urgent, later = (
+        [job() for _ in range(3)],
+        job(priority=5),
+        job(delay_ms=60_000),
+    )
+    other, called = job("other"), job(callbacks=ON_FAILURE)
+    ends = job(ttl_ms=1000)
+    batch = [plain[0], other, plain[1], urgent, later, called, ends, plain[2]]
+
+    assert store.enqueue(*batch) == ["new"] * 8
+
+    found = look()
+    assert found.of(JobStatus.PENDING) == {one.id for one in batch} - {later.id}
+    assert found.of(JobStatus.SCHEDULED) == {later.id}
+    claimed = ids(store.worker().claim(10))
+    in_line = [urgent, plain[0], plain[1], called, ends, plain[2]]
+    assert claimed == [one.id for one in in_line]
+
+
+@pytest.mark.parametrize("known_at", [0, 499, 500, 1203])
+def test_one_of_many_is_known_already(store: Store, look: Look, known_at: int):
+    jobs = [job() for _ in range(1204)]
+    known = jobs[known_at]
+    store.enqueue(known)
+    running = store.worker().claim(1)
+
+    replies = store.enqueue(*jobs)
+
+    assert replies.index("duplicate") == known_at
+    assert replies.count("new") == 1203
+    found = look()
+    assert found.of(JobStatus.RUNNING) == set(ids(running)) == {known.id}
+    assert found.of(JobStatus.PENDING) == {one.id for one in jobs} - {known.id}
+
+
 # -- jobs that may be sent again, much later ---------------------------------------
 
 

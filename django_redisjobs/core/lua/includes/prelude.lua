@@ -6,7 +6,9 @@
 
 local base = KEYS[1]
 local clock = redis.call('TIME')
-local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
+-- As text first: to write a number as such costs ten times as much.
+local NOW = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
+local now_ms = tonumber(NOW)
 
 local CHUNK = 500          -- ids a loop handles at once: bounds the script's time
 local MAX_TOKENS = 8       -- wake-up tokens a queue holds at most
@@ -17,9 +19,6 @@ local MAX_ATTEMPTS = 50    -- ended attempts kept of one job
 local function text(number)
   return string.format('%.0f', number)
 end
-
--- Not text(now_ms), which costs ten times as much: every call of every script has it.
-local NOW = clock[1] .. string.format('%03d', math.floor(clock[2] / 1000))
 
 -- A stored count or time; what is none counts as 0, it must not stop the others.
 local function number(value)
@@ -57,30 +56,4 @@ function safely(command, key, ...)
     set_aside(place, reason, renamed)
   end
   return redis.call(command, key, ...)
-end
-
-local function looks_like_id(value)
-  return #value <= 80 and string.find(value, '^[%w_:.-]+$') ~= nil
-end
-
--- The envelope's fixed header:
--- VERSION QUEUE PRIORITY ENQUEUED_MS [DUE_MS EXPIRES_MS FLAGS], a newline, the body.
--- What is not there counts as 0, and is matched as ''. %f[%D] is where digits end: else
--- many digits that are no header would be tried in each way to part them in four, for hours.
-local HEADER = '^1 (%S+) (%-?%d+) (%d+)%f[%D] ?(%d*)%f[%D] ?(%d*)%f[%D] ?(%d*)\n'
-local HEADER_QUEUE_FLAGS = '^1 (%S+) %-?%d+ %d+%f[%D] ?%d*%f[%D] ?%d*%f[%D] ?(%d*)\n'
-local HEADER_PLACE = '^1 (%S+) (%-?%d+) %d+%f[%D] ?(%d*)%f[%D] ?(%d*)%f[%D] ?%d*\n()'
-local MAX_HEADER = 400     -- characters
-local ENDED = {succeeded = true, failed = true, cancelled = true, expired = true}
-
--- A record in its parts: the envelope without what an end appended, as what it has
--- ended, if it has, and that end. Nothing when it is no record.
-local function split_record(record)
-  local first = string.find(record, '\n', 1, true)
-  if not first or first > MAX_HEADER or not string.find(record, HEADER) then return nil end
-  local second = string.find(record, '\n', first + 1, true)
-  if not second then return record end
-  local status = string.match(record, '^(%S+) ', second + 1)
-  if not ENDED[status] then return nil end
-  return string.sub(record, 1, second - 1), status, string.sub(record, second + 1)
 end
