@@ -111,7 +111,9 @@ def test_the_further_rights_are_for_what_the_page_says(
     )
     with pytest.raises(redis.RedisError):
         connections.client().get(f"{redisjobs['PREFIX']}:a")
-    more = " ".join(FURTHER[:-1]).split()
+    more = set(" ".join(FURTHER[:-1]).split())
+    if "waitaof" not in admin.command():
+        more.remove("+waitaof")
     admin.execute_command("ACL", "SETUSER", "jobs", *more)
 
     add.delay(1, 2)
