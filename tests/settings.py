@@ -53,6 +53,8 @@ TEMPLATES = [
         },
     },
 ]
+# To hash one password takes Django's own most of a second, on purpose.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # The fixture ``redisjobs`` points this at a real server. What forgets to ask for
 # it must not reach anybody's Redis: nothing listens there.
 REDISJOBS = {

@@ -64,6 +64,7 @@ def test_local_clock_behind(open_site: Open) -> None:
     assert wrong_clock(site, -HOUR, limit=10)
 
 
+@pytest.mark.slow
 def test_lost_wake_up(open_site: Open) -> None:
     site = open_site(broken="lost-wake-up")
 

@@ -223,6 +223,7 @@ def test_no_server_stays_unwatched_when_its_guardian_is_killed(join: Join) -> No
     assert user.server().parent() != guardian
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["leave", "exit"])
 def test_it_is_gone_soon_after_its_last_user(
     folder: Path, join: Join, end: str
@@ -243,6 +244,7 @@ def test_it_is_gone_soon_after_its_last_user(
     assert join().ask("GET", "a") == "kept"
 
 
+@pytest.mark.slow
 def test_a_forked_child_of_a_user_counts_as_a_user(folder: Path, join: Join) -> None:
     parent = join()
     parent.ask("SET", "a", "kept")

@@ -19,6 +19,7 @@ POINTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_job_runs_once_if_and_only_if_its_data_is_there(site: Site) -> None:
     points = dict(enumerate(list(POINTS) * 2))

@@ -130,6 +130,7 @@ def test_another_worker_of_the_machine_rescues_without_a_restart(start, events):
     assert handle.result(timeout=60) == "rescued"
 
 
+@pytest.mark.slow
 def test_a_killed_liaison_is_replaced(start):
     worker = start(settings={"LEASE": 6})
     pid = jobs.whoami.delay().result(timeout=60)[0]
@@ -171,6 +172,7 @@ def test_a_job_that_kills_its_process_is_stopped_after_three_crashes(
     assert worker.stop() == 0
 
 
+@pytest.mark.slow
 def test_poison_among_threads_takes_no_neighbour_with_it(start, events):
     worker = start(threads=4)
     neighbours = [jobs.sleep.delay(1.5, str(number)) for number in range(3)]

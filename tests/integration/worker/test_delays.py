@@ -49,6 +49,7 @@ def test_what_came_due_while_no_worker_was_up_runs_when_one_is(start):
     assert later.status() is JobStatus.SCHEDULED
 
 
+@pytest.mark.slow
 def test_thousands_that_are_due_at_one_instant_all_run(start):
     when = datetime.now(UTC) + timedelta(seconds=1)
     calls = [(number, 1) for number in range(3000)]

@@ -10,6 +10,7 @@ from tests.integration.worker import jobs
 pytestmark = pytest.mark.usefixtures("redisjobs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slow", [jobs.sleep, jobs.spin, jobs.hold])
 def test_fast_jobs_claimed_behind_a_slow_one_run_elsewhere(start, slow):
     # Both children have learnt that jobs are fast, and claim many at once.

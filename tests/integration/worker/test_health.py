@@ -45,6 +45,7 @@ class Probe:
         return self.get("/ready")[1]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_well(start, tmp_path):
     file = tmp_path / "health"
     worker = start("high", "low", processes=2, health=HERE, health_file=str(file))

@@ -136,6 +136,7 @@ def test_it_leaves_no_descriptor_open():
     until(lambda: opened() <= before)
 
 
+@pytest.mark.slow
 def test_the_lease_is_kept_while_a_job_runs(redisjobs, settings, in_thread, events):
     settings.REDISJOBS = {**redisjobs, "LEASE": 3}
     in_thread()

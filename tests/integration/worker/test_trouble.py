@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from django_redisjobs import JobStatus
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import until
@@ -40,6 +42,7 @@ def test_a_worker_waits_for_a_redis_that_is_not_there_yet(own_server, start):
     assert worker.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_worker_stops_though_redis_is_away(own_server, start):
     server, settings = own_server
     worker = start(settings=settings)
