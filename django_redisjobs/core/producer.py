@@ -27,7 +27,8 @@ def enqueue(
     the last week. When Redis is full or read-only it refuses, and nothing is written.
     """
     fields: list[Any] = []
-    shared: tuple[object, ...] | None = None
+    shared: tuple[object, ...] = ()
+    count_at = 0
     for job_id, queue, body, priority, delay_ms, due_ms, ttl_ms, callbacks in jobs:
         terms = (queue, priority, delay_ms, due_ms, ttl_ms, callbacks)
         if terms != shared:
