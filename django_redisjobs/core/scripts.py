@@ -57,7 +57,7 @@ class Script:
     source: str
     sha: str
     arguments: tuple[str, ...]
-    names: frozenset[str]
+    required: frozenset[str]  # the same, to compare with at each call
     rest: str | None
     replies: frozenset[str]
 
@@ -66,7 +66,7 @@ class Script:
 
         Raises TypeError when the names are not those that the header declares.
         """
-        if named.keys() != self.names or (rest and self.rest is None):
+        if named.keys() != self.required or (rest and self.rest is None):
             declared = [*self.arguments, *([f"*{self.rest}"] if self.rest else [])]
             raise TypeError(
                 f"{self.name}.lua takes {', '.join(declared)}; "

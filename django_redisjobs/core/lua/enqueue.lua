@@ -17,29 +17,31 @@
 
 local MEMORY_MS = 604800000  -- a week
 
--- Whether this is the first time that a remembered id is sent.
-local function is_first(id)
-  return redis.call('SET', base .. 'sent:' .. id, NOW, 'NX', 'PX', MEMORY_MS)
-end
-
-local function store(id, envelope)
+-- Store one job, a remembered id only the first time that it is sent.
+local function store(id, envelope, remembered)
+  if remembered and not redis.call('SET', base .. 'sent:' .. id, NOW, 'NX', 'PX', MEMORY_MS) then return false end
   local key = base .. 'job:' .. id
   -- The second try is for a key of another type, which the GET has moved aside.
   return redis.call('SET', key, envelope, 'NX')
     or (not safely('GET', key) and redis.call('SET', key, envelope, 'NX'))
 end
 
--- Store a part of a run in one command; gives whether all of its ids were free.
+-- Store a part of a run in one command; gives whether all of its ids were free. Each
+-- has to be there once: the command would take the last of two for the first.
 local function store_all(header, first, last)
-  local records = {}
+  local records, seen = {}, {}
   for index = first, last, 2 do
-    records[index - first + 1] = base .. 'job:' .. ARGV[index]
+    local id = ARGV[index]
+    if seen[id] then return false end
+    seen[id] = true
+    records[index - first + 1] = base .. 'job:' .. id
     records[index - first + 2] = header .. ARGV[index + 1]
   end
   return redis.call('MSETNX', unpack(records)) == 1
 end
 
 local replies, place = {}, 1
+local ready = {}             -- queue -> ids for its list
 while place < #ARGV do
   local queue, priority, when, ttl_ms, flags, jobs = unpack(ARGV, place, place + 5)
   local first = place + 6
@@ -55,30 +57,31 @@ while place < #ARGV do
   end
   if ttl_ms ~= '' then expires_ms = math.max(due_ms, now_ms) + tonumber(ttl_ms) end
 
-  local header, new = header_of(queue, priority, NOW, due_ms, expires_ms, flags), {}
+  local header = header_of(queue, priority, NOW, due_ms, expires_ms, flags)
+  local ids = ready[queue]
+  if not ids then ids = {count = 0}; ready[queue] = ids end
   for from = first, place - 1, 2 * CHUNK do
     local to = math.min(from + 2 * CHUNK, place) - 1
     local free = not remembered and store_all(header, from, to)
     for index = from, to, 2 do
       local id = ARGV[index]
-      local stored = free or ((not remembered or is_first(id)) and store(id, header .. ARGV[index + 1]))
-      if stored then new[#new + 1] = id end
+      local stored = free or store(id, header .. ARGV[index + 1], remembered)
       replies[#replies + 1] = stored and 'new' or 'duplicate'
+      if stored and due_ms > 0 then
+        schedule(queue, id, due_ms)
+      elseif stored then
+        ids.count = ids.count + 1
+        if priority == '0' then ids[#ids + 1] = id else make_ready(queue, id, tonumber(priority), false) end
+      end
     end
   end
-
-  if due_ms > 0 then
-    for _, id in ipairs(new) do schedule(queue, id, due_ms) end
-  elseif priority ~= '0' then
-    for _, id in ipairs(new) do make_ready(queue, id, tonumber(priority), false) end
-    wake(queue, #new)
-  elseif #new > 0 then
-    local key = base .. 'pending:' .. queue
-    for from = 1, #new, 1000 do
-      local to = math.min(from + 999, #new)
-      if safely('RPUSH', key, unpack(new, from, to)) == to - from + 1 then announce(queue) end
-    end
-    wake(queue, #new)
+end
+for queue, ids in pairs(ready) do
+  local key = base .. 'pending:' .. queue
+  for first = 1, #ids, 1000 do
+    local last = math.min(first + 999, #ids)
+    if safely('RPUSH', key, unpack(ids, first, last)) == last - first + 1 then announce(queue) end
   end
+  if ids.count > 0 then wake(queue, ids.count) end
 end
 return replies

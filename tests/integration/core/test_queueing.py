@@ -381,6 +381,28 @@ def test_one_of_many_is_known_already(store: Store, look: Look, known_at: int):
     assert found.of(JobStatus.PENDING) == {one.id for one in jobs} - {known.id}
 
 
+def test_the_same_id_twice_in_one_call(store: Store, look: Look):
+    first = job()
+    again, other = first._replace(body='["shop.jobs.other",[],{}]'), job()
+
+    assert store.enqueue(first, again, other) == ["new", "duplicate", "new"]
+
+    assert look().of(JobStatus.PENDING) == {first.id, other.id}
+    (claimed, _) = store.worker().claim(3)
+    assert claimed.body == first.body
+
+
+def test_remembered_ones_and_foreign_keys_among_many(store: Store):
+    jobs = [job(), job(callbacks=REMEMBERED), job(), job("other"), job()]
+    store.client.rpush(store.keys.job(jobs[2].id), "of somebody else")
+
+    assert store.enqueue(*jobs) == ["new"] * 5
+    assert store.enqueue(*jobs) == ["duplicate"] * 5
+
+    assert set(ids(store.worker("q", "other").claim(9))) == {one.id for one in jobs}
+    assert store.client.llen(store.keys.aside) == 1
+
+
 # -- jobs that may be sent again, much later ---------------------------------------
 
 
