@@ -57,7 +57,6 @@ class Script:
     source: str
     sha: str
     arguments: tuple[str, ...]
-    required: frozenset[str]  # the same, to compare with at each call
     rest: str | None
     replies: frozenset[str]
 
@@ -66,7 +65,7 @@ class Script:
 
         Raises TypeError when the names are not those that the header declares.
         """
-        if named.keys() != self.required or (rest and self.rest is None):
+        if named.keys() != set(self.arguments) or (rest and self.rest is None):
             declared = [*self.arguments, *([f"*{self.rest}"] if self.rest else [])]
             raise TypeError(
                 f"{self.name}.lua takes {', '.join(declared)}; "
@@ -102,7 +101,6 @@ def _load(name: str) -> Script:
         source,
         hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(),
         tuple(arguments),
-        frozenset(arguments),
         rest,
         frozenset(_WORD.findall(returns)),
     )

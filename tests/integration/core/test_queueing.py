@@ -346,13 +346,9 @@ def test_purge_of_thousands(store: Store, look: Look):
 
 
 def test_jobs_of_all_kinds_in_one_call(store: Store, look: Look):
-    plain, urgent, later = (
-        [job() for _ in range(3)],
-        job(priority=5),
-        job(delay_ms=60_000),
-    )
-    other, called = job("other"), job(callbacks=ON_FAILURE)
-    ends = job(ttl_ms=1000)
+    plain, other = [job() for _ in range(3)], job("other")
+    urgent, later = job(priority=5), job(delay_ms=60_000)
+    called, ends = job(callbacks=ON_FAILURE), job(ttl_ms=1000)
     batch = [plain[0], other, plain[1], urgent, later, called, ends, plain[2]]
 
     assert store.enqueue(*batch) == ["new"] * 8

@@ -32,7 +32,7 @@ BYTES_FROM_SERVER_A_JOB = 155
 
 # delay() outside a transaction: 5.07, 264, 43.
 COMMANDS_A_DELAY = 5.8
-BYTES_TO_SERVER_A_DELAY = 303
+BYTES_TO_SERVER_A_DELAY = 295
 BYTES_FROM_SERVER_A_DELAY = 50
 
 # A job of delay_many() with 1,000: 0.006, 82, 12.
