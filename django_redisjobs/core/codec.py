@@ -40,10 +40,37 @@ _CARRIED = (
 _STR = frozenset({str})
 # What reading a well-formed tag with nonsense in it may raise.
 _UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
-_encode = json.JSONEncoder(
-    ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
-).encode
 _decode = json.JSONDecoder().raw_decode
+
+
+def kept(encoder: json.JSONEncoder) -> Callable[[object], str]:
+    """``encoder.encode``, with the part of it that is in C made once.
+
+    json makes that part for each text, which takes longer than the text of most jobs.
+    It does not document it: where it is not what is known here, ``encode`` it is.
+    """
+    try:
+        pieces = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
+            None,
+            encoder.default,
+            json.encoder.encode_basestring,
+            None,
+            encoder.key_separator,
+            encoder.item_separator,
+            encoder.sort_keys,
+            encoder.skipkeys,
+            encoder.allow_nan,
+        )
+    except (AttributeError, TypeError):
+        return encoder.encode
+    return lambda value: "".join(pieces(value, 0))
+
+
+_encode = kept(
+    json.JSONEncoder(
+        ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from django_redisjobs.core.codec import kept, to_json
 from django_redisjobs.core.exceptions import (
     PayloadMalformed,
     PayloadNotSerializable,
@@ -143,6 +144,36 @@ def test_a_body_of_plain_values_is_compact_json() -> None:
     text = encode_body("shop.jobs.f", (1, "é"), {"b": None}, {}, codec)
 
     assert text == '["shop.jobs.f",[1,"é"],{"b":null}]'
+
+
+# How texts of jobs are written, without the short cut.
+WRITER = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
+)
+PLAIN_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=12,
+)
+
+
+@given(PLAIN_JSON)
+def test_the_short_cut_to_json_writes_what_json_writes(value: object) -> None:
+    assert to_json(value) == WRITER.encode(value)
+
+
+def test_without_what_json_does_not_document_its_own_way_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(json.encoder, "c_make_encoder", lambda only: None)
+    assert kept(WRITER) == WRITER.encode
+
+    monkeypatch.delattr(json.encoder, "c_make_encoder")
+    assert kept(WRITER) == WRITER.encode
 
 
 @pytest.mark.parametrize(
