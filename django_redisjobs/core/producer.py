@@ -9,22 +9,23 @@ from .durability import Durability
 from .exceptions import NotAcknowledged
 from .keys import GroupKeys
 from .records import NewJob
-from .scripts import SCRIPTS, Conversation, with_source, words
+from .scripts import SCRIPTS, Conversation, with_source
 
 _ENQUEUE = SCRIPTS["enqueue"]
 
 
 def enqueue(
     keys: GroupKeys, jobs: Sequence[NewJob], durability: Durability | None = None
-) -> Conversation[list[str]]:
+) -> Conversation[list[int]]:
     """Store jobs of one group in one round trip, all or nothing.
 
     With ``durability`` that round trip ends when they are as durable as that; raises
     NotAcknowledged when they are enqueued but not that durable in time.
 
-    Gives ``new`` or ``duplicate`` for each. It may be repeated when no answer came:
-    an id that Redis knows is left as it is, and a REMEMBERED one that it knew within
-    the last week. When Redis is full or read-only it refuses, and nothing is written.
+    Gives the places in ``jobs`` of those that were there already. So it may be repeated
+    when no answer came: an id that Redis knows is left as it is, and a REMEMBERED one
+    that it knew within the last week. When Redis is full or read-only it refuses, and
+    nothing is written.
     """
     fields: list[Any] = []
     shared: tuple[object, ...] = ()
@@ -42,19 +43,20 @@ def enqueue(
         fields += (job_id, body)
     command = _ENQUEUE.bind(keys, *fields)
     if durability is None:
-        (replies,) = yield [command]
+        (reply,) = yield [command]
     else:
         # All on one connection: what waits knows only the writes of its own. The one
         # in the middle is for jobs that are there already, which writes nothing. The
         # script as a whole: what waits must never run without it.
-        replies, _, reply = yield [
+        reply, _, waited = yield [
             with_source(command),
             ("SET", keys.synced, "1"),
             durability.command,
         ]
-        if shortfall := durability.shortfall(reply):
+        if shortfall := durability.shortfall(waited):
             raise NotAcknowledged(shortfall)
-    return words(replies)
+    places: list[int] = reply[1:]
+    return places
 
 
 def forget_sent(keys: GroupKeys, ids: Sequence[str]) -> Conversation[None]:

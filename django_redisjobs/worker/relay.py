@@ -93,15 +93,14 @@ def relay(alias: str) -> int:
         for keys, durability, chunk in chunks(batch):
             try:
                 conversation = enqueue(keys, [each.job for each in chunk], durability)
-                replies = perform(connections.client(), conversation)
+                known = set(perform(connections.client(), conversation))
             except NotAcknowledged as error:
                 failure = error
                 continue
             ids = [each.job.id for each in chunk]
             outbox.drop(ids, alias, taker)
             waiting.difference_update(ids)
-            answered = zip(chunk, replies, strict=True)
-            new = [each for each, reply in answered if reply == "new"]
+            new = [each for place, each in enumerate(chunk) if place not in known]
             announce(list(_known(new)))
             _tell(alias, new)
     finally:

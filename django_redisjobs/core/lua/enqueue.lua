@@ -10,7 +10,8 @@
 --                  ttl_ms ('' never), flags (1 on_success, 2 on_failure, 4 remembered),
 --                  how many jobs, then id and body of each
 --
--- RETURNS {"new" | "duplicate", …} a word a job
+-- RETURNS {"ok", place, …}: where those jobs stand in the call, counted from 0,
+--         that were there already
 
 --@include prelude
 --@include queueing
@@ -40,7 +41,7 @@ local function store_all(header, first, last)
   return redis.call('MSETNX', unpack(records)) == 1
 end
 
-local replies, place = {}, 1
+local reply, place, jobs_before = {'ok'}, 1, 0
 local ready = {}             -- queue -> ids for its list
 while place < #ARGV do
   local queue, priority, when, ttl_ms, flags, jobs = unpack(ARGV, place, place + 5)
@@ -66,15 +67,17 @@ while place < #ARGV do
     for index = from, to, 2 do
       local id = ARGV[index]
       local stored = free or store(id, header .. ARGV[index + 1], remembered)
-      replies[#replies + 1] = stored and 'new' or 'duplicate'
-      if stored and due_ms > 0 then
+      if not stored then
+        reply[#reply + 1] = jobs_before + (index - first) / 2
+      elseif due_ms > 0 then
         schedule(queue, id, due_ms)
-      elseif stored then
+      else
         ids.count = ids.count + 1
         if priority == '0' then ids[#ids + 1] = id else make_ready(queue, id, tonumber(priority), false) end
       end
     end
   end
+  jobs_before = jobs_before + jobs
 end
 for queue, ids in pairs(ready) do
   local key = base .. 'pending:' .. queue
@@ -84,4 +87,4 @@ for queue, ids in pairs(ready) do
   end
   if ids.count > 0 then wake(queue, ids.count) end
 end
-return replies
+return reply

@@ -89,7 +89,9 @@ class Store:
     # -- writing ---------------------------------------------------------------
 
     def enqueue(self, *jobs: NewJob) -> list[str]:
-        return self.do(enqueue(self.keys, jobs))
+        """Whether each was new, or a duplicate of one that was there already."""
+        known = self.do(enqueue(self.keys, jobs))
+        return ["duplicate" if place in known else "new" for place in range(len(jobs))]
 
     def add(self, queue: str = "q", number: int = 1, **more: Any) -> list[str]:
         """Enqueue jobs that are alike; their ids."""

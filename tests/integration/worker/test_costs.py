@@ -30,15 +30,15 @@ COMMANDS_A_JOB = 2.01
 BYTES_TO_SERVER_A_JOB = 239
 BYTES_FROM_SERVER_A_JOB = 155
 
-# delay() outside a transaction: 5.07, 264, 43.
+# delay() outside a transaction: 5.07, 264, 42.
 COMMANDS_A_DELAY = 5.8
 BYTES_TO_SERVER_A_DELAY = 295
-BYTES_FROM_SERVER_A_DELAY = 50
+BYTES_FROM_SERVER_A_DELAY = 48
 
-# A job of delay_many() with 1,000: 0.006, 82, 12.
+# A job of delay_many() with 1,000: 0.006, 82, 3 (of them almost all by who counts).
 COMMANDS_A_BULKED_JOB = 0.007
 BYTES_TO_SERVER_A_BULKED_JOB = 94
-BYTES_FROM_SERVER_A_BULKED_JOB = 14
+BYTES_FROM_SERVER_A_BULKED_JOB = 3.5
 
 
 @dataclass(frozen=True)
