@@ -165,7 +165,7 @@ class Child:
         if self._state is State.WAITING_FOR_WORK:
             self._keeper.ring()
         elif self._state is State.WAITING_FOR_ROOM:
-            if self._crew.inline or not self._crew.is_stocked:
+            if not self._crew.is_stocked or self._crew.has_left:
                 self._bell.ring()
             else:
                 # It settles what ends within a tick at once.

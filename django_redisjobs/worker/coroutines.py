@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import ExitStack
+from contextvars import copy_context
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -28,11 +30,18 @@ if TYPE_CHECKING:
     from .memory import Board
     from .plans import Plan
 
-Handover: TypeAlias = "tuple[TaskSlot, Plan, Body]"
+# Not after all others that are due have had their turn.
+_AT_ONCE: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+
+Handover: TypeAlias = "tuple[Plan, Body]"
 
 
 class Coroutines:
-    """At most ``places`` jobs at once. Its thread starts with the first of them."""
+    """At most ``places`` jobs at once. Its thread starts with the first of them.
+
+    ``refill``: called in the loop's thread when a job has left its place, gives the
+    one that has taken it, if any. ``completed`` is called after that.
+    """
 
     def __init__(
         self,
@@ -40,13 +49,17 @@ class Coroutines:
         first_slot: int,
         places: int,
         execution: Execution,
+        refill: Callable[[TaskSlot], Handover | None],
         completed: Callable[[], None],
     ) -> None:
         self.slots = [TaskSlot(board, first_slot + place) for place in range(places)]
         self._free = deque(self.slots)
         self._execution = execution
+        self._refill = refill
         self._completed = completed
-        self._handed: deque[Handover] = deque()
+        self._handed: deque[tuple[TaskSlot, Handover]] = deque()
+        self._context = copy_context()
+        self._stepping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self.pace = Pace()
         self._starting = threading.Lock()
@@ -81,9 +94,9 @@ class Coroutines:
         except IndexError:
             return None
 
-    def hand_over(self, slot: TaskSlot, plan: Plan, body: Body) -> None:
+    def hand_over(self, slot: TaskSlot, handover: Handover) -> None:
         """The job in ``slot`` is the loop's, with the next ``flush``."""
-        self._handed.append((slot, plan, body))
+        self._handed.append((slot, handover))
 
     def flush(self) -> None:
         """Wake the loop, once for all that was handed over. From any thread."""
@@ -118,13 +131,27 @@ class Coroutines:
                 return
 
     def _begin_all(self) -> None:
-        assert self._loop is not None
         with contextlib.suppress(IndexError):
             while True:
-                slot, plan, body = self._handed.popleft()
-                slot.task = self._loop.create_task(self._run(slot, plan, body))
+                self._begin(*self._handed.popleft())
+
+    def _begin(self, slot: TaskSlot, handover: Handover) -> None:
+        """Have a task of its own run the job, in a context that no job has touched."""
+        run, loop, context = self._run(slot, *handover), self._loop, self._context
+        assert loop is not None
+        if self._stepping:
+            # Of jobs that never wait each would begin within the one before it.
+            loop.create_task(run, context=context.copy())
+            return
+        self._stepping = True
+        try:
+            asyncio.Task(run, loop=loop, context=context.copy(), **_AT_ONCE)
+        finally:
+            self._stepping = False
 
     async def _run(self, slot: TaskSlot, plan: Plan, body: Body) -> None:
+        # Also what keeps the task alive: a loop knows its tasks weakly.
+        slot.task = asyncio.current_task()
         try:
             await self._attempt(slot, plan, body)
         except BaseException as error:  # noqa: BLE001 - it is raised where it is heard
@@ -132,8 +159,21 @@ class Coroutines:
         finally:
             slot.task = None
             self.pace.learn(monotonic() - slot.started, 1)
+            self._leave(slot)
+
+    def _leave(self, slot: TaskSlot) -> None:
+        handover: Handover | None = None
+        try:
+            # The place is not free until nobody follows: who asks whether anybody is
+            # busy must not ask while a job is in neither place.
+            handover = self._refill(slot)
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is heard
+            self.failure = error
+        if handover is None:
             self._free.append(slot)
-            self._completed()
+        self._completed()
+        if handover is not None:
+            self._begin(slot, handover)
 
     async def _attempt(self, slot: TaskSlot, plan: Plan, body: Body) -> None:
         try:

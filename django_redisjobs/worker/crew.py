@@ -17,9 +17,14 @@ from .pace import BATCH_SECONDS, LARGEST_BATCH, SOON_SECONDS, Pace
 from .slots import MainSlot, Slot, ThreadSlot
 
 if TYPE_CHECKING:
+    from django_redisjobs.core.consumer import Claimed
+
+    from .coroutines import Handover
     from .execution import Execution
     from .inbox import Entry, Inbox
     from .options import WorkerOptions
+    from .slots import TaskSlot
+    from .stations import Station
 
 
 class Crew:
@@ -50,8 +55,15 @@ class Crew:
         self.inline = options.threads == 1
         self.slots = _make_slots(board, options.threads, inline=self.inline)
         self.coroutines = Coroutines(
-            board, options.threads, options.async_concurrency, execution, completed
+            board,
+            options.threads,
+            options.async_concurrency,
+            execution,
+            self._refill,
+            completed,
         )
+        # Code of what the loop met in the inbox and only the main thread can run.
+        self._passed = 0
         self._ready = threading.Semaphore(0)
         self._leaving = False
         # Threads that may have taken a job which is in no slot yet.
@@ -199,6 +211,42 @@ class Crew:
         self.pace.learn(now - begun, jobs)
         return jobs
 
+    def _refill(self, place: TaskSlot) -> Handover | None:
+        """Take a job for a place of the loop, which a job has just left; in its thread.
+
+        To go to the main thread for that, and back, would take as long as all that a
+        job needs. What the loop cannot run it puts back, and leaves the inbox to the
+        main thread until that has come to it.
+        """
+        inbox = self._inbox
+        if not self.inline or self._passed in inbox:
+            return None
+        while (entry := inbox.take()) is not None:
+            if isinstance(entry, Announced):
+                self._pass(entry.code, entry)
+                return None
+            code, job, station = entry
+            now = monotonic()
+            if not self._may_start(job, station, now):
+                continue
+            self.started += 1
+            place.take(code, job, station, now)
+            handover = self._execution.prepare(place, job)
+            if handover is None:
+                continue
+            if not handover[0].is_async:
+                self.started -= 1
+                place.free()
+                self._pass(code, entry)
+                return None
+            self._begun()
+            return handover
+        return None
+
+    def _pass(self, code: int, entry: Entry | Announced) -> None:
+        self._passed = code
+        self._inbox.put_back(entry)
+
     def _serve(self, slot: Slot) -> None:
         """What each thread of several does."""
         slot.begin_thread()
@@ -232,12 +280,7 @@ class Crew:
     def _run(self, slot: Slot, entry: Entry, now: float) -> float:
         """Run one job; gives the time when it was over."""
         code, job, station = entry
-        if not station.alive:
-            return now
-        if now > self._cells[LEASE] or (self.cancelled and job.entry in self.cancelled):
-            # Too late to start it; a cancelled one ends as such where it goes back.
-            self.cancelled.discard(job.entry)
-            station.outcomes.append(unstarted(job))
+        if not self._may_start(job, station, now):
             return now
         self.started += 1
         slot.take(code, job, station, now)
@@ -252,11 +295,24 @@ class Crew:
                 slot.free()
             else:
                 slot.move_to(place)
-                self.coroutines.hand_over(place, *handover)
+                self.coroutines.hand_over(place, handover)
         after = monotonic()
         if after - now > BATCH_SECONDS:
             self.pace.slow()
         return after
+
+    def _may_start(self, job: Claimed, station: Station, now: float) -> bool:
+        """Whether a job that was just taken may begin; what is held and may not goes
+        back.
+        """
+        if not station.alive:
+            return False
+        if now > self._cells[LEASE] or (self.cancelled and job.entry in self.cancelled):
+            # Too late to start it; a cancelled one ends as such where it goes back.
+            self.cancelled.discard(job.entry)
+            station.outcomes.append(unstarted(job))
+            return False
+        return True
 
 
 def _make_slots(board: Board, threads: int, *, inline: bool) -> list[Slot]:

@@ -80,24 +80,34 @@ class Execution:
         A coroutine function's job is not run: gives what its runner needs, and
         leaves the job in the slot.
         """
-        plan: Plan | None = None
-        body: Body | None = None
+        prepared = self.prepare(slot, job)
+        if prepared is None or prepared[0].is_async:
+            return prepared
+        plan, body = prepared
         try:
-            body = parse_body(job.body)
-            if self._signatures is not None:
-                self._signatures.check(job.id, job.body)
-            plan = self._plans.of(body, job.queue)
-            if plan.is_async:
-                return plan, body
             value = self._call(slot, job, plan, body)
         except BaseException as error:  # noqa: BLE001 - a job may raise anything
             slot.quiet()
             self.fail(slot, plan, body, error)
         else:
             self.succeed(slot, plan, value)
-        if plan is not None and plan.settle_each:
+        if plan.settle_each:
             self._settle_now()
         return None
+
+    def prepare(self, slot: Slot, job: Claimed) -> tuple[Plan, Body] | None:
+        """How to run the job that took the slot. None: it cannot be, which has been
+        settled, and the slot is free.
+        """
+        body: Body | None = None
+        try:
+            body = parse_body(job.body)
+            if self._signatures is not None:
+                self._signatures.check(job.id, job.body)
+            return self._plans.of(body, job.queue), body
+        except BaseException as error:  # noqa: BLE001 - an import may raise anything
+            self.fail(slot, None, body, error)
+            return None
 
     def _call(self, slot: Slot, job: Claimed, plan: Plan, body: Body) -> Any:
         self.refresh()

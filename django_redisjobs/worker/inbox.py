@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -24,11 +25,13 @@ _RECORDS_PER_WRITE: Final = 512 // RECORD_BYTES
 Entry: TypeAlias = "tuple[int, Claimed, Station]"
 
 
+@dataclass(frozen=True, slots=True)
 class Announced:
-    """In place of jobs: a claim is under way, and who reads this owns what comes."""
+    """In place of jobs: the claim of that code is under way, and who reads this owns
+    what comes.
+    """
 
-
-_ANNOUNCED: Final = Announced()
+    code: int
 
 
 def open_pipe() -> tuple[int, int]:
@@ -67,6 +70,9 @@ class Inbox:
         self._is_empty = True
         self.filled_at = 0.0
 
+    def __contains__(self, code: int) -> bool:
+        return code in self._entries
+
     def __len__(self) -> int:
         """How many were put and not taken; what others took is still counted."""
         return len(self._entries)
@@ -92,7 +98,15 @@ class Inbox:
 
     def announce(self, code: int) -> None:
         """Behind all jobs: a claim is under way. It goes before its answer is known."""
-        self._entries[code] = _ANNOUNCED
+        self._offer(code, Announced(code))
+
+    def put_back(self, entry: Entry | Announced) -> None:
+        """Behind all others: who took this is not the one to run it."""
+        self._is_empty = False
+        self._offer(entry.code if isinstance(entry, Announced) else entry[0], entry)
+
+    def _offer(self, code: int, entry: Entry | Announced) -> None:
+        self._entries[code] = entry
         os.write(self._write, code.to_bytes(RECORD_BYTES, "little"))
 
     def take(self) -> Entry | Announced | None:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import threading
 import time
+from contextvars import ContextVar
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -91,6 +92,19 @@ async def sleep_async(seconds: float, name: str = "") -> str:
     tell("started", name, os.getpid())
     await asyncio.sleep(seconds)
     return name
+
+
+@job(retry=0)
+async def leave_a_trace(seconds: float) -> str:
+    """What another job has left in its context."""
+    found = _trace.get()
+    _trace.set("a trace")
+    if seconds:
+        await asyncio.sleep(seconds)
+    return found
+
+
+_trace = ContextVar("trace", default="")
 
 
 @job(retry=0)

@@ -191,6 +191,30 @@ def test_thousands_of_coroutine_jobs_wait_at_once(start):
     assert {handle.result(timeout=60) for handle in handles} == {3000}
 
 
+@pytest.mark.parametrize("seconds", [0, 0.001])
+def test_a_coroutine_job_sees_no_context_of_those_before_it(start, seconds):
+    start(async_concurrency=2)
+
+    handles = jobs.leave_a_trace.delay_many([(seconds,)] * 500)
+
+    assert {handle.result(timeout=60) for handle in handles} == {""}
+
+
+def test_plain_jobs_among_coroutine_jobs_run_too(start):
+    """Either kind is met by who cannot run it, when all places of the loop are taken."""
+    handles = [
+        jobs.leave_a_trace.delay(number % 3 / 1000)
+        if number % 7
+        else jobs.add.delay(number, 1)
+        for number in range(600)
+    ]
+    start(async_concurrency=3, burst=True)
+
+    results = [handle.result(timeout=60) for handle in handles]
+
+    assert results[::7] == [number + 1 for number in range(0, 600, 7)]
+
+
 def test_no_more_coroutine_jobs_than_allowed(start):
     start(async_concurrency=2)
 

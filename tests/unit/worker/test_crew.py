@@ -1,15 +1,18 @@
-"""Who is busy, as those see it who decide whether a process may end."""
+"""Who is busy, as those see it who decide whether a process may end; who takes what."""
 
 from __future__ import annotations
 
 import threading
+from math import inf
 from time import monotonic
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from django_redisjobs.worker.crew import Crew
-from django_redisjobs.worker.inbox import Inbox, drain
-from django_redisjobs.worker.memory import SharedMemory
+from django_redisjobs.worker.inbox import Announced, Inbox, drain
+from django_redisjobs.worker.memory import LEASE, SharedMemory
 from django_redisjobs.worker.options import WorkerOptions
 
 
@@ -115,3 +118,119 @@ def test_what_nobody_comes_to_is_handed_back(crew):
     assert crew.is_stuck(now + 0.02)
     crew.slots[0].started = now + 0.02
     assert not crew.is_stuck(now + 0.02)
+
+
+class Station:
+    """Of a worker that holds its lease."""
+
+    alive = True
+    generation = 1
+
+    def __init__(self):
+        self.outcomes = []
+
+
+class Execution:
+    """Knows what kind of job each is by its body; none of ``broken`` can be run."""
+
+    def prepare(self, slot, job):
+        if job.body == "broken":
+            slot.free()
+            return None
+        return SimpleNamespace(is_async=job.body == "coroutine"), job.body
+
+
+@pytest.fixture
+def loop_crew(pipe):
+    """One thread, and a loop with one place, which a job has just left."""
+    options = WorkerOptions(queues=("q",), threads=1, async_concurrency=1)
+    board = SharedMemory(1, options.slots).board(0)
+    board.cells[LEASE] = inf
+    made = Crew(options, board, Inbox(pipe), Execution(), begun=Mock(), completed=None)
+    made.place = made.coroutines.place()
+    return made
+
+
+def put(crew, *bodies, first=1, station=None):
+    """The codes are 1, 2, …"""
+    station = station or Station()
+    entries = [
+        (
+            code,
+            SimpleNamespace(id=f"job{code}", entry=f"job{code} t", body=body),
+            station,
+        )
+        for code, body in enumerate(bodies, first)
+    ]
+    crew._inbox.put(entries)
+
+
+def test_the_loop_takes_its_next_job_itself(loop_crew):
+    put(loop_crew, "coroutine", "coroutine")
+
+    plan, body = loop_crew._refill(loop_crew.place)
+
+    assert (plan.is_async, body) == (True, "coroutine")
+    assert (loop_crew.place.code, loop_crew.started) == (1, 1)
+    loop_crew._begun.assert_called_once()
+    # Who asks meanwhile whether anybody is busy.
+    assert loop_crew.busy
+
+
+def test_what_only_the_main_thread_can_run_is_left_to_it(loop_crew):
+    put(loop_crew, "plain", "coroutine", "coroutine")
+
+    assert loop_crew._refill(loop_crew.place) is None
+    assert (loop_crew.place.code, loop_crew.started) == (0, 0)
+
+    # Until the main thread has come to it all is the main thread's, in order.
+    assert loop_crew._refill(loop_crew.place) is None
+    left = [entry[0] for entry in loop_crew._inbox.take_all()]
+    assert left == [2, 3, 1]
+
+
+def test_the_loop_goes_on_when_the_main_thread_has_come_to_that(loop_crew):
+    put(loop_crew, "plain", "coroutine", "coroutine")
+    loop_crew._refill(loop_crew.place)
+
+    assert [loop_crew._inbox.take()[0] for _ in range(2)] == [2, 3]
+    assert loop_crew._inbox.take()[0] == 1
+    put(loop_crew, "coroutine", first=4)
+
+    assert loop_crew._refill(loop_crew.place) is not None
+
+
+def test_a_claim_under_way_is_left_to_who_made_it(loop_crew):
+    loop_crew._inbox.announce(7)
+
+    assert loop_crew._refill(loop_crew.place) is None
+
+    assert loop_crew._inbox.take() == Announced(7)
+
+
+def test_the_loop_passes_over_what_cannot_be_run(loop_crew):
+    put(loop_crew, "broken", "coroutine", "coroutine")
+    loop_crew.cancelled.add("job2 t")
+
+    assert loop_crew._refill(loop_crew.place) is not None
+
+    assert loop_crew.place.code == 3
+
+
+def test_nothing_begins_in_the_loop_when_the_lease_is_in_doubt(loop_crew):
+    station = Station()
+    put(loop_crew, "coroutine", station=station)
+    loop_crew._cells[LEASE] = 0.0
+
+    assert loop_crew._refill(loop_crew.place) is None
+
+    (outcome,) = station.outcomes
+    assert outcome.kind == "released"
+
+
+def test_beside_several_threads_the_loop_takes_nothing(crew):
+    crew._inbox.put([(1, "job", "station")])
+
+    assert crew._refill(crew.coroutines.place()) is None
+
+    assert len(crew._inbox) == 1
