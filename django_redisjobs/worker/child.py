@@ -359,7 +359,8 @@ class Child:
         errand = self._claim_waking if self._holdings.may_claim_waking else None
         bell = self._bell.fileno()
         self._waiter.wait(self._holdings.wake_keys, seconds, [bell], errand)
-        self._bell.clear()
+        # To clear one that does not ring raises an error, for which a job would wait.
+        self._bell.wait(0.0)
 
     def _claim_waking(self, depart: Depart) -> None:
         """Have Redis claim in the moment in which it wakes this worker."""

@@ -153,7 +153,7 @@ class Holdings:
             except TROUBLE as error:
                 trouble = error
                 continue
-            jobs += self._absorb(station, exchange)
+            jobs += self._absorb(station, exchange, taken_next=True)
             more = more or exchange.more
             alone_waiting = alone_waiting or exchange.alone_waiting
             if exchange.due_in_ms is not None:
@@ -247,7 +247,9 @@ class Holdings:
             station.abandon()
         self._inbox.take_all()
 
-    def _absorb(self, station: Station, exchange: Exchange) -> int:
+    def _absorb(
+        self, station: Station, exchange: Exchange, *, taken_next: bool = False
+    ) -> int:
         for token in exchange.refused:
             self._log.late(token)
         if exchange.dropped:
@@ -259,7 +261,7 @@ class Holdings:
             entries = self._own(entries)
         if entries:
             self.exclusive = any(job.alone for job in exchange.jobs)
-            self._admitted(self._inbox.put(entries))
+            self._admitted(self._inbox.put(entries, taken_next=taken_next))
         return len(entries)
 
     def _own(self, entries: list[Entry]) -> list[Entry]:

@@ -8,7 +8,8 @@ the whole process is stuck. The jobs themselves stay in the child.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -62,12 +63,14 @@ def drain(descriptor: int) -> list[int]:
 class Inbox:
     """The child's side. Any thread may take."""
 
-    __slots__ = ("_entries", "_is_empty", "_read", "_write", "filled_at")
+    __slots__ = ("_alone", "_entries", "_is_empty", "_read", "_write", "filled_at")
 
     def __init__(self, pipe: tuple[int, int]) -> None:
         self._read, self._write = pipe
         self._entries: dict[int, Entry | Announced] = {}
         self._is_empty = True
+        # Code of a job that did not go through the pipe; none most of the time.
+        self._alone: list[int] = []
         self.filled_at = 0.0
 
     def __contains__(self, code: int) -> bool:
@@ -82,11 +85,20 @@ class Inbox:
         """How many there are to take, as far as this side has seen."""
         return 0 if self._is_empty else len(self._entries)
 
-    def put(self, entries: Iterable[Entry]) -> int:
-        """Offer jobs to whoever runs them; gives how many."""
+    def put(self, entries: Sequence[Entry], *, taken_next: bool = False) -> int:
+        """Offer jobs to whoever runs them; gives how many.
+
+        ``taken_next``: by the caller. Then one job alone, behind which nobody waits,
+        wakes no supervisor.
+        """
         codes = []
         self._is_empty = False
         self.filled_at = monotonic()
+        if taken_next and len(entries) == 1 and not self._entries:
+            (entry,) = entries
+            self._entries[entry[0]] = entry
+            self._alone.append(entry[0])
+            return 1
         for entry in entries:
             self._entries[entry[0]] = entry
             codes.append(entry[0])
@@ -111,13 +123,19 @@ class Inbox:
 
     def take(self) -> Entry | Announced | None:
         """One job that is the caller's alone now; None when there is none."""
-        while code := read_code(self._read):
+        while code := self._pop_alone() or read_code(self._read):
             entry = self._entries.pop(code, None)
             if entry is not None:
                 return entry
         # Others may have taken what is still counted.
         self._is_empty = True
         return None
+
+    def _pop_alone(self) -> int:
+        # Another thread may be between the look and the pop as well.
+        with suppress(IndexError):
+            return self._alone.pop() if self._alone else 0
+        return 0
 
     def take_all(self) -> list[Entry]:
         """All jobs; what was announced is the caller's as well."""
@@ -130,6 +148,7 @@ class Inbox:
     def clear(self) -> None:
         """None of this is held any more, nor what others took."""
         drain(self._read)
+        self._alone.clear()
         self._entries.clear()
 
     def forget(self, codes: Collection[int]) -> None:

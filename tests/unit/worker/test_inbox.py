@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from django_redisjobs.worker.inbox import Announced, Inbox, drain
 
 
@@ -74,3 +76,59 @@ def test_an_announcement_has_one_reader(pipe):
     assert drain(pipe[0]) == [2]
 
     assert inbox.take() is None
+
+
+def test_a_job_alone_that_is_taken_next_wakes_nobody_else(pipe):
+    inbox = Inbox(pipe)
+
+    inbox.put([(1, "job", "station")], taken_next=True)
+
+    assert drain(pipe[0]) == []
+    assert (len(inbox), inbox.stock) == (1, 1)
+    assert inbox.take() == (1, "job", "station")
+    assert (inbox.take(), len(inbox)) == (None, 0)
+
+
+@pytest.mark.parametrize("codes", [[2], [2, 3]])
+def test_where_others_wait_all_go_through_the_pipe(pipe, codes):
+    inbox = Inbox(pipe)
+    inbox.put([(1, "job", "station")] if len(codes) == 1 else [])
+
+    inbox.put([(code, "job", "station") for code in codes], taken_next=True)
+
+    assert drain(pipe[0])[-len(codes) :] == codes
+
+
+def test_a_job_alone_can_be_handed_back_and_forgotten(pipe):
+    inbox = Inbox(pipe)
+    inbox.put([(1, "job", "station")], taken_next=True)
+    assert inbox.take_all() == [(1, "job", "station")]
+
+    inbox.put([(2, "job", "station")], taken_next=True)
+    inbox.forget([2])
+    assert inbox.take() is None
+
+    inbox.put([(3, "job", "station")], taken_next=True)
+    inbox.clear()
+    assert inbox.take() is None
+
+
+def test_what_is_put_back_has_one_reader_behind_all_others(pipe):
+    inbox = Inbox(pipe)
+    inbox.put([(code, "job", "station") for code in (1, 2)])
+    first = inbox.take()
+    assert 1 not in inbox
+
+    inbox.put_back(first)
+
+    assert 1 in inbox
+    assert [entry[0] for entry in inbox.take_all()] == [2, 1]
+
+
+def test_an_announcement_can_be_put_back(pipe):
+    inbox = Inbox(pipe)
+    inbox.announce(2)
+
+    inbox.put_back(inbox.take())
+
+    assert inbox.take() == Announced(2)
