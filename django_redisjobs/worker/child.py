@@ -116,6 +116,8 @@ class Child:
         self._state = State.STEPPING
         self._ending: Phase | None = None
         self._patient = True
+        # Whether a job ended in another thread since the step began.
+        self._news = False
         # Whether the last claim gave all that was asked for.
         self._plenty = False
         self._measured_at = 0.0
@@ -162,14 +164,17 @@ class Child:
             self._keeper.ring()
 
     def _completed(self) -> None:
-        if self._state is State.WAITING_FOR_WORK:
+        self._news = True
+        if not self.is_waiting:
+            return
+        asleep_on_redis = self._state is State.WAITING_FOR_WORK
+        if self._crew.has_left or not (asleep_on_redis or self._crew.is_stocked):
+            self._bell.ring()
+        elif asleep_on_redis:
             self._keeper.ring()
-        elif self._state is State.WAITING_FOR_ROOM:
-            if not self._crew.is_stocked or self._crew.has_left:
-                self._bell.ring()
-            else:
-                # It settles what ends within a tick at once.
-                self._rouse_keeper()
+        else:
+            # It settles what ends within a tick at once.
+            self._rouse_keeper()
 
     def _settle_now(self) -> None:
         try:
@@ -259,7 +264,7 @@ class Child:
         self._state = State.WAITING_FOR_ROOM
         # After the state: who comes near the end of it looks at that then, or it is
         # seen here.
-        if self._crew.is_stocked and self._ending is None:
+        if self._crew.is_stocked and not self._crew.has_left and self._ending is None:
             self._bell.wait(_SOON_SECONDS)
 
     def _claim_ahead(self) -> None:
@@ -276,6 +281,7 @@ class Child:
     def _begin_step(self) -> None:
         self._crew.check()
         self._state = State.STEPPING
+        self._news = False
         self._board.enter(Phase.LOOP, monotonic() + STEP_SECONDS)
 
     def _work_off(self) -> bool:
@@ -336,7 +342,7 @@ class Child:
     def _sleep(self, state: State, due_seconds: float | None) -> None:
         self._state = state
         # After the state: who has an outcome looks at it then, or it is seen here.
-        if self._holdings.has_outcomes or self._ending is not None:
+        if self._holdings.has_outcomes or self._news or self._ending is not None:
             return
         seconds = LONGEST_SECONDS if due_seconds is None else due_seconds
         if state is State.WAITING_FOR_ROOM:

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import ExitStack
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -58,8 +58,10 @@ class Coroutines:
         self._refill = refill
         self._completed = completed
         self._handed: deque[tuple[TaskSlot, Handover]] = deque()
-        self._context = copy_context()
+        self._context = Context()
+        # Whether a job's first step is under way, and how many wait for theirs.
         self._stepping = False
+        self._unstarted = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self.pace = Pace()
         self._starting = threading.Lock()
@@ -98,6 +100,11 @@ class Coroutines:
         """The job in ``slot`` is the loop's, with the next ``flush``."""
         self._handed.append((slot, handover))
 
+    @property
+    def has_handed(self) -> bool:
+        """Whether jobs wait for the loop to begin them."""
+        return bool(self._handed)
+
     def flush(self) -> None:
         """Wake the loop, once for all that was handed over. From any thread."""
         if self._handed:
@@ -106,6 +113,7 @@ class Coroutines:
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._starting:
             if self._loop is None:
+                self._context = copy_context()
                 self._loop = asyncio.new_event_loop()
                 for slot in self.slots:
                     slot.loop = self._loop
@@ -137,19 +145,22 @@ class Coroutines:
 
     def _begin(self, slot: TaskSlot, handover: Handover) -> None:
         """Have a task of its own run the job, in a context that no job has touched."""
-        run, loop, context = self._run(slot, *handover), self._loop, self._context
-        assert loop is not None
-        if self._stepping:
-            # Of jobs that never wait each would begin within the one before it.
-            loop.create_task(run, context=context.copy())
+        run, context = self._run(slot, *handover), self._context.copy()
+        if self._stepping or self._unstarted:
+            # Of jobs that never wait each would begin within the one before it; and none
+            # begins before those that came earlier.
+            self._unstarted += 1
+            asyncio.Task(run, loop=self._loop, context=context)
             return
         self._stepping = True
         try:
-            asyncio.Task(run, loop=loop, context=context.copy(), **_AT_ONCE)
+            self._unstarted += 1
+            asyncio.Task(run, loop=self._loop, context=context, **_AT_ONCE)
         finally:
             self._stepping = False
 
     async def _run(self, slot: TaskSlot, plan: Plan, body: Body) -> None:
+        self._unstarted -= 1
         # Also what keeps the task alive: a loop knows its tasks weakly.
         slot.task = asyncio.current_task()
         try:
@@ -162,6 +173,8 @@ class Coroutines:
             self._leave(slot)
 
     def _leave(self, slot: TaskSlot) -> None:
+        # They came before any that is still in the inbox.
+        self._begin_all()
         handover: Handover | None = None
         try:
             # The place is not free until nobody follows: who asks whether anybody is

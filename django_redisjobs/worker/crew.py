@@ -18,11 +18,13 @@ from .slots import MainSlot, Slot, ThreadSlot
 
 if TYPE_CHECKING:
     from django_redisjobs.core.consumer import Claimed
+    from django_redisjobs.core.payload import Body
 
     from .coroutines import Handover
     from .execution import Execution
     from .inbox import Entry, Inbox
     from .options import WorkerOptions
+    from .plans import Plan
     from .slots import TaskSlot
     from .stations import Station
 
@@ -62,8 +64,11 @@ class Crew:
             self._refill,
             completed,
         )
-        # Code of what the loop met in the inbox and only the main thread can run.
+        # Code of what the loop met in the inbox and the main thread has to take.
         self._passed = 0
+        # So that jobs begin in the order in which they came: held from when one is taken
+        # until it has its place. The loop never waits for it.
+        self._taking = threading.Lock()
         self._ready = threading.Semaphore(0)
         self._leaving = False
         # Threads that may have taken a job which is in no slot yet.
@@ -201,11 +206,16 @@ class Crew:
         slot, inbox = self.slots[0], self._inbox
         begun = now = monotonic()
         jobs = 0
-        while not self.coroutines.full and (entry := inbox.take()) is not None:
-            if isinstance(entry, Announced):
-                self._expected = True
-                break
-            now = self._run(slot, entry, now)
+        while not self.coroutines.full:
+            with self._taking:
+                entry = inbox.take()
+                if entry is None:
+                    break
+                if isinstance(entry, Announced):
+                    self._expected = True
+                    break
+                prepared = self._place(slot, entry, now)
+            now = self._run(slot, prepared, now)
             jobs += 1
         self.coroutines.flush()
         self.pace.learn(now - begun, jobs)
@@ -215,37 +225,39 @@ class Crew:
         """Take a job for a place of the loop, which a job has just left; in its thread.
 
         To go to the main thread for that, and back, would take as long as all that a
-        job needs. What the loop cannot run it puts back, and leaves the inbox to the
-        main thread until that has come to it.
+        job needs. What the loop cannot run it lays back as the first, and leaves the
+        inbox to the main thread until that has taken it.
         """
-        inbox = self._inbox
-        if not self.inline or self._passed in inbox:
+        if not self.inline or self._passed in self._inbox:
             return None
-        while (entry := inbox.take()) is not None:
+        if not self._taking.acquire(blocking=False):
+            # The main thread goes on as long as there is a place.
+            return None
+        try:
+            # What is handed over has a place, and comes first.
+            return None if self.coroutines.has_handed else self._take_for(place)
+        finally:
+            self._taking.release()
+
+    def _take_for(self, place: TaskSlot) -> Handover | None:
+        while (entry := self._inbox.take()) is not None:
             if isinstance(entry, Announced):
-                self._pass(entry.code, entry)
+                self._passed = self._inbox.lay_back(entry)
                 return None
             code, job, station = entry
             now = monotonic()
             if not self._may_start(job, station, now):
                 continue
+            if not self._execution.knows_coroutine(job):
+                self._passed = self._inbox.lay_back(entry)
+                return None
             self.started += 1
             place.take(code, job, station, now)
             handover = self._execution.prepare(place, job)
-            if handover is None:
-                continue
-            if not handover[0].is_async:
-                self.started -= 1
-                place.free()
-                self._pass(code, entry)
-                return None
-            self._begun()
-            return handover
+            if handover is not None:
+                self._begun()
+                return handover
         return None
-
-    def _pass(self, code: int, entry: Entry | Announced) -> None:
-        self._passed = code
-        self._inbox.put_back(entry)
 
     def _serve(self, slot: Slot) -> None:
         """What each thread of several does."""
@@ -274,28 +286,38 @@ class Crew:
             # Nothing is claimed ahead for several threads.
             return
         before = monotonic()
-        self.pace.learn(self._run(slot, entry, before) - before, 1)
+        prepared = self._place(slot, entry, before)
+        self.pace.learn(self._run(slot, prepared, before) - before, 1)
         self.coroutines.flush()
 
-    def _run(self, slot: Slot, entry: Entry, now: float) -> float:
-        """Run one job; gives the time when it was over."""
+    def _place(self, slot: Slot, entry: Entry, now: float) -> tuple[Plan, Body] | None:
+        """Have a job that was just taken begin: gives what is to be run in ``slot``. A
+        coroutine function's job is the loop's then.
+        """
         code, job, station = entry
         if not self._may_start(job, station, now):
-            return now
+            return None
         self.started += 1
         slot.take(code, job, station, now)
         if not self.inline:
             self._begun()
-        handover = self._execution.run(slot, job)
-        if handover is not None:
-            place = self.coroutines.place()
-            if place is None:
-                self.started -= 1
-                station.outcomes.append(unstarted(job))
-                slot.free()
-            else:
-                slot.move_to(place)
-                self.coroutines.hand_over(place, handover)
+        prepared = self._execution.prepare(slot, job)
+        if prepared is None or not prepared[0].is_async:
+            return prepared
+        place = self.coroutines.place()
+        if place is None:
+            self.started -= 1
+            station.outcomes.append(unstarted(job))
+            slot.free()
+        else:
+            slot.move_to(place)
+            self.coroutines.hand_over(place, prepared)
+        return None
+
+    def _run(self, slot: Slot, prepared: tuple[Plan, Body] | None, now: float) -> float:
+        """Run what ``_place`` gave; gives the time when it was over."""
+        if prepared is not None:
+            self._execution.run(slot, *prepared)
         after = monotonic()
         if after - now > BATCH_SECONDS:
             self.pace.slow()

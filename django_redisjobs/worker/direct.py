@@ -92,9 +92,12 @@ class DirectExecution(Execution):
         """
         slot = _Slot(self)
         slot.take(1, job, station, monotonic())
-        handover = self.run(slot, job)
-        if handover is not None:
-            self._attempt_coroutine(slot, job, *handover)
+        if (prepared := self.prepare(slot, job)) is not None:
+            plan, body = prepared
+            if plan.is_async:
+                self._attempt_coroutine(slot, job, plan, body)
+            else:
+                self.run(slot, plan, body)
         if isinstance(slot.error, KeyboardInterrupt):
             raise slot.error
         return slot.error

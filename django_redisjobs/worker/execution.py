@@ -74,26 +74,11 @@ class Execution:
         self._signatures = conf.get_settings().signatures
         self._rng = Random()
 
-    def run(self, slot: Slot, job: Claimed) -> tuple[Plan, Body] | None:
-        """Run the job that took the slot; what comes of it waits at its station.
-
-        A coroutine function's job is not run: gives what its runner needs, and
-        leaves the job in the slot.
+    def knows_coroutine(self, job: Claimed) -> bool:
+        """Whether it is certain, before anything is decoded or imported, that this is
+        a job of a coroutine function.
         """
-        prepared = self.prepare(slot, job)
-        if prepared is None or prepared[0].is_async:
-            return prepared
-        plan, body = prepared
-        try:
-            value = self._call(slot, job, plan, body)
-        except BaseException as error:  # noqa: BLE001 - a job may raise anything
-            slot.quiet()
-            self.fail(slot, plan, body, error)
-        else:
-            self.succeed(slot, plan, value)
-        if plan.settle_each:
-            self._settle_now()
-        return None
+        return self._plans.knows_coroutine(job.body)
 
     def prepare(self, slot: Slot, job: Claimed) -> tuple[Plan, Body] | None:
         """How to run the job that took the slot. None: it cannot be, which has been
@@ -108,6 +93,20 @@ class Execution:
         except BaseException as error:  # noqa: BLE001 - an import may raise anything
             self.fail(slot, None, body, error)
             return None
+
+    def run(self, slot: Slot, plan: Plan, body: Body) -> None:
+        """Run a plain function's job; what comes of it waits at its station."""
+        job = slot.job
+        assert job is not None
+        try:
+            value = self._call(slot, job, plan, body)
+        except BaseException as error:  # noqa: BLE001 - a job may raise anything
+            slot.quiet()
+            self.fail(slot, plan, body, error)
+        else:
+            self.succeed(slot, plan, value)
+        if plan.settle_each:
+            self._settle_now()
 
     def _call(self, slot: Slot, job: Claimed, plan: Plan, body: Body) -> Any:
         self.refresh()

@@ -63,14 +63,14 @@ def drain(descriptor: int) -> list[int]:
 class Inbox:
     """The child's side. Any thread may take."""
 
-    __slots__ = ("_alone", "_entries", "_is_empty", "_read", "_write", "filled_at")
+    __slots__ = ("_entries", "_is_empty", "_kept", "_read", "_write", "filled_at")
 
     def __init__(self, pipe: tuple[int, int]) -> None:
         self._read, self._write = pipe
         self._entries: dict[int, Entry | Announced] = {}
         self._is_empty = True
-        # Code of a job that did not go through the pipe; none most of the time.
-        self._alone: list[int] = []
+        # Codes of what is not in the pipe; none most of the time.
+        self._kept: list[int] = []
         self.filled_at = 0.0
 
     def __contains__(self, code: int) -> bool:
@@ -97,7 +97,7 @@ class Inbox:
         if taken_next and len(entries) == 1 and not self._entries:
             (entry,) = entries
             self._entries[entry[0]] = entry
-            self._alone.append(entry[0])
+            self._kept.append(entry[0])
             return 1
         for entry in entries:
             self._entries[entry[0]] = entry
@@ -110,20 +110,22 @@ class Inbox:
 
     def announce(self, code: int) -> None:
         """Behind all jobs: a claim is under way. It goes before its answer is known."""
-        self._offer(code, Announced(code))
-
-    def put_back(self, entry: Entry | Announced) -> None:
-        """Behind all others: who took this is not the one to run it."""
-        self._is_empty = False
-        self._offer(entry.code if isinstance(entry, Announced) else entry[0], entry)
-
-    def _offer(self, code: int, entry: Entry | Announced) -> None:
-        self._entries[code] = entry
+        self._entries[code] = Announced(code)
         os.write(self._write, code.to_bytes(RECORD_BYTES, "little"))
+
+    def lay_back(self, entry: Entry | Announced) -> int:
+        """The first again, in this process: who took this is not the one to run it.
+        Gives its code.
+        """
+        code = entry.code if isinstance(entry, Announced) else entry[0]
+        self._is_empty = False
+        self._entries[code] = entry
+        self._kept.append(code)
+        return code
 
     def take(self) -> Entry | Announced | None:
         """One job that is the caller's alone now; None when there is none."""
-        while code := self._pop_alone() or read_code(self._read):
+        while code := self._pop_kept() or read_code(self._read):
             entry = self._entries.pop(code, None)
             if entry is not None:
                 return entry
@@ -131,10 +133,10 @@ class Inbox:
         self._is_empty = True
         return None
 
-    def _pop_alone(self) -> int:
+    def _pop_kept(self) -> int:
         # Another thread may be between the look and the pop as well.
         with suppress(IndexError):
-            return self._alone.pop() if self._alone else 0
+            return self._kept.pop() if self._kept else 0
         return 0
 
     def take_all(self) -> list[Entry]:
@@ -148,7 +150,7 @@ class Inbox:
     def clear(self) -> None:
         """None of this is held any more, nor what others took."""
         drain(self._read)
-        self._alone.clear()
+        self._kept.clear()
         self._entries.clear()
 
     def forget(self, codes: Collection[int]) -> None:

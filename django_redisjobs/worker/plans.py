@@ -40,6 +40,8 @@ class Plans:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], Plan] = {}
+        # Names of coroutine functions that were met.
+        self._coroutines: set[str] = set()
 
     def of(self, body: Body, queue: str) -> Plan:
         """The plan of one job.
@@ -48,12 +50,20 @@ class Plans:
             UnknownJobFunction: this build has no such job function.
             PayloadMalformed: its options are nothing that this build knows.
         """
-        if body.options:
-            return _plan(body, queue)
-        plan = self._known.get((body.function, queue))
+        plan = None if body.options else self._known.get((body.function, queue))
         if plan is None:
-            plan = self._known[body.function, queue] = _plan(body, queue)
+            plan = _plan(body, queue)
+            if plan.is_async:
+                self._coroutines.add(body.function)
+            if not body.options:
+                self._known[body.function, queue] = plan
         return plan
+
+    def knows_coroutine(self, text: str) -> bool:
+        """Whether a body is of a coroutine function that was met before. Decodes
+        nothing: in doubt it is not.
+        """
+        return text[:2] == '["' and text[2 : text.find('"', 2)] in self._coroutines
 
 
 def _plan(body: Body, queue: str) -> Plan:

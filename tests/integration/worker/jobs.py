@@ -108,6 +108,18 @@ _trace = ContextVar("trace", default="")
 
 
 @job(retry=0)
+async def when_begun_async(seconds: float) -> float:
+    begun = time.monotonic()
+    await asyncio.sleep(seconds)
+    return begun
+
+
+@job(retry=0)
+def when_begun() -> float:
+    return time.monotonic()
+
+
+@job(retry=0)
 def pass_gate(name: str = "", then: float = 0.0) -> str:
     tell("arrived", name, os.getpid())
     wait_at_gate()

@@ -200,19 +200,23 @@ def test_a_coroutine_job_sees_no_context_of_those_before_it(start, seconds):
     assert {handle.result(timeout=60) for handle in handles} == {""}
 
 
-def test_plain_jobs_among_coroutine_jobs_run_too(start):
-    """Either kind is met by who cannot run it, when all places of the loop are taken."""
+@pytest.mark.parametrize("places", [2, 50])
+def test_jobs_of_either_kind_begin_in_the_order_in_which_they_came(start, places):
+    """Also where each kind is met by who cannot run it, and all places are taken."""
     handles = [
-        jobs.leave_a_trace.delay(number % 3 / 1000)
+        jobs.when_begun_async.delay(number % 3 / 1000)
         if number % 7
-        else jobs.add.delay(number, 1)
+        else jobs.when_begun.delay()
         for number in range(600)
     ]
-    start(async_concurrency=3, burst=True)
+    start(async_concurrency=places, burst=True)
 
-    results = [handle.result(timeout=60) for handle in handles]
+    begun = [handle.result(timeout=60) for handle in handles]
 
-    assert results[::7] == [number + 1 for number in range(0, 600, 7)]
+    plain = begun[::7]
+    of_coroutines = [moment for place, moment in enumerate(begun) if place % 7]
+    assert plain == sorted(plain)
+    assert of_coroutines == sorted(of_coroutines)
 
 
 def test_no_more_coroutine_jobs_than_allowed(start):

@@ -133,6 +133,9 @@ class Station:
 class Execution:
     """Knows what kind of job each is by its body; none of ``broken`` can be run."""
 
+    def knows_coroutine(self, job):
+        return job.body in ("coroutine", "broken")
+
     def prepare(self, slot, job):
         if job.body == "broken":
             slot.free()
@@ -185,19 +188,35 @@ def test_what_only_the_main_thread_can_run_is_left_to_it(loop_crew):
 
     # Until the main thread has come to it all is the main thread's, in order.
     assert loop_crew._refill(loop_crew.place) is None
-    left = [entry[0] for entry in loop_crew._inbox.take_all()]
-    assert left == [2, 3, 1]
+    assert [entry[0] for entry in loop_crew._inbox.take_all()] == [1, 2, 3]
 
 
 def test_the_loop_goes_on_when_the_main_thread_has_come_to_that(loop_crew):
     put(loop_crew, "plain", "coroutine", "coroutine")
     loop_crew._refill(loop_crew.place)
 
-    assert [loop_crew._inbox.take()[0] for _ in range(2)] == [2, 3]
     assert loop_crew._inbox.take()[0] == 1
-    put(loop_crew, "coroutine", first=4)
 
     assert loop_crew._refill(loop_crew.place) is not None
+    assert loop_crew.place.code == 2
+
+
+def test_the_loop_takes_nothing_while_the_main_thread_does(loop_crew):
+    put(loop_crew, "coroutine", "coroutine")
+
+    with loop_crew._taking:
+        assert loop_crew._refill(loop_crew.place) is None
+
+    assert len(loop_crew._inbox) == 2
+
+
+def test_what_was_handed_over_begins_before_what_is_in_the_inbox(loop_crew):
+    put(loop_crew, "coroutine")
+    loop_crew.coroutines.hand_over(loop_crew.place, ("plan", "body"))
+
+    assert loop_crew._refill(loop_crew.place) is None
+
+    assert len(loop_crew._inbox) == 1
 
 
 def test_a_claim_under_way_is_left_to_who_made_it(loop_crew):

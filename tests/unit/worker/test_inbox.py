@@ -113,22 +113,22 @@ def test_a_job_alone_can_be_handed_back_and_forgotten(pipe):
     assert inbox.take() is None
 
 
-def test_what_is_put_back_has_one_reader_behind_all_others(pipe):
+def test_what_is_laid_back_is_the_first_again(pipe):
     inbox = Inbox(pipe)
     inbox.put([(code, "job", "station") for code in (1, 2)])
     first = inbox.take()
     assert 1 not in inbox
 
-    inbox.put_back(first)
+    assert inbox.lay_back(first) == 1
 
     assert 1 in inbox
-    assert [entry[0] for entry in inbox.take_all()] == [2, 1]
+    assert [entry[0] for entry in inbox.take_all()] == [1, 2]
 
 
-def test_an_announcement_can_be_put_back(pipe):
+def test_an_announcement_can_be_laid_back(pipe):
     inbox = Inbox(pipe)
     inbox.announce(2)
 
-    inbox.put_back(inbox.take())
+    assert inbox.lay_back(inbox.take()) == 2
 
     assert inbox.take() == Announced(2)
