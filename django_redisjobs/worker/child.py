@@ -232,7 +232,10 @@ class Child:
                 self._holdings.register(self._info)
             room = self._room()
             claim = self._holdings.claim(
-                room, fresh=self._is_fresh, expected=self._crew.take_expected()
+                room,
+                fresh=self._is_fresh,
+                expected=self._crew.take_expected(),
+                taken_next=self._crew.takes_next,
             )
         except LeaseLost:
             logger.warning("The lease was lost; what ran under it is void.")

@@ -195,9 +195,14 @@ class Crew:
         return expected
 
     @property
+    def takes_next(self) -> bool:
+        """Whether ``work_off`` takes what comes into an empty inbox."""
+        return self.inline and not self.coroutines.full
+
+    @property
     def has_left(self) -> bool:
         """Whether ``work_off`` has left something for which there is a place by now."""
-        return self.inline and len(self._inbox) > 0 and not self.coroutines.full
+        return self.takes_next and len(self._inbox) > 0
 
     def work_off(self) -> int:
         """Run what is in the inbox, in this thread; gives how many it started."""

@@ -128,10 +128,13 @@ class Holdings:
         conversation = keep_stacks(self._posts[0].keys, self._board.worker, text)
         perform(connections.worker_client(), conversation)
 
-    def claim(self, want: int, *, fresh: bool, expected: bool) -> Claim:
+    def claim(
+        self, want: int, *, fresh: bool, expected: bool, taken_next: bool = False
+    ) -> Claim:
         """Settle, and claim up to ``want`` jobs, group after group.
 
         ``expected``: what was announced is the caller's; else that goes back.
+        ``taken_next``: the caller runs what comes first.
         Raises LeaseLost. Trouble with one group, whose slot may be on a node of its
         own, keeps nobody from the jobs of the others.
         """
@@ -153,7 +156,7 @@ class Holdings:
             except TROUBLE as error:
                 trouble = error
                 continue
-            jobs += self._absorb(station, exchange, taken_next=True)
+            jobs += self._absorb(station, exchange, taken_next=taken_next)
             more = more or exchange.more
             alone_waiting = alone_waiting or exchange.alone_waiting
             if exchange.due_in_ms is not None:

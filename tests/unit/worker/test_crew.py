@@ -253,3 +253,13 @@ def test_beside_several_threads_the_loop_takes_nothing(crew):
     assert crew._refill(crew.coroutines.place()) is None
 
     assert len(crew._inbox) == 1
+
+
+def test_only_a_main_thread_that_runs_jobs_takes_what_comes_next(crew, loop_crew):
+    # Else what stays out of the pipe would be out of the supervisor's reach.
+    assert not crew.takes_next
+    assert not loop_crew.takes_next
+
+    loop_crew.coroutines._free.append(loop_crew.place)
+
+    assert loop_crew.takes_next
