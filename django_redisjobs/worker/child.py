@@ -167,8 +167,8 @@ class Child:
         self._news = True
         if not self.is_waiting:
             return
-        asleep_on_redis = self._state is State.WAITING_FOR_WORK
-        if self._crew.has_left or not (asleep_on_redis or self._crew.is_stocked):
+        crew, asleep_on_redis = self._crew, self._state is State.WAITING_FOR_WORK
+        if crew.failed or crew.has_left or not (asleep_on_redis or crew.is_stocked):
             self._bell.ring()
         elif asleep_on_redis:
             self._keeper.ring()
@@ -201,6 +201,7 @@ class Child:
         self._crew.start()
         self._keeper.start()
         self._tell(signals.worker_started)
+        self._crew.coroutines.keep_context()
         while self._ending is None:
             self._cycle()
         ending = self._ending
@@ -282,9 +283,9 @@ class Child:
             self._trouble.met(error)
 
     def _begin_step(self) -> None:
-        self._crew.check()
         self._state = State.STEPPING
         self._news = False
+        self._crew.check()
         self._board.enter(Phase.LOOP, monotonic() + STEP_SECONDS)
 
     def _work_off(self) -> bool:

@@ -89,6 +89,10 @@ class Coroutines:
     def full(self) -> bool:
         return not self._free
 
+    def keep_context(self) -> None:
+        """Have each job begin in a copy of the caller's context, as it is now."""
+        self._context = copy_context()
+
     def place(self) -> TaskSlot | None:
         """A free slot, which is the caller's to fill; None when all are busy."""
         try:
@@ -113,7 +117,6 @@ class Coroutines:
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._starting:
             if self._loop is None:
-                self._context = copy_context()
                 self._loop = asyncio.new_event_loop()
                 for slot in self.slots:
                     slot.loop = self._loop
@@ -173,6 +176,10 @@ class Coroutines:
             self._leave(slot)
 
     def _leave(self, slot: TaskSlot) -> None:
+        if self.failure is not None:
+            # The process ends: whoever brings back what it held finds the job there.
+            self._completed()
+            return
         # They came before any that is still in the inbox.
         self._begin_all()
         handover: Handover | None = None

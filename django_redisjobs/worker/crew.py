@@ -69,6 +69,8 @@ class Crew:
         # So that jobs begin in the order in which they came: held from when one is taken
         # until it has its place. The loop never waits for it.
         self._taking = threading.Lock()
+        # Whether the main thread runs a job, or settles it.
+        self._at_work = False
         self._ready = threading.Semaphore(0)
         self._leaving = False
         # Threads that may have taken a job which is in no slot yet.
@@ -85,6 +87,11 @@ class Crew:
         failure = self._failure or self.coroutines.failure
         if failure is not None:
             raise failure
+
+    @property
+    def failed(self) -> bool:
+        """Whether ``check`` would raise."""
+        return self._failure is not None or self.coroutines.failure is not None
 
     def start(self) -> None:
         """Begin to take jobs; in the thread that will call ``work_off``."""
@@ -220,7 +227,9 @@ class Crew:
                     self._expected = True
                     break
                 prepared = self._place(slot, entry, now)
+                self._at_work = prepared is not None
             now = self._run(slot, prepared, now)
+            self._at_work = False
             jobs += 1
         self.coroutines.flush()
         self.pace.learn(now - begun, jobs)
@@ -233,36 +242,43 @@ class Crew:
         job needs. What the loop cannot run it lays back as the first, and leaves the
         inbox to the main thread until that has taken it.
         """
-        if not self.inline or self._passed in self._inbox:
-            return None
-        if not self._taking.acquire(blocking=False):
-            # The main thread goes on as long as there is a place.
-            return None
-        try:
-            # What is handed over has a place, and comes first.
-            return None if self.coroutines.has_handed else self._take_for(place)
-        finally:
-            self._taking.release()
-
-    def _take_for(self, place: TaskSlot) -> Handover | None:
-        while (entry := self._inbox.take()) is not None:
-            if isinstance(entry, Announced):
-                self._passed = self._inbox.lay_back(entry)
-                return None
-            code, job, station = entry
-            now = monotonic()
-            if not self._may_start(job, station, now):
-                continue
-            if not self._execution.knows_coroutine(job):
-                self._passed = self._inbox.lay_back(entry)
-                return None
-            self.started += 1
-            place.take(code, job, station, now)
-            handover = self._execution.prepare(place, job)
+        while self._take_for(place):
+            assert place.job is not None
+            handover = self._execution.prepare(place, place.job)
             if handover is not None:
                 self._begun()
                 return handover
         return None
+
+    def _take_for(self, place: TaskSlot) -> bool:
+        """Put the next job there, if there is one that the loop may take."""
+        if not self.inline or self._passed in self._inbox:
+            return False
+        if not self._taking.acquire(blocking=False):
+            # The main thread goes on as long as there is a place.
+            return False
+        try:
+            # What was handed over comes first. And what is laid back behind a job that
+            # runs would be out of the supervisor's reach, if that held the interpreter.
+            if self._at_work or self.coroutines.has_handed:
+                return False
+            while (entry := self._inbox.take()) is not None:
+                if isinstance(entry, Announced):
+                    self._passed = self._inbox.lay_back(entry)
+                    return False
+                code, job, station = entry
+                now = monotonic()
+                if not self._may_start(job, station, now):
+                    continue
+                if not self._execution.knows_coroutine(job):
+                    self._passed = self._inbox.lay_back(entry)
+                    return False
+                self.started += 1
+                place.take(code, job, station, now)
+                return True
+            return False
+        finally:
+            self._taking.release()
 
     def _serve(self, slot: Slot) -> None:
         """What each thread of several does."""

@@ -63,12 +63,22 @@ def drain(descriptor: int) -> list[int]:
 class Inbox:
     """The child's side. Any thread may take."""
 
-    __slots__ = ("_entries", "_is_empty", "_kept", "_read", "_write", "filled_at")
+    __slots__ = (
+        "_emptied",
+        "_entries",
+        "_kept",
+        "_puts",
+        "_read",
+        "_write",
+        "filled_at",
+    )
 
     def __init__(self, pipe: tuple[int, int]) -> None:
         self._read, self._write = pipe
         self._entries: dict[int, Entry | Announced] = {}
-        self._is_empty = True
+        # How often something was put in, and as of which time all had been taken.
+        self._puts = 0
+        self._emptied = 0
         # Codes of what is not in the pipe; none most of the time.
         self._kept: list[int] = []
         self.filled_at = 0.0
@@ -83,7 +93,7 @@ class Inbox:
     @property
     def stock(self) -> int:
         """How many there are to take, as far as this side has seen."""
-        return 0 if self._is_empty else len(self._entries)
+        return 0 if self._emptied == self._puts else len(self._entries)
 
     def put(self, entries: Sequence[Entry], *, taken_next: bool = False) -> int:
         """Offer jobs to whoever runs them; gives how many.
@@ -92,7 +102,7 @@ class Inbox:
         wakes no supervisor.
         """
         codes = []
-        self._is_empty = False
+        self._puts += 1
         self.filled_at = monotonic()
         if taken_next and len(entries) == 1 and not self._entries:
             (entry,) = entries
@@ -118,19 +128,20 @@ class Inbox:
         Gives its code.
         """
         code = entry.code if isinstance(entry, Announced) else entry[0]
-        self._is_empty = False
+        self._puts += 1
         self._entries[code] = entry
         self._kept.append(code)
         return code
 
     def take(self) -> Entry | Announced | None:
         """One job that is the caller's alone now; None when there is none."""
+        puts = self._puts
         while code := self._pop_kept() or read_code(self._read):
             entry = self._entries.pop(code, None)
             if entry is not None:
                 return entry
         # Others may have taken what is still counted.
-        self._is_empty = True
+        self._emptied = puts
         return None
 
     def _pop_kept(self) -> int:

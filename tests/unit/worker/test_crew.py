@@ -263,3 +263,30 @@ def test_only_a_main_thread_that_runs_jobs_takes_what_comes_next(crew, loop_crew
     loop_crew.coroutines._free.append(loop_crew.place)
 
     assert loop_crew.takes_next
+
+
+def test_the_loop_takes_nothing_behind_a_job_that_the_main_thread_runs(loop_crew):
+    # What it laid back there would be out of the supervisor's reach.
+    put(loop_crew, "coroutine")
+    loop_crew._at_work = True
+
+    assert loop_crew._refill(loop_crew.place) is None
+
+    assert len(loop_crew._inbox) == 1
+
+
+def test_nothing_follows_where_a_job_could_not_be_ended(loop_crew, monkeypatch):
+    """Whoever brings back what the process held has to find it where it ran."""
+    put(loop_crew, "coroutine", "coroutine")
+    rung = Mock()
+    coroutines = loop_crew.coroutines
+    monkeypatch.setattr(coroutines, "_completed", rung)
+    loop_crew._refill(loop_crew.place)
+    coroutines.failure = RuntimeError("the log")
+
+    coroutines._leave(loop_crew.place)
+
+    assert loop_crew.place.code == 1
+    assert loop_crew.failed
+    assert loop_crew.busy
+    rung.assert_called_once()

@@ -132,3 +132,19 @@ def test_an_announcement_can_be_laid_back(pipe):
     assert inbox.lay_back(inbox.take()) == 2
 
     assert inbox.take() == Announced(2)
+
+
+def test_who_finds_it_empty_says_nothing_of_what_comes_meanwhile(pipe, monkeypatch):
+    inbox = Inbox(pipe)
+    entry = (1, "job", "station")
+
+    def reads_just_before(descriptor):
+        inbox.put([entry])
+        return 0
+
+    with monkeypatch.context() as patched:
+        patched.setattr("django_redisjobs.worker.inbox.read_code", reads_just_before)
+        assert inbox.take() is None
+
+    assert inbox.stock == 1
+    assert inbox.take() == entry
