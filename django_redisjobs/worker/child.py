@@ -327,10 +327,11 @@ class Child:
         elif room and not self._options.burst:
             self._sleep(State.WAITING_FOR_WORK, claim.due_seconds)
         else:
-            # No room, and yet nothing runs: the supervisor took the inbox and hands
+            # No room, and yet somebody is free: the supervisor took the inbox and hands
             # it back, of which no bell tells, only a later step.
             now = monotonic()
-            taken = not busy and not self._holdings.is_past_lease(now)
+            robbed = not busy or self._crew.is_robbed
+            taken = robbed and not self._holdings.is_past_lease(now)
             seconds = self._crew.until_soon(now) if self._plenty else None
             self._sleep(State.WAITING_FOR_ROOM, _TAKEN_SECONDS if taken else seconds)
 

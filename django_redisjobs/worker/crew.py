@@ -167,6 +167,12 @@ class Crew:
         """Executors that become free find enough to go on with."""
         return 2 * self._inbox.stock > self._aim > 0
 
+    @property
+    def is_robbed(self) -> bool:
+        """Somebody is free, and what was claimed for them was taken by others."""
+        somebody = self.inline or not all(slot.code for slot in self.slots)
+        return somebody and len(self._inbox) > 0 and not self._inbox.stock
+
     def until_soon(self, now: float) -> float | None:
         """Seconds until an executor is free soon; None if that is not to be foreseen."""
         slots, pace = self._foreseen()

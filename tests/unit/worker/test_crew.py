@@ -108,6 +108,23 @@ def test_what_somebody_else_took_is_no_stock(crew, pipe):
     assert not crew.is_stocked
 
 
+def test_who_is_free_and_finds_nothing_of_what_was_claimed_is_robbed(crew, pipe):
+    crew._inbox.put([(1, "job", "station")])
+    drain(pipe[0])
+    assert crew._inbox.take() is None
+    # All have enough to do.
+    assert not crew.is_robbed
+
+    crew.slots[0].code = 0
+    assert crew.is_robbed
+    # What it still counts leaves no room.
+    assert crew.room(plenty=False) == 0
+
+    crew._inbox.forget([1])
+    assert not crew.is_robbed
+    assert crew.room(plenty=False) > 0
+
+
 def test_what_nobody_comes_to_is_handed_back(crew):
     nearly_over(crew, *range(4))
     crew._inbox.put([(1, "job", "station")])
