@@ -192,9 +192,12 @@ class Board:
         start = (2 * slot + half) * TAIL_BYTES
         return bytes(self.tails[start : start + length])
 
-    def running(self) -> list[Running]:
-        """Every occupied slot; one that changes meanwhile is left out."""
-        found = (self._slot(slot) for slot in range(self.slots))
+    def running(self, first: int | None = None) -> list[Running]:
+        """Every occupied slot, or of the ``first`` ones; one that changes meanwhile is
+        left out.
+        """
+        slots = self.slots if first is None else first
+        found = (self._slot(slot) for slot in range(slots))
         return [one for one in found if one is not None]
 
     def _slot(self, slot: int) -> Running | None:

@@ -38,7 +38,7 @@ from .memory import (
 from .offspring import HUNG, Offspring
 from .outcome import TIMEOUT
 from .shutdown import Shutdown, Step
-from .watch import TICK_SECONDS, InboxWatch
+from .watch import InboxWatch
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -241,11 +241,10 @@ class Supervisor:
         until = min(
             self._looked_at + LOOK_SECONDS,
             self._shutdown.next_at,
+            self._watch.next_at,
             *(child.start_at for child in self._to_start()),
         )
         seconds = max(0.0, until - now)
-        if self._watch.ticking:
-            seconds = min(seconds, TICK_SECONDS)
         for key, _ in self._selector.select(seconds):
             if key.data == "signal":
                 self._drain_wakeups()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import selectors
 from collections.abc import Iterator
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -25,12 +26,14 @@ class InboxWatch:
     def __init__(self, selector: selectors.BaseSelector, sync_slots: int) -> None:
         self._selector = selector
         self._sync_slots = sync_slots
-        # What each was busy with, and when (monotonic) that was seen.
-        self._seen: dict[Offspring, tuple[tuple[int, ...], float]] = {}
+        # Since when each inbox is known to have something in it, and when to look.
+        self._since: dict[Offspring, float] = {}
+        self._look_at: dict[Offspring, float] = {}
 
     @property
-    def ticking(self) -> bool:
-        return bool(self._seen)
+    def next_at(self) -> float:
+        """When (monotonic) to tick."""
+        return min(self._look_at.values(), default=inf)
 
     def begin(self, child: Offspring) -> None:
         """Watch a child that was just started."""
@@ -38,31 +41,45 @@ class InboxWatch:
 
     def end(self, child: Offspring) -> None:
         """Before its pipes are closed."""
-        if self._seen.pop(child, None) is None:
+        if not self._forget(child):
             self._selector.unregister(child.inbox[0])
 
     def wake(self, child: Offspring) -> None:
-        """Its inbox has something in it: look again with each tick."""
+        """Its inbox has something in it: look after it until it is empty."""
         self._selector.unregister(child.inbox[0])
-        self._seen[child] = self._busy_with(child), monotonic()
+        self._since[child] = monotonic()
+        self._look_at[child] = self._since[child] + TICK_SECONDS
 
     def tick(self) -> Iterator[tuple[Offspring, list[int]]]:
         """Gives the children that are stuck, and what was taken from their inboxes."""
-        for child, (before, seen_at) in list(self._seen.items()):
+        for child in list(self._since):
             descriptor = child.inbox[0]
             if descriptor not in poll([descriptor], 0):
-                del self._seen[child]
+                self._forget(child)
                 self.begin(child)
                 continue
             # Other things wake the supervisor, too.
-            if monotonic() - seen_at < TICK_SECONDS:
+            now = monotonic()
+            if now < self._look_at[child]:
                 continue
-            codes = self._busy_with(child)
-            self._seen[child] = codes, monotonic()
-            # The same jobs as a tick ago in every place, and more waits behind them.
-            if codes == before and all(codes):
+            # The next look is when those that run now have done so for a tick, not a tick
+            # from now: else it would take up to two to find them.
+            stuck_at = self._stuck_at(child, now)
+            if stuck_at <= now:
                 yield child, child.steal()
+                self._since[child] = now
+            self._look_at[child] = stuck_at if stuck_at > now else now + TICK_SECONDS
 
-    def _busy_with(self, child: Offspring) -> tuple[int, ...]:
-        codes = {one.slot: one.code for one in child.board.running()}
-        return tuple(codes.get(slot, 0) for slot in range(self._sync_slots))
+    def _stuck_at(self, child: Offspring, now: float) -> float:
+        """When all places will have run the same job for a tick, and more waited
+        behind them; from now on where one is free.
+        """
+        running = child.board.running(self._sync_slots)
+        if len(running) < self._sync_slots:
+            return now + TICK_SECONDS
+        since = max(one.started for one in running)
+        return max(since, self._since[child]) + TICK_SECONDS
+
+    def _forget(self, child: Offspring) -> bool:
+        self._look_at.pop(child, None)
+        return self._since.pop(child, None) is not None
