@@ -168,7 +168,8 @@ class Child:
         if not self.is_waiting:
             return
         crew, asleep_on_redis = self._crew, self._state is State.WAITING_FOR_WORK
-        if crew.failed or crew.has_left or not (asleep_on_redis or crew.is_stocked):
+        wanted = crew.failure is not None or crew.has_left
+        if wanted or not (asleep_on_redis or crew.is_stocked):
             self._bell.ring()
         elif asleep_on_redis:
             self._keeper.ring()

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import ExitStack
 from contextvars import Context, copy_context
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.utils import translation
@@ -28,12 +28,10 @@ from .slots import TaskSlot
 if TYPE_CHECKING:
     from .execution import Execution
     from .memory import Board
-    from .plans import Plan
+    from .plans import Plan, Prepared
 
 # Not after all others that are due have had their turn.
 _AT_ONCE: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-
-Handover: TypeAlias = "tuple[Plan, Body]"
 
 
 class Coroutines:
@@ -49,7 +47,7 @@ class Coroutines:
         first_slot: int,
         places: int,
         execution: Execution,
-        refill: Callable[[TaskSlot], Handover | None],
+        refill: Callable[[TaskSlot], Prepared | None],
         completed: Callable[[], None],
     ) -> None:
         self.slots = [TaskSlot(board, first_slot + place) for place in range(places)]
@@ -57,7 +55,7 @@ class Coroutines:
         self._execution = execution
         self._refill = refill
         self._completed = completed
-        self._handed: deque[tuple[TaskSlot, Handover]] = deque()
+        self._handed: deque[tuple[TaskSlot, Prepared]] = deque()
         self._context = Context()
         # Whether a job's first step is under way, and how many wait for theirs.
         self._stepping = False
@@ -100,9 +98,9 @@ class Coroutines:
         except IndexError:
             return None
 
-    def hand_over(self, slot: TaskSlot, handover: Handover) -> None:
+    def hand_over(self, slot: TaskSlot, prepared: Prepared) -> None:
         """The job in ``slot`` is the loop's, with the next ``flush``."""
-        self._handed.append((slot, handover))
+        self._handed.append((slot, prepared))
 
     @property
     def has_handed(self) -> bool:
@@ -146,21 +144,19 @@ class Coroutines:
             while True:
                 self._begin(*self._handed.popleft())
 
-    def _begin(self, slot: TaskSlot, handover: Handover) -> None:
+    def _begin(self, slot: TaskSlot, prepared: Prepared) -> None:
         """Have a task of its own run the job, in a context that no job has touched."""
-        run, context = self._run(slot, *handover), self._context.copy()
-        if self._stepping or self._unstarted:
-            # Of jobs that never wait each would begin within the one before it; and none
-            # begins before those that came earlier.
-            self._unstarted += 1
-            asyncio.Task(run, loop=self._loop, context=context)
-            return
+        run, context = self._run(slot, *prepared), self._context.copy()
+        # Of jobs that never wait each would begin within the one before it; and none
+        # begins before those that came earlier.
+        nested = self._stepping
+        at_once = {} if nested or self._unstarted else _AT_ONCE
+        self._unstarted += 1
         self._stepping = True
         try:
-            self._unstarted += 1
-            asyncio.Task(run, loop=self._loop, context=context, **_AT_ONCE)
+            asyncio.Task(run, loop=self._loop, context=context, **at_once)
         finally:
-            self._stepping = False
+            self._stepping = nested
 
     async def _run(self, slot: TaskSlot, plan: Plan, body: Body) -> None:
         self._unstarted -= 1
@@ -176,24 +172,22 @@ class Coroutines:
             self._leave(slot)
 
     def _leave(self, slot: TaskSlot) -> None:
-        if self.failure is not None:
-            # The process ends: whoever brings back what it held finds the job there.
-            self._completed()
-            return
-        # They came before any that is still in the inbox.
-        self._begin_all()
-        handover: Handover | None = None
-        try:
-            # The place is not free until nobody follows: who asks whether anybody is
-            # busy must not ask while a job is in neither place.
-            handover = self._refill(slot)
-        except BaseException as error:  # noqa: BLE001 - it is raised where it is heard
-            self.failure = error
-        if handover is None:
+        following: Prepared | None = None
+        if self.failure is None:
+            # They came before any that is still in the inbox.
+            self._begin_all()
+            try:
+                following = self._refill(slot)
+            except BaseException as error:  # noqa: BLE001 - it is raised where it is heard
+                self.failure = error
+        # The place is not free until nobody follows: who asks whether anybody is busy
+        # must not ask while a job is in neither place. Nor where the process has to end:
+        # whoever brings back what it held finds the job there.
+        if following is None and self.failure is None:
             self._free.append(slot)
         self._completed()
-        if handover is not None:
-            self._begin(slot, handover)
+        if following is not None:
+            self._begin(slot, following)
 
     async def _attempt(self, slot: TaskSlot, plan: Plan, body: Body) -> None:
         try:

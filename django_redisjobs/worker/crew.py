@@ -14,18 +14,15 @@ from .coroutines import Coroutines
 from .inbox import Announced
 from .memory import LEASE, Board
 from .pace import BATCH_SECONDS, LARGEST_BATCH, SOON_SECONDS, Pace
-from .slots import MainSlot, Slot, ThreadSlot
+from .slots import MainSlot, Slot, TaskSlot, ThreadSlot
 
 if TYPE_CHECKING:
     from django_redisjobs.core.consumer import Claimed
-    from django_redisjobs.core.payload import Body
 
-    from .coroutines import Handover
     from .execution import Execution
     from .inbox import Entry, Inbox
     from .options import WorkerOptions
-    from .plans import Plan
-    from .slots import TaskSlot
+    from .plans import Prepared
     from .stations import Station
 
 
@@ -78,20 +75,19 @@ class Crew:
         self._expected = False
         self._failure: BaseException | None = None
 
-    def check(self) -> None:
-        """Raise what broke one of the other threads, if anything did.
+    @property
+    def failure(self) -> BaseException | None:
+        """What broke one of the other threads, if anything did.
 
         Not what a job raises, but what went wrong with telling of it: the process
         has to end then, so that its supervisor brings back what it holds.
         """
-        failure = self._failure or self.coroutines.failure
-        if failure is not None:
-            raise failure
+        return self._failure or self.coroutines.failure
 
-    @property
-    def failed(self) -> bool:
-        """Whether ``check`` would raise."""
-        return self._failure is not None or self.coroutines.failure is not None
+    def check(self) -> None:
+        """Raise the failure, if there is one."""
+        if (failure := self.failure) is not None:
+            raise failure
 
     def start(self) -> None:
         """Begin to take jobs; in the thread that will call ``work_off``."""
@@ -241,7 +237,7 @@ class Crew:
         self.pace.learn(now - begun, jobs)
         return jobs
 
-    def _refill(self, place: TaskSlot) -> Handover | None:
+    def _refill(self, place: TaskSlot) -> Prepared | None:
         """Take a job for a place of the loop, which a job has just left; in its thread.
 
         To go to the main thread for that, and back, would take as long as all that a
@@ -250,10 +246,10 @@ class Crew:
         """
         while self._take_for(place):
             assert place.job is not None
-            handover = self._execution.prepare(place, place.job)
-            if handover is not None:
+            prepared = self._execution.prepare(place, place.job)
+            if prepared is not None:
                 self._begun()
-                return handover
+                return prepared
         return None
 
     def _take_for(self, place: TaskSlot) -> bool:
@@ -317,7 +313,7 @@ class Crew:
         self.pace.learn(self._run(slot, prepared, before) - before, 1)
         self.coroutines.flush()
 
-    def _place(self, slot: Slot, entry: Entry, now: float) -> tuple[Plan, Body] | None:
+    def _place(self, slot: Slot, entry: Entry, now: float) -> Prepared | None:
         """Have a job that was just taken begin: gives what is to be run in ``slot``. A
         coroutine function's job is the loop's then.
         """
@@ -341,7 +337,7 @@ class Crew:
             self.coroutines.hand_over(place, prepared)
         return None
 
-    def _run(self, slot: Slot, prepared: tuple[Plan, Body] | None, now: float) -> float:
+    def _run(self, slot: Slot, prepared: Prepared | None, now: float) -> float:
         """Run what ``_place`` gave; gives the time when it was over."""
         if prepared is not None:
             self._execution.run(slot, *prepared)

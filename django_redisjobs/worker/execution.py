@@ -34,7 +34,7 @@ from .recording import discreet, lines_of, lines_text
 
 if TYPE_CHECKING:
     from .logs import JobLog
-    from .plans import Plan, Plans
+    from .plans import Plan, Plans, Prepared
     from .slots import Slot
 
 _NEVER = inf
@@ -80,7 +80,7 @@ class Execution:
         """
         return self._plans.knows_coroutine(job.body)
 
-    def prepare(self, slot: Slot, job: Claimed) -> tuple[Plan, Body] | None:
+    def prepare(self, slot: Slot, job: Claimed) -> Prepared | None:
         """How to run the job that took the slot. None: it cannot be, which has been
         settled, and the slot is free.
         """

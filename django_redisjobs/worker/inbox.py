@@ -1,15 +1,15 @@
 """What a child has claimed and not started.
 
 A pipe decides who starts a job or hands it back: each record has exactly one
-reader, be it the main thread, another thread, the keeper, or the supervisor when
-the whole process is stuck. The jobs themselves stay in the child.
+reader, be it the main thread, another thread, the loop's, the keeper, or the supervisor
+when the whole process is stuck. The jobs themselves stay in the child. What the main
+thread takes next in any case, or has to take first, stays out of the pipe.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -145,10 +145,11 @@ class Inbox:
         return None
 
     def _pop_kept(self) -> int:
-        # Another thread may be between the look and the pop as well.
-        with suppress(IndexError):
+        try:
             return self._kept.pop() if self._kept else 0
-        return 0
+        except IndexError:
+            # Another thread was between the look and the pop as well.
+            return 0
 
     def take_all(self) -> list[Entry]:
         """All jobs; what was announced is the caller's as well."""

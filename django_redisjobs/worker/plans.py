@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from django_redisjobs import registry
 from django_redisjobs.core.payload import Body
@@ -33,6 +33,10 @@ class Plan:
     settle_each: bool
     discard_missing: bool
     language: str
+
+
+Prepared: TypeAlias = tuple[Plan, Body]
+"""All that is needed to run one job; the arguments may still have to be decoded."""
 
 
 class Plans:

@@ -27,13 +27,12 @@ class InboxWatch:
         self._selector = selector
         self._sync_slots = sync_slots
         # Since when each inbox is known to have something in it, and when to look.
-        self._since: dict[Offspring, float] = {}
-        self._look_at: dict[Offspring, float] = {}
+        self._watched: dict[Offspring, tuple[float, float]] = {}
 
     @property
     def next_at(self) -> float:
         """When (monotonic) to tick."""
-        return min(self._look_at.values(), default=inf)
+        return min((look_at for _, look_at in self._watched.values()), default=inf)
 
     def begin(self, child: Offspring) -> None:
         """Watch a child that was just started."""
@@ -41,45 +40,41 @@ class InboxWatch:
 
     def end(self, child: Offspring) -> None:
         """Before its pipes are closed."""
-        if not self._forget(child):
+        if self._watched.pop(child, None) is None:
             self._selector.unregister(child.inbox[0])
 
     def wake(self, child: Offspring) -> None:
         """Its inbox has something in it: look after it until it is empty."""
         self._selector.unregister(child.inbox[0])
-        self._since[child] = monotonic()
-        self._look_at[child] = self._since[child] + TICK_SECONDS
+        now = monotonic()
+        self._watched[child] = now, now + TICK_SECONDS
 
     def tick(self) -> Iterator[tuple[Offspring, list[int]]]:
         """Gives the children that are stuck, and what was taken from their inboxes."""
-        for child in list(self._since):
+        for child, (since, look_at) in list(self._watched.items()):
             descriptor = child.inbox[0]
             if descriptor not in poll([descriptor], 0):
-                self._forget(child)
+                del self._watched[child]
                 self.begin(child)
                 continue
             # Other things wake the supervisor, too.
             now = monotonic()
-            if now < self._look_at[child]:
+            if now < look_at:
                 continue
             # The next look is when those that run now have done so for a tick, not a tick
             # from now: else it would take up to two to find them.
-            stuck_at = self._stuck_at(child, now)
+            stuck_at = self._stuck_at(child, since, now)
             if stuck_at <= now:
                 yield child, child.steal()
-                self._since[child] = now
-            self._look_at[child] = stuck_at if stuck_at > now else now + TICK_SECONDS
+                self._watched[child] = now, now + TICK_SECONDS
+            else:
+                self._watched[child] = since, stuck_at
 
-    def _stuck_at(self, child: Offspring, now: float) -> float:
+    def _stuck_at(self, child: Offspring, since: float, now: float) -> float:
         """When all places will have run the same job for a tick, and more waited
         behind them; from now on where one is free.
         """
         running = child.board.running(self._sync_slots)
         if len(running) < self._sync_slots:
             return now + TICK_SECONDS
-        since = max(one.started for one in running)
-        return max(since, self._since[child]) + TICK_SECONDS
-
-    def _forget(self, child: Offspring) -> bool:
-        self._look_at.pop(child, None)
-        return self._since.pop(child, None) is not None
+        return max(since, *(one.started for one in running)) + TICK_SECONDS

@@ -304,6 +304,6 @@ def test_nothing_follows_where_a_job_could_not_be_ended(loop_crew, monkeypatch):
     coroutines._leave(loop_crew.place)
 
     assert loop_crew.place.code == 1
-    assert loop_crew.failed
+    assert loop_crew.failure is not None
     assert loop_crew.busy
     rung.assert_called_once()
