@@ -18,7 +18,7 @@ from .flights import Depart, Flight
 from .keys import GroupKeys
 from .records import DEFAULT_KEEP, JobStatus, KeepPolicy, keep_text
 from .scripts import SCRIPTS, Client, Command, Conversation, perform, word
-from .settled import Settled
+from .settled import Fields, Settled
 
 Kind = Literal[
     "succeeded", "retry", "failed", "cancelled", "released", "parked", "note"
@@ -60,12 +60,12 @@ class Claimed:
     body: str
     enqueued_ms: int
     due_ms: int
-    run: int
-    attempts: int
-    crashes: int
-    alone: bool
-    meta: str | None
-    claimed_ms: int
+    run: int = 1
+    attempts: int = 0
+    crashes: int = 0
+    alone: bool = False
+    meta: str | None = None
+    claimed_ms: int = 0
 
     @property
     def entry(self) -> str:
@@ -236,12 +236,14 @@ class Consumer:
         """Arguments of these settlements, and the tokens that they end."""
         fields: list[Any] = []
         settled: list[str] = []
+        ending: list[Fields] = []
         for settlement in settlements:
             arguments = settlement_fields(settlement, self._kept_ms)
             fields += arguments
             if settlement.kind != "note":
                 settled.append(settlement.job.token)
-        self._settled.remember(fields)
+                ending.append(arguments)
+        self._settled.remember(ending)
         return fields, settled
 
     def _conclude(
@@ -272,9 +274,12 @@ class Consumer:
         raise LeaseLost(f"Worker {self.worker} lost its lease.")
 
     def _agreed(self, reply: list[Any], server_ms: int) -> Exchange:
+        call, raw = f"{self.worker}:{self._call}", reply[6]
         jobs = [
-            parse_claimed(raw, f"{self.worker}:{self._call}:{index}", server_ms)
-            for index, raw in enumerate(reply[6])
+            parse_claimed(job_id, record, more, f"{call}:{index}", server_ms)
+            for index, (job_id, record, more) in enumerate(
+                zip(raw[::3], raw[1::3], raw[2::3], strict=True)
+            )
         ]
         for job in jobs:
             self._held[job.token] = job
@@ -320,21 +325,22 @@ class Consumer:
             queues=len(self.queues),
         )
 
-    def _agree(self, raw_jobs: list[Any], server_ms: int) -> list[Any]:
+    def _agree(self, raw: list[Any], server_ms: int) -> list[Any]:
         """Make what we believe to hold and what Redis says agree.
 
         What was settled lately is settled again from memory (the result: fields of
         the next step), unknown entries are taken over, missing ones dropped.
         """
         fields: list[Any] = []
-        present = {word(raw[4]): raw for raw in raw_jobs}
+        held = zip(raw[::4], raw[1::4], raw[2::4], raw[3::4], strict=True)
+        present = {word(token): each for *each, token in held}
         unknown = present.keys() - self._held.keys()
         settled = self._settled.find(unknown)
-        for token, raw in present.items():
+        for token, (job_id, record, more) in present.items():
             if token in settled:
                 fields += settled[token]
             elif token in unknown:
-                job = parse_claimed(raw, token, server_ms)
+                job = parse_claimed(job_id, record, more, token, server_ms)
                 self._held[token] = job
                 self._taken_over.append(job)
         gone = self._held.keys() - present.keys()
@@ -410,26 +416,33 @@ def _one(command: Command) -> Conversation[Any]:
     return reply
 
 
-def parse_claimed(raw: Sequence[Any], token: str, server_ms: int) -> Claimed:
-    """One job of a step's reply. The script has checked the header's form."""
-    header, _, body = raw[1].decode("utf-8", "surrogateescape").partition("\n")
+def parse_claimed(
+    job_id: bytes, record: bytes, more: bytes, token: str, server_ms: int
+) -> Claimed:
+    """One job of a step's reply. The script has checked the header's form.
+
+    ``more``: what is known of earlier claims; empty when there were none.
+    """
+    header, _, body = record.decode("utf-8", "surrogateescape").partition("\n")
     _, queue, priority, enqueued_ms, *rest = header.split(" ")
-    run, attempts, crashes, alone = raw[2].split(b" ")
-    return Claimed(
-        raw[0].decode(),
+    claimed = Claimed(
+        job_id.decode(),
         token,
         queue,
         int(priority),
         body,
         int(enqueued_ms),
         int(rest[0] or 0) if rest else 0,
-        int(run),
-        int(attempts),
-        int(crashes),
-        alone == b"1",
-        raw[3].decode(errors="replace") if raw[3] else None,
-        server_ms,
+        claimed_ms=server_ms,
     )
+    if more:
+        run, attempts, crashes, alone, meta = more.split(b" ", 4)
+        claimed.run = int(run)
+        claimed.attempts = int(attempts)
+        claimed.crashes = int(crashes)
+        claimed.alone = alone == b"1"
+        claimed.meta = meta.decode(errors="replace") or None
+    return claimed
 
 
 def success_kept_ms(keep: KeepPolicy) -> int:
@@ -437,8 +450,8 @@ def success_kept_ms(keep: KeepPolicy) -> int:
     return keep.get(JobStatus.SUCCEEDED, DEFAULT_KEEP[JobStatus.SUCCEEDED]).age_ms
 
 
-def settlement_fields(settlement: Settlement, kept_ms: int) -> Command:
-    """The seven fields by which ``step`` knows a settlement.
+def settlement_fields(settlement: Settlement, kept_ms: int) -> Fields:
+    """By which ``step`` knows a settlement: as many as it lists for that kind.
 
     ``kept_ms``: how long the records of jobs that succeeded are kept. A result that
     lives as long as its record is in it, another one apart.
@@ -446,35 +459,33 @@ def settlement_fields(settlement: Settlement, kept_ms: int) -> Command:
     job, kind = settlement.job, settlement.kind
     entry = f"{job.id} {job.token}"
     if kind == "released":
-        delay = "" if settlement.started_ms else "unstarted"
-        return (kind, entry, "", delay, "", "", "")
+        return (kind, entry, "" if settlement.started_ms else "unstarted")
     if kind == "note":
-        meta, progress = settlement.meta or "", settlement.progress or ""
-        return (kind, entry, "", "", meta, progress, "")
+        return (kind, entry, settlement.meta or "", settlement.progress or "")
     if kind == "parked":
-        return (kind, entry, "", "", "", settlement.error or "", "")
+        return (kind, entry, settlement.error or "")
     started_ms, finished_ms = settlement.started_ms, settlement.finished_ms
-    delay_ms, ttl_ms = settlement.delay_ms, settlement.result_ttl_ms
-    result, apart, result_expires_ms = settlement.result or "", "", 0
+    result, ttl_ms = settlement.result or "", settlement.result_ttl_ms
     if not ttl_ms:
         result = ""
-    elif result and ttl_ms < kept_ms:
-        apart, result, delay_ms = result, "", ttl_ms
-        result_expires_ms = finished_ms + ttl_ms
+    apart = bool(result) and ttl_ms < kept_ms
+    result_expires_ms = finished_ms + ttl_ms if apart else 0
     ran_ms = max(0, finished_ms - started_ms)
     waited_ms = max(0, started_ms - max(job.enqueued_ms, job.due_ms))
     worker = job.token.partition(":")[0]
     numbers = f"{job.run} {job.attempts + 1} {job.crashes}"
     times = f"{started_ms} {finished_ms} {result_expires_ms}"
-    return (
-        kind,
-        entry,
-        f"{settlement.function} {ran_ms} {waited_ms}",
-        delay_ms,
-        settlement.attempt,
-        f"{numbers} {worker} {times}\n{_document(settlement, result)}",
-        apart,
-    )
+    stats = f"{settlement.function} {ran_ms} {waited_ms}"
+    document = _document(settlement, "" if apart else result)
+    tail = f"{numbers} {worker} {times}\n{document}"
+    if apart:
+        return ("apart", entry, stats, tail, str(ttl_ms), result)
+    if kind == "succeeded":
+        return (kind, entry, stats, tail)
+    if kind == "retry":
+        delay_ms = str(settlement.delay_ms)
+        return (kind, entry, stats, tail, settlement.attempt, delay_ms)
+    return (kind, entry, stats, tail, settlement.attempt)
 
 
 def _document(settlement: Settlement, result: str) -> str:

@@ -4,60 +4,53 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container
-from typing import Any, Final
+from itertools import chain
+from typing import Final, TypeAlias
 
-from .scripts import Command
+Fields: TypeAlias = tuple[str, ...]
+"""Of one settlement, as ``step`` takes them: its kind, ``ID TOKEN``, and what follows."""
 
 REMEMBERED: Final = 2_000
 """Settlements kept, or those of the newest call if they are more."""
 REMEMBERED_BYTES: Final = 16_000_000
-"""Characters of these settlements, at most, or the newest one if it has more."""
-FIELDS: Final = 7
-"""Of each settlement, as ``step`` takes them."""
+"""Characters of these, at most, or the newest settlement if it has more."""
 
 
 class Settled:
-    """Settlements as their fields, call after call; the oldest are forgotten."""
+    """Settlements as ``step`` takes them, call after call; the oldest are forgotten."""
 
     def __init__(self) -> None:
-        self._calls: deque[tuple[list[Any], int]] = deque()
-        self._fields = 0
+        self._calls: deque[tuple[list[Fields], int]] = deque()
+        self._number = 0
         self._size = 0
 
     def __len__(self) -> int:
-        return self._fields // FIELDS
+        return self._number
 
-    def remember(self, fields: list[Any]) -> None:
+    def remember(self, settlements: list[Fields]) -> None:
         """Keep what one call settles."""
-        if not fields:
+        if not settlements:
             return
-        size = _size(fields)
-        while size > REMEMBERED_BYTES and len(fields) > FIELDS:
-            fields = fields[FIELDS:]
-            size = _size(fields)
-        self._calls.append((fields, size))
-        self._fields += len(fields)
+        size, first = sum(map(len, chain.from_iterable(settlements))), 0
+        while size > REMEMBERED_BYTES and first < len(settlements) - 1:
+            size -= sum(map(len, settlements[first]))
+            first += 1
+        self._calls.append((settlements[first:], size))
+        self._number += len(settlements) - first
         self._size += size
         while len(self._calls) > 1 and (
             len(self) > REMEMBERED or self._size > REMEMBERED_BYTES
         ):
             oldest, size = self._calls.popleft()
-            self._fields -= len(oldest)
+            self._number -= len(oldest)
             self._size -= size
 
-    def find(self, tokens: Container[str]) -> dict[str, Command]:
+    def find(self, tokens: Container[str]) -> dict[str, Fields]:
         """How the jobs of these tokens were settled, as far as is known."""
-        found: dict[str, Command] = {}
-        for fields, _ in self._calls:
-            for first in range(0, len(fields), FIELDS):
-                settlement = tuple(fields[first : first + FIELDS])
-                kind, entry = settlement[:2]
-                token = entry.partition(" ")[2]
-                if kind != "note" and token in tokens:
+        found: dict[str, Fields] = {}
+        for settlements, _ in self._calls:
+            for settlement in settlements:
+                token = settlement[1].partition(" ")[2]
+                if token in tokens:
                     found[token] = settlement
         return found
-
-
-def _size(fields: list[Any]) -> int:
-    # What people wrote is in the last three: attempt, tail and result.
-    return sum(sum(map(len, fields[place::FIELDS])) for place in (4, 5, 6))

@@ -12,18 +12,31 @@
 -- ARGV[7] want         jobs to claim at most
 -- ARGV[8] fresh        1: the process has run nothing yet and may take a job that must run alone
 -- ARGV[9] queues       how many queue names follow, in order of preference
--- ARGV[10...] rest     the queue names, then 7 fields a settlement: kind, 'ID TOKEN',
---                      'FUNCTION RUN_MS WAIT_MS', delay_ms or the result's lifetime, attempt, tail,
---                      result (stored apart when not ''); of a note: attempt is meta, tail is progress
+-- ARGV[10...] rest     the queue names, then the settlements, each with the fields of its kind
 --
--- RETURNS {"ok", now_ms, more, due_in_ms, alone_waiting, refused, jobs} | {"settled", now_ms, refused}
---       | {"lost", now_ms, refused} | {"stale", now_ms, refused, call} | {"differs", now_ms, refused, jobs}
+-- RETURNS {"ok", now_ms, more, due_in_ms, alone_waiting, refused, claims} | {"settled", now_ms, refused}
+--       | {"lost", now_ms, refused} | {"stale", now_ms, refused, call} | {"differs", now_ms, refused, held}:
+--         3 fields a claim: id, envelope, 'RUN ATTEMPTS CRASHES ALONE META' or, of a job that
+--         was never claimed before, ''; of what is held a fourth, the token
 
 --@include prelude
 --@include reading
 --@include queueing
 --@include ending
 --@include rescuing
+
+-- How many fields a settlement has. Each begins with its kind and 'ID TOKEN'; then come, of
+-- an attempt that ended, 'FUNCTION RUN_MS WAIT_MS' and the tail, and behind these
+local FIELDS = {
+  succeeded = 4,           -- nothing; the result is in the tail
+  apart = 6,               -- lifetime in ms, result: succeeded, and the result is stored apart
+  failed = 5,              -- the attempt
+  cancelled = 5,           -- the attempt
+  retry = 6,               -- the attempt, delay in ms
+  released = 3,            -- 'unstarted' or ''
+  parked = 3,              -- the reason
+  note = 4,                -- meta, progress; each '' where it is as it was
+}
 
 -- When Redis is full, work has to drain: after this first write, which any server
 -- accepts, the later ones of the script pass.
@@ -74,13 +87,27 @@ local function note(id, token, meta, progress)
   return true
 end
 
+-- An attempt that ended: gives what it counts as.
+local function settle_attempt(at, kind, id, envelope, queue, flags)
+  local tail, attempt = ARGV[at + 3], ARGV[at + 4]
+  if kind == 'retry' then return retry(id, envelope, queue, flags, number(ARGV[at + 5]), attempt, tail) end
+  if kind == 'apart' then
+    kind = 'succeeded'
+    redis.call('SET', base .. 'result:' .. id, ARGV[at + 5], 'PX', ARGV[at + 4])
+  elseif kind ~= 'succeeded' and attempt ~= '' then
+    append_attempt(id, attempt)
+  end
+  end_job(id, envelope, queue, flags, kind, tail)
+  return kind
+end
+
 -- One settlement, whose fields begin at ARGV[at]. Removing exactly 'ID TOKEN' proves
 -- ownership; where it is not there, it was applied already or the worker lost the job,
 -- and nothing changes. `removed`: that has been done.
 local function settle(at, id, envelope, removed)
-  local kind, entry, stats, delay, attempt, tail, result = unpack(ARGV, at, at + 6)
+  local kind, entry = ARGV[at], ARGV[at + 1]
   if kind == 'note' then
-    if not note(id, string.sub(entry, #id + 2), attempt, tail) then refused[#refused + 1] = entry end
+    if not note(id, string.sub(entry, #id + 2), ARGV[at + 2], ARGV[at + 3]) then refused[#refused + 1] = entry end
     return
   end
   if not removed and safely('LREM', claimed, 1, entry) == 0 then
@@ -88,7 +115,7 @@ local function settle(at, id, envelope, removed)
     return
   end
   local queue, flags = nil, nil
-  if envelope then queue, flags = string.match(envelope, HEADER_QUEUE_FLAGS) end
+  if envelope then queue, flags = queue_and_flags(envelope) end
   if not queue then
     envelope = envelope or safely('GET', base .. 'job:' .. id)
     if envelope then set_aside('job:' .. id, 'not-an-envelope', envelope) end
@@ -96,25 +123,20 @@ local function settle(at, id, envelope, removed)
     return
   end
   if kind == 'released' then
-    released[#released + 1] = {id, envelope, delay == 'unstarted'}
+    released[#released + 1] = {id, envelope, ARGV[at + 2] == 'unstarted'}
   elseif kind == 'parked' then
-    park(id, envelope, queue, tail)
-  elseif kind == 'retry' then
-    count_attempt(queue, retry(id, envelope, queue, flags, number(delay), attempt, tail), stats)
+    park(id, envelope, queue, ARGV[at + 2])
   else
-    if attempt ~= '' then append_attempt(id, attempt) end
-    if result ~= '' then redis.call('SET', base .. 'result:' .. id, result, 'PX', delay) end
-    end_job(id, envelope, queue, flags, kind, tail)
-    count_attempt(queue, kind, stats)
+    count(queue, settle_attempt(at, kind, id, envelope, queue, flags), ARGV[at + 2])
   end
 end
 
--- How many settlements from ARGV[first] on end the oldest jobs that the worker holds, in
+-- How many settlements from places[first] on end the oldest jobs that the worker holds, in
 -- this order: so it nearly always is, and then one command removes their entries.
-local function remove_oldest(first, most)
-  local oldest, removed = safely('LRANGE', claimed, 0, most - 1), 0
+local function remove_oldest(places, first, last)
+  local oldest, removed = safely('LRANGE', claimed, 0, last - first), 0
   for index, entry in ipairs(oldest) do
-    local at = first + 7 * (index - 1)
+    local at = places[first + index - 1]
     if ARGV[at + 1] ~= entry or ARGV[at] == 'note' then break end
     removed = index
   end
@@ -122,23 +144,28 @@ local function remove_oldest(first, most)
   return removed
 end
 
--- Settle up to CHUNK settlements from ARGV[first] on: what they need is read at once.
-local function settle_chunk(first, last)
+-- Settle those that begin at places[first] to places[last]: what they need is read at once.
+local function settle_chunk(places, first, last)
   local ids, keys = {}, {}
-  for at = first, last, 7 do
-    local entry, index = ARGV[at + 1], #ids + 1
+  for index = 1, last - first + 1 do
+    local entry = ARGV[places[first + index - 1] + 1]
     local id = string.sub(entry, 1, string.find(entry, ' ', 1, true) - 1)
     ids[index], keys[index] = id, base .. 'job:' .. id
   end
   local envelopes = redis.call('MGET', unpack(keys))
-  local removed = remove_oldest(first, #ids)
+  local removed = remove_oldest(places, first, last)
   for index, id in ipairs(ids) do
-    settle(first + 7 * (index - 1), id, envelopes[index], index <= removed)
+    settle(places[first + index - 1], id, envelopes[index], index <= removed)
   end
 end
 
-for first = 10 + #queues, #ARGV, 7 * CHUNK do
-  settle_chunk(first, math.min(first + 7 * CHUNK - 1, #ARGV))
+local places, at = {}, 10 + #queues
+while at <= #ARGV do
+  places[#places + 1] = at
+  at = at + FIELDS[ARGV[at]]
+end
+for first = 1, #places, CHUNK do
+  settle_chunk(places, first, math.min(first + CHUNK - 1, #places))
 end
 -- Backwards, each to the head: so the order stays.
 for index = #released, 1, -1 do
@@ -171,10 +198,9 @@ if not last_call or not lease or lease <= now_ms then
   return {'lost', now_ms, refused}
 end
 
--- [id, envelope, 'RUN ATTEMPTS CRASHES ALONE', meta] of one claimed job.
-local function describe(id, envelope, state, run, alone)
+local function describe(state, run, alone)
   local numbers = run .. ' ' .. text(number(state.attempts)) .. ' ' .. text(number(state.crashes))
-  return {id, envelope, numbers .. (alone and ' 1' or ' 0'), state.meta or ''}
+  return numbers .. (alone and ' 1 ' or ' 0 ') .. (state.meta or '')
 end
 
 local held = safely('LLEN', claimed)
@@ -189,9 +215,8 @@ if held ~= expected then
         state.run = '1'
         redis.call('HSET', base .. 'state:' .. id, 'status', 'running', 'token', token, 'run', '1', 'claimed_ms', NOW)
       end
-      local job = describe(id, envelope, state, text(number(state.run)), state.alone)
-      job[5] = token
-      jobs[#jobs + 1] = job
+      local more = describe(state, text(number(state.run)), state.alone)
+      for _, field in ipairs({id, envelope, more, token}) do jobs[#jobs + 1] = field end
     else
       redis.call('LREM', claimed, 1, entry)
     end
@@ -224,24 +249,26 @@ local function promote(queue)
   return #due
 end
 
-local got = {}
+local got = {}             -- 3 fields a claim
+local claims = 0
 local entries = {}
 local taken = {}           -- ids of this call: an id may stand twice in a list
 local alone_waiting = 0
 local token_prefix = worker .. ':' .. text(call) .. ':'
 
 local function claim(id, envelope, state, alone)
-  local token = token_prefix .. #got
-  local run = '1'
-  if state then run = text(number(state.run) + 1) end
+  local token = token_prefix .. string.format('%d', claims)
+  local run, more = '1', ''
+  if state then
+    run = text(number(state.run) + 1)
+    more = describe(state, run, alone)
+  end
   taken[id] = true
   entries[#entries + 1] = id .. ' ' .. token
   redis.call('HSET', base .. 'state:' .. id, 'status', 'running', 'token', token, 'run', run, 'claimed_ms', NOW)
-  if state then
-    got[#got + 1] = describe(id, envelope, state, run, alone)
-  else
-    got[#got + 1] = {id, envelope, '1 0 0 0', ''}
-  end
+  local at = 3 * claims
+  got[at + 1], got[at + 2], got[at + 3] = id, envelope, more
+  claims = claims + 1
 end
 
 -- Whether a job whose id was met here waits elsewhere: moved, or gone and come back.
@@ -270,7 +297,7 @@ local function examine(queue, ids, place)
     local envelope = envelopes[index]
     local state = any_state and redis.call('EXISTS', state_keys[index]) == 1 and read_state(id) or nil
     local owner, priority, due, expires, body_at, tail_at, ended
-    if envelope then owner, priority, due, expires, body_at = string.match(envelope, HEADER_PLACE) end
+    if envelope then owner, priority, due, expires, body_at = match_place(envelope) end
     if body_at then tail_at = string.find(envelope, '\n', body_at, true) end
     if tail_at then ended = ENDED[string.match(envelope, '^(%S+) ', tail_at + 1)] end
     if not looks_like_id(id) then
@@ -312,9 +339,9 @@ local examined = 0
 
 local function claim_list(queue)
   local key = base .. 'pending:' .. queue
-  while #got < want do
+  while claims < want do
     if examined >= 1000 then more = true; return end
-    local ids = safely('LRANGE', key, 0, math.min(want - #got, 100) - 1)
+    local ids = safely('LRANGE', key, 0, math.min(want - claims, 100) - 1)
     if #ids == 0 then return end
     examined = examined + #ids
     examine(queue, ids, 'pending')
@@ -325,9 +352,9 @@ end
 -- Priorities above 0 have scores below 0 and come before the list; the others after it.
 local function claim_priority(queue, from, to)
   local key = base .. 'priority:' .. queue
-  while #got < want do
+  while claims < want do
     if examined >= 1000 then more = true; return end
-    local ids = safely('ZRANGEBYSCORE', key, from, to, 'LIMIT', 0, math.min(want - #got, 100))
+    local ids = safely('ZRANGEBYSCORE', key, from, to, 'LIMIT', 0, math.min(want - claims, 100))
     if #ids == 0 then return end
     examined = examined + #ids
     examine(queue, ids, 'priority')
@@ -340,13 +367,13 @@ local function claim_alone(queue)
   local key = base .. 'alone:' .. queue
   local id = safely('LINDEX', key, 0)
   if not id then return false end
-  if not fresh or held > 0 or #got > 0 then
+  if not fresh or held > 0 or claims > 0 then
     alone_waiting = 1
     return false
   end
   examine(queue, {id}, 'alone')
   redis.call('LREM', key, 1, id)
-  return #got > 0
+  return claims > 0
 end
 
 local function paused_queues()
@@ -386,20 +413,20 @@ if want > 0 then
   for _, queue in ipairs(queues) do
     local promoted = rare and promote(queue) or 0
     if not paused[queue] then
-      local before = #got
-      if rare and not full and claim_alone(queue) then want = #got end
-      full = #got >= want
+      local before = claims
+      if rare and not full and claim_alone(queue) then want = claims end
+      full = claims >= want
       if not full then
         local prioritized = rare and safely('ZCARD', base .. 'priority:' .. queue) > 0
         if prioritized then claim_priority(queue, '-inf', '(0') end
         claim_list(queue)
         if prioritized then claim_priority(queue, '(0', '+inf') end
-        full = #got >= want or more
+        full = claims >= want or more
       end
       -- The baton: whoever comes next to ready work must be woken, or a bulk of
       -- jobs wakes a few workers only.
       if full and has_work(queue) then
-        local left = promoted - (#got - before)
+        local left = promoted - (claims - before)
         wake(queue, math.max(left, 1 - safely('LLEN', base .. 'wake:' .. queue)))
       end
     end
@@ -407,7 +434,7 @@ if want > 0 then
 end
 
 local due_in_ms = -1
-if #got == 0 then
+if claims == 0 then
   local function earliest(key, not_before)
     local first = safely('ZRANGE', key, 0, 0, 'WITHSCORES')
     if not first[2] then return end

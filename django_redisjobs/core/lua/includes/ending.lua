@@ -4,26 +4,25 @@
 local ended_now = {}       -- status .. ':' .. queue -> {score, id, score, id, …}
 local records = {}         -- {job key, record, …} to write at the end of the call
 local settled_states = {}  -- state keys to delete then
-local tallies = {}         -- statistics of this call
+local counted = {}         -- queue -> outcome -> {stats -> how many}: to count at the end
 local spreads = {}         -- queue -> {lane -> runs}: how long they waited and ran
 
 local floor, log = math.floor, math.log
 local HALVES = 2 / log(2)
 local LAST_BUCKET = 63
 
--- Count an outcome of a queue, and of a function where one is named.
-local function count(queue, outcome, name, run_ms, wait_ms)
-  local key = queue .. ' ' .. outcome .. ' ' .. (name or '')
-  local tally = tallies[key]
-  if not tally then
-    tally = {queue = queue, outcome = outcome, name = name, number = 0, run_ms = 0, wait_ms = 0}
-    tallies[key] = tally
-  end
-  tally.number = tally.number + 1
-  if run_ms then
-    tally.run_ms = tally.run_ms + run_ms
-    tally.wait_ms = tally.wait_ms + wait_ms
-  end
+local function within(parent, key)
+  local child = parent[key]
+  if not child then child = {}; parent[key] = child end
+  return child
+end
+
+-- Count an outcome of a queue. stats: 'FUNCTION RUN_MS WAIT_MS' of an attempt; nothing where
+-- none was made. Those of one call are much alike: each kind is looked at once, at its end.
+local function count(queue, outcome, stats)
+  local alike = within(within(counted, queue), outcome)
+  stats = stats or ''
+  alike[stats] = (alike[stats] or 0) + 1
 end
 
 -- Bucket 0 is for what took no millisecond; bucket N begins at 2 ^ ((N - 1) / 2) ms,
@@ -35,20 +34,11 @@ local function bucket_of(ms)
 end
 
 -- Of each bucket the even lane counts waits, the odd one runs.
-local function count_times(queue, run_ms, wait_ms)
-  local spread = spreads[queue]
-  if not spread then spread = {}; spreads[queue] = spread end
+local function count_times(queue, run_ms, wait_ms, runs)
+  local spread = within(spreads, queue)
   local waited, ran = 2 * bucket_of(wait_ms), 2 * bucket_of(run_ms) + 1
-  spread[waited] = (spread[waited] or 0) + 1
-  spread[ran] = (spread[ran] or 0) + 1
-end
-
--- stats: 'FUNCTION RUN_MS WAIT_MS'
-local function count_attempt(queue, outcome, stats)
-  local name, run_ms, wait_ms = string.match(stats, '^(%S*) (%d+) (%d+)$')
-  run_ms, wait_ms = tonumber(run_ms), tonumber(wait_ms)
-  count(queue, outcome, name, run_ms, wait_ms)
-  if run_ms then count_times(queue, run_ms, wait_ms) end
+  spread[waited] = (spread[waited] or 0) + runs
+  spread[ran] = (spread[ran] or 0) + runs
 end
 
 -- Add to a string of 32-bit counters. Only one that is new is given its lifetime.
@@ -73,20 +63,28 @@ local function store_spreads(minute, hour)
 end
 
 local function store_statistics()
-  if not next(tallies) then return end
+  if not next(counted) then return end
   local fields = {}
   local function add(field, increment)
     fields[field] = (fields[field] or 0) + increment
   end
-  for _, tally in pairs(tallies) do
-    local prefix = 'q:' .. tally.queue .. ':'
-    add(prefix .. tally.outcome, tally.number)
-    add(prefix .. 'run_ms', tally.run_ms)
-    add(prefix .. 'wait_ms', tally.wait_ms)
-    if tally.name and tally.name ~= '' then
-      prefix = 'f:' .. tally.name .. ':'
-      add(prefix .. tally.outcome, tally.number)
-      add(prefix .. 'run_ms', tally.run_ms)
+  local function add_alike(queue, outcome, stats, runs)
+    local of_queue = 'q:' .. queue .. ':'
+    add(of_queue .. outcome, runs)
+    local name, run_ms, wait_ms = string.match(stats, '^(%S*) (%d+) (%d+)$')
+    if not name then return end
+    run_ms, wait_ms = tonumber(run_ms), tonumber(wait_ms)
+    add(of_queue .. 'run_ms', runs * run_ms)
+    add(of_queue .. 'wait_ms', runs * wait_ms)
+    count_times(queue, run_ms, wait_ms, runs)
+    if name == '' then return end
+    local of_function = 'f:' .. name .. ':'
+    add(of_function .. outcome, runs)
+    add(of_function .. 'run_ms', runs * run_ms)
+  end
+  for queue, outcomes in pairs(counted) do
+    for outcome, alike in pairs(outcomes) do
+      for stats, runs in pairs(alike) do add_alike(queue, outcome, stats, runs) end
     end
   end
   local minute, hour = text(floor(now_ms / 60000)), text(floor(now_ms / 3600000))
@@ -100,7 +98,7 @@ local function store_statistics()
     end
     redis.call('EXPIRE', bucket[1], bucket[2])
   end
-  tallies = {}
+  counted = {}
   store_spreads(minute, hour)
 end
 

@@ -1,7 +1,8 @@
 -- Reading what is stored of a job, where anybody may have written.
 
+-- A class of its own is looked through for each character, which letters and digits need not.
 local function looks_like_id(value)
-  return #value <= 80 and string.find(value, '^[%w_:.-]+$') ~= nil
+  return #value <= 80 and (string.find(value, '^%w+$') or string.find(value, '^[%w_:.-]+$')) ~= nil
 end
 
 -- The envelope's fixed header:
@@ -11,8 +12,23 @@ end
 local HEADER = '^1 (%S+) (%-?%d+) (%d+)%f[%D] ?(%d*)%f[%D] ?(%d*)%f[%D] ?(%d*)\n'
 local HEADER_QUEUE_FLAGS = '^1 (%S+) %-?%d+ %d+%f[%D] ?%d*%f[%D] ?%d*%f[%D] ?(%d*)\n'
 local HEADER_PLACE = '^1 (%S+) (%-?%d+) %d+%f[%D] ?(%d*)%f[%D] ?(%d*)%f[%D] ?%d*\n()'
+-- Most have nothing behind ENQUEUED_MS: to match that alone takes a third of the time.
+local PLAIN_HEADER = '^1 (%S+) (%-?%d+) %d+\n()'
 local MAX_HEADER = 400     -- characters
 local ENDED = {succeeded = true, failed = true, cancelled = true, expired = true}
+
+-- Queue, priority, due and expiry times of a header, and where the body begins.
+local function match_place(envelope)
+  local queue, priority, body_at = string.match(envelope, PLAIN_HEADER)
+  if queue then return queue, priority, '', '', body_at end
+  return string.match(envelope, HEADER_PLACE)
+end
+
+local function queue_and_flags(envelope)
+  local queue = string.match(envelope, PLAIN_HEADER)
+  if queue then return queue, '' end
+  return string.match(envelope, HEADER_QUEUE_FLAGS)
+end
 
 -- A record in its parts: the envelope without what an end appended, as what it has
 -- ended, if it has, and that end. Nothing when it is no record.
