@@ -110,6 +110,11 @@ class GroupKeys:
         return f"{self.base}queues"
 
     @property
+    def beside(self) -> str:
+        """Set of the ids of jobs that have attempts, or a result of its own lifetime."""
+        return f"{self.base}beside"
+
+    @property
     def paused(self) -> str:
         """Hash: queue -> until when, since when, why and by whom."""
         return f"{self.base}paused"

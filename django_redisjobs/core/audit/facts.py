@@ -17,6 +17,7 @@ _LIVE_STATUSES: Final = frozenset({"pending", "scheduled", "running", "parked"})
 class Facts:
     """``kind`` of the record: none, wrong (type), bad (no record), live, ended.
 
+    ``is_listed``: among those with attempts or a result beside their record.
     ``places``: the sets of its own queue that have it. ``held``: its worker's list
     has its entry. ``near``: its id is near an end of the plain list. ``there``: it is
     in the place that was looked into besides.
@@ -35,6 +36,7 @@ class Facts:
     no_counts: str
     has_result: bool
     has_attempts: bool
+    is_listed: bool
     places: frozenset[str]
     held: bool
     near: bool
@@ -59,11 +61,12 @@ class Facts:
             no_counts=word(raw[9]),
             has_result=bool(raw[10]),
             has_attempts=bool(raw[11]),
-            places=frozenset(words(raw[12])),
-            held=bool(raw[13]),
-            near=bool(raw[14]),
-            there=bool(raw[15]),
-            fingerprint=raw[16],
+            is_listed=bool(raw[12]),
+            places=frozenset(words(raw[13])),
+            held=bool(raw[14]),
+            near=bool(raw[15]),
+            there=bool(raw[16]),
+            fingerprint=raw[17],
         )
 
     @property
@@ -118,6 +121,7 @@ def judge(facts: Facts) -> Iterator[Finding]:
         )
     elif facts.kind in ("live", "ended"):
         yield from _state_faults(facts)
+        yield from _list_faults(facts)
         if facts.is_clear:
             yield from _place_faults(facts)
 
@@ -202,6 +206,17 @@ def _state_faults(facts: Facts) -> Iterator[Finding]:
             where,
             f"Job {facts.id} {facts.says}, and has {has} token of a claim.",
             mend,
+        )
+
+
+def _list_faults(facts: Facts) -> Iterator[Finding]:
+    has_result = facts.has_result and facts.kind == "ended"
+    if (facts.has_attempts or has_result) and not facts.is_listed:
+        yield Finding(
+            "not-listed",
+            "beside",
+            f"Job {facts.id} has attempts or a result, which would outlive it.",
+            Mend("beside", facts.id, "", facts.fingerprint),
         )
 
 

@@ -13,6 +13,7 @@ How = Literal[
     "set_aside",
     "state",
     "result",
+    "beside",
     "entry",
     "trim",
     "rescue",

@@ -55,6 +55,7 @@ KINDS: Final = {
     "workers": Kind("zset", single=True),
     "waiters": Kind("zset", single=True),
     "queues": Kind("set", single=True),
+    "beside": Kind("set", single=True),
     "paused": Kind("hash", single=True),
     "tombstones": Kind("hash", single=True),
     "schema": Kind("string", single=True),

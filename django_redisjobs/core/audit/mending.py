@@ -17,7 +17,7 @@ from .keyspace import KINDS, Key
 
 # What makes other things right, or is needed for it, comes first.
 _ORDER: Final[tuple[How, ...]] = (
-    *("rename", "lease", "entry", "rescue", "state", "set_aside", "remove"),
+    *("rename", "beside", "lease", "entry", "rescue", "state", "set_aside", "remove"),
     *("forget", "result", "place", "persist", "expire", "pause", "announce"),
     *("trim", "recount"),
 )

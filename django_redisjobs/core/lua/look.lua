@@ -8,7 +8,7 @@
 --
 -- RETURNS {"seen", now_ms, facts}: of each job kind, queue, priority, due_ms, ended,
 --         state's kind, status, token, alone, counts that are none, result, attempts,
---         places, held, near, there, fingerprint
+--         whether it is listed as having these, places, held, near, there, fingerprint
 
 --@include prelude
 --@include reading
@@ -75,7 +75,7 @@ local function describe(id, place)
     seen.kind, seen.queue or '', seen.priority or '', seen.due_ms or '', seen.ended or '',
     seen.state_kind, state.status or '', state.token or '', flag(state.alone), no_counts(state),
     flag(redis.call('EXISTS', base .. 'result:' .. id) == 1), flag(redis.call('EXISTS', base .. 'attempts:' .. id) == 1),
-    places, flag(held), flag(near), flag(is_there(id, place)), fingerprint(seen),
+    flag(peek('SISMEMBER', base .. 'beside', id) == 1), places, flag(held), flag(near), flag(is_there(id, place)), fingerprint(seen),
   }
 end
 

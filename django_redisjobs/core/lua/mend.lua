@@ -5,8 +5,8 @@
 --
 -- ARGV[1] how          place (put it where it belongs), remove (from the place), forget (what
 --                      is left of a job without a record), set_aside (what is no record), state
---                      (make it agree), result (remove it), entry (of a worker: make it agree
---                      with the job), trim (the place), rename (a key, aside)
+--                      (make it agree), result (remove it), beside (list it there), entry (of a
+--                      worker: make it agree with the job), trim (the place), rename (a key, aside)
 -- ARGV[2] id           of the job; the entry; the key
 -- ARGV[3] place        such as failed:QUEUE; the type that the key ought to have, or number
 -- ARGV[4] fingerprint  of the job as it was
@@ -93,7 +93,7 @@ local function trim_place()
     local seen = peek_job(old)
     if seen.ended == status and seen.queue == queue then ended[#ended + 1] = old end
   end
-  forget_jobs(ended)
+  forget_jobs(ended, true)
   redis.call('ZREM', key, unpack(ids))
   return excess > #ids and 'more' or 'mended'
 end
@@ -127,7 +127,7 @@ elseif how == 'remove' and string.find(place, '^alone:') then
 elseif how == 'remove' then
   redis.call('ZREM', base .. place, id)
 elseif how == 'forget' and seen.kind == 'none' then
-  redis.call('UNLINK', base .. 'state:' .. id, base .. 'result:' .. id, base .. 'attempts:' .. id)
+  forget_job(id)
 elseif how == 'set_aside' and seen.kind == 'bad' then
   local renamed = base .. 'aside:' .. NOW .. ':job:' .. id
   redis.call('RENAME', base .. 'job:' .. id, renamed)
@@ -136,5 +136,7 @@ elseif how == 'state' then
   agree_state(seen)
 elseif how == 'result' then
   redis.call('DEL', base .. 'result:' .. id)
+elseif how == 'beside' then
+  note_beside(id)
 end
 return {'mended'}

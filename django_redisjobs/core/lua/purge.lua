@@ -38,7 +38,7 @@ local function purge(ids)
       gone = gone + 1
     end
   end
-  forget_jobs(waiting)
+  forget_jobs(waiting, false)
   purged = purged + #waiting
   return gone
 end

@@ -94,6 +94,7 @@ local function settle_attempt(at, kind, id, envelope, queue, flags)
   if kind == 'apart' then
     kind = 'succeeded'
     redis.call('SET', base .. 'result:' .. id, ARGV[at + 5], 'PX', ARGV[at + 4])
+    note_beside(id)
   elseif kind ~= 'succeeded' and attempt ~= '' then
     append_attempt(id, attempt)
   end

@@ -23,7 +23,7 @@ OF_A_JOB = ("job", "state", "result", "attempts", "done")
 OF_A_WORKER = ("worker", "claimed", "control")
 SINGLE = (
     *("schema", "workers", "queues", "paused", "tombstones", "aside"),
-    *("sequence", "maintained", "waiters", "lost"),
+    *("sequence", "maintained", "waiters", "lost", "beside"),
 )
 WITH_LIFETIME = ("result", "done", "stats", "spread", "control", "stacks", "lost")
 
@@ -147,6 +147,8 @@ def _check_owners(
     for kind in ("state", "attempts"):
         ownerless = kinds[kind] - kinds["job"]
         assert not ownerless, f"{kind} of no job: {ownerless}"
+    beside = {name.decode() for name in client.smembers(keys.beside)}
+    assert kinds["attempts"] | kinds["result"] <= beside <= kinds["job"]
     live = {job_id for job_id, status in found.status.items() if status not in ENDED}
     assert not kinds["result"] & live, "a live job has a result"
     workers = {name.decode() for name in client.zrange(keys.workers, 0, -1)}

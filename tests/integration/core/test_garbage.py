@@ -109,7 +109,7 @@ def look_at_everything(store: Store, known: dict[str, str]) -> None:
 
 
 SINGLE = ["workers", "queues", "paused", "tombstones", "aside", "sequence", "lost"]
-SINGLE += ["maintained", "waiters", "schema"]
+SINGLE += ["maintained", "waiters", "schema", "beside"]
 OF_A_QUEUE = ["pending", "priority", "alone", "scheduled", "parked", "wake"]
 OF_A_QUEUE += ["succeeded", "failed", "cancelled", "expired"]
 
@@ -177,7 +177,7 @@ def test_a_key_of_another_type_is_renamed_and_shown(store: Store, kind: str):
     "kind",
     [
         *(*OF_A_QUEUE, "workers", "queues", "claimed", "control", "aside", "waiters"),
-        *("attempts failed", "done pending"),
+        *("beside", "attempts failed", "done pending"),
     ],
 )
 def test_junk_in_a_list_or_set(store: Store, kind: str):
@@ -189,7 +189,7 @@ def test_junk_in_a_list_or_set(store: Store, kind: str):
     ):
         client.rpush(name, *JUNK)
         client.lpush(name, *JUNK)
-    elif kind == "queues":
+    elif kind in {"queues", "beside"}:
         client.sadd(name, *JUNK)
     else:
         client.zadd(name, {junk: score for score, junk in enumerate(JUNK)})

@@ -155,6 +155,10 @@ def zrem(name: str, value: str) -> Damage:
     return lambda site: site.client.zrem(site.key(name), site.ids[value])
 
 
+def srem(name: str, value: str) -> Damage:
+    return lambda site: site.client.srem(site.key(name), site.ids[value])
+
+
 def lrem(name: str, value: str) -> Damage:
     return lambda site: site.client.lrem(site.key(name), 0, site.ids[value])
 
@@ -309,6 +313,9 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
         {"orphan-result"},
     ),
     "orphan attempts": (rpush("attempts:nobody", "{}"), {"orphan-attempts"}),
+    "attempts that are not listed": (srem("beside", "failed"), {"not-listed"}),
+    "a result that is not listed": (srem("beside", "apart"), {"not-listed"}),
+    "all lists of these gone": (delete("beside"), {"not-listed"}),
     "state of an ended job": (
         hset("state:failed", "status", "pending"),
         {"state-of-ended"},

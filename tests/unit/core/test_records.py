@@ -61,7 +61,7 @@ def test_all_keys_of_a_group_have_its_hash_tag():
     assert keys.base == "p:{g}:"
     names = [
         *(keys.schema, keys.workers, keys.queues, keys.paused, keys.tombstones),
-        *(keys.aside, keys.job("1"), keys.state("1"), keys.result("1")),
+        *(keys.beside, keys.aside, keys.job("1"), keys.state("1"), keys.result("1")),
         *(keys.attempts("1"), keys.pending("q"), keys.priority("q"), keys.alone("q")),
         *(keys.scheduled("q"), keys.ended("failed", "q"), keys.wake("q")),
         *(keys.done("1"), keys.claimed("w"), keys.worker("w"), keys.control("w")),

@@ -182,19 +182,32 @@ local function end_unfinished(id, envelope, status, state, message)
   end_job(id, envelope, queue, flags, status, tail .. document .. '}')
 end
 
-local function forget_job(id)
-  redis.call('UNLINK', base .. 'job:' .. id, base .. 'state:' .. id, base .. 'result:' .. id, base .. 'attempts:' .. id)
+-- Say that a job has attempts or a result in keys of their own. Few have: to look among
+-- these when jobs are deleted is cheaper than to delete what is not there.
+local function note_beside(id)
+  safely('SADD', base .. 'beside', id)
 end
 
-local function forget_jobs(ids)
+-- Delete jobs. `ended`: they have no state.
+local function forget_jobs(ids, ended)
+  if #ids == 0 then return end
   local keys = {}
-  for _, id in ipairs(ids) do
-    keys[#keys + 1] = base .. 'job:' .. id
-    keys[#keys + 1] = base .. 'state:' .. id
-    keys[#keys + 1] = base .. 'result:' .. id
-    keys[#keys + 1] = base .. 'attempts:' .. id
+  for index, id in ipairs(ids) do keys[index] = base .. 'job:' .. id end
+  local function add(kind)
+    for _, id in ipairs(ids) do keys[#keys + 1] = base .. kind .. id end
   end
-  if #keys > 0 then redis.call('UNLINK', unpack(keys)) end
+  if not ended then add('state:') end
+  if safely('SREM', base .. 'beside', unpack(ids)) > 0 then
+    add('result:')
+    add('attempts:')
+  end
+  redis.call('UNLINK', unpack(keys))
+end
+
+-- Delete one job, whatever is listed.
+local function forget_job(id)
+  safely('SREM', base .. 'beside', id)
+  redis.call('UNLINK', base .. 'job:' .. id, base .. 'state:' .. id, base .. 'result:' .. id, base .. 'attempts:' .. id)
 end
 
 -- keep: 'AGE_MS COUNT' of succeeded, failed, cancelled, expired, in this order.
@@ -213,12 +226,12 @@ local function trim(index, bound, limit)
   local excess = math.min(safely('ZCARD', key) - bound[2], limit)
   if excess > 0 then
     local ids = redis.call('ZRANGE', key, 0, excess - 1)
-    forget_jobs(ids)
+    forget_jobs(ids, true)
     redis.call('ZREMRANGEBYRANK', key, 0, excess - 1)
   end
   local old = redis.call('ZRANGEBYSCORE', key, '-inf', text(now_ms - bound[1]), 'LIMIT', 0, limit)
   if #old > 0 then
-    forget_jobs(old)
+    forget_jobs(old, true)
     redis.call('ZREM', key, unpack(old))
   end
 end

@@ -69,7 +69,7 @@ end
 
 local function append_attempt(id, entry)
   local key = base .. 'attempts:' .. id
-  safely('RPUSH', key, entry)
+  if safely('RPUSH', key, entry) == 1 then note_beside(id) end
   redis.call('LTRIM', key, -MAX_ATTEMPTS, -1)
 end
 
