@@ -471,13 +471,15 @@ def settlement_fields(settlement: Settlement, kept_ms: int) -> Fields:
     apart = bool(result) and ttl_ms < kept_ms
     result_expires_ms = finished_ms + ttl_ms if apart else 0
     ran_ms = max(0, finished_ms - started_ms)
-    waited_ms = max(0, started_ms - max(job.enqueued_ms, job.due_ms))
-    worker = job.token.partition(":")[0]
-    numbers = f"{job.run} {job.attempts + 1} {job.crashes}"
-    times = f"{started_ms} {finished_ms} {result_expires_ms}"
+    # A job that was enqueued for later has both times, and waits since the second.
+    waited_ms = max(0, started_ms - (job.due_ms or job.enqueued_ms))
     stats = f"{settlement.function} {ran_ms} {waited_ms}"
+    worker, _, _ = job.token.partition(":")
     document = _document(settlement, "" if apart else result)
-    tail = f"{numbers} {worker} {times}\n{document}"
+    tail = (
+        f"{job.run} {job.attempts + 1} {job.crashes} {worker} "
+        f"{started_ms} {finished_ms} {result_expires_ms}\n{document}"
+    )
     if apart:
         return ("apart", entry, stats, tail, str(ttl_ms), result)
     if kind == "succeeded":

@@ -95,20 +95,20 @@ def parse_body(text: str) -> Body:
             when it seems to be what a later version makes.
     """
     parts = parse_json(text)
-    if type(parts) is list and len(parts) > 3 and type(parts[-1]) is str:
-        parts.pop()  # its signature, which is over the text
     if type(parts) is list and len(parts) >= 3:
-        function, args, kwargs = parts[:3]
-        options = parts[3] if len(parts) > 3 else {}
+        function, args, kwargs, *more = parts
+        if more and type(more[-1]) is str:
+            more.pop()  # its signature, which is over the text
+        options = more[0] if more else {}
         if (
             type(function) is str
             and type(args) is list
             and type(kwargs) is type(options) is dict
         ):
-            if len(parts) > 4:
+            if len(more) > 1:
                 raise PayloadUnknown(
-                    f"A stored job of {function} has {len(parts)} parts, of which this "
-                    "build knows four: a newer version of this package wrote it."
+                    f"A stored job of {function} has {3 + len(more)} parts, of which "
+                    "this build knows four: a newer version of this package wrote it."
                 )
             return Body(function, args, kwargs, options, '"$"' in text)
     raise PayloadMalformed(
@@ -127,15 +127,18 @@ def callback_body(function: str, job_id: str) -> str:
     return to_json([function, [job_id], {}])
 
 
-def check_size(text: str, limit_bytes: int, what: str) -> None:
-    """Raise PayloadTooLarge if ``text`` takes more than ``limit_bytes`` as UTF-8."""
+def check_size(text: str, limit_bytes: int, what: str, of: str = "") -> None:
+    """Raise PayloadTooLarge if ``text`` takes more than ``limit_bytes`` as UTF-8.
+
+    ``what`` it is, and ``of`` whom, are for the message.
+    """
     # UTF-8 takes at most 3 bytes a code point below U+10000 and 4 above.
     if len(text) * 4 <= limit_bytes:
         return
     size = len(text) if text.isascii() else len(text.encode())
     if size > limit_bytes:
         raise PayloadTooLarge(
-            f"{what}: {size:,} bytes of JSON, but MAX_PAYLOAD allows {limit_bytes:,}. "
+            f"{what}{of}: {size:,} bytes of JSON, but MAX_PAYLOAD allows {limit_bytes:,}. "
             "Keep large data in a file or in the database and pass its id, "
             "or raise MAX_PAYLOAD."
         )

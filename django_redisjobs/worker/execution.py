@@ -55,6 +55,9 @@ class Execution:
     to begin before that is written.
     """
 
+    refresh: Callable[[], None] = staticmethod(databases.refresh)
+    """Before and after each job: the connections to databases."""
+
     def __init__(
         self,
         plans: Plans,
@@ -121,10 +124,6 @@ class Execution:
         finally:
             leave(token)
             self.refresh()
-
-    def refresh(self) -> None:
-        """Before and after each job: the connections to databases."""
-        databases.refresh()
 
     def context(self, job: Claimed, plan: Plan) -> JobContext:
         return JobContext(
@@ -268,7 +267,7 @@ class Execution:
         if value is None:
             return "null"
         text = codec.dumps(value, "the result")
-        check_size(text, self._max_payload, f"The result of {plan.name}")
+        check_size(text, self._max_payload, "The result of ", plan.name)
         return text
 
 

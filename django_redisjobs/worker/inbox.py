@@ -9,6 +9,7 @@ thread takes next in any case, or has to take first, stays out of the pipe.
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -101,21 +102,17 @@ class Inbox:
         ``taken_next``: by the caller. Then one job alone, behind which nobody waits,
         wakes no supervisor.
         """
-        codes = []
         self._puts += 1
         self.filled_at = monotonic()
-        if taken_next and len(entries) == 1 and not self._entries:
-            (entry,) = entries
-            self._entries[entry[0]] = entry
-            self._kept.append(entry[0])
+        keeps = taken_next and len(entries) == 1 and not self._entries
+        codes = [entry[0] for entry in entries]
+        self._entries.update(zip(codes, entries, strict=True))
+        if keeps:
+            self._kept += codes
             return 1
-        for entry in entries:
-            self._entries[entry[0]] = entry
-            codes.append(entry[0])
         for first in range(0, len(codes), _RECORDS_PER_WRITE):
             chunk = codes[first : first + _RECORDS_PER_WRITE]
-            records = [code.to_bytes(RECORD_BYTES, "little") for code in chunk]
-            os.write(self._write, b"".join(records))
+            os.write(self._write, struct.pack(f"<{len(chunk)}Q", *chunk))
         return len(codes)
 
     def announce(self, code: int) -> None:

@@ -209,12 +209,8 @@ class Station:
         return code_of(token, self.post.number)
 
     def _collect(self) -> list[Settlement]:
-        batch = []
-        try:
-            while True:
-                batch.append(self.outcomes.popleft())
-        except IndexError:
-            return batch
+        # Whoever holds the lock is the only one who takes; others may add meanwhile.
+        return [self.outcomes.popleft() for _ in range(len(self.outcomes))]
 
     def _set_clock(self, server_ms: int, before: float) -> None:
         # The time before the call: so no job seems to start before its claim.
