@@ -112,7 +112,8 @@ def test_each_child_leads_a_group_of_its_own(start):
     """
     worker = start(processes=2)
     pid = jobs.whoami.delay().result(timeout=60)[0]
-    handle = jobs.nap.delay(0.5, "ended in peace")
+    # Long enough to be seen while it runs, also where the machine stands still.
+    handle = jobs.nap.delay(2, "ended in peace")
     until(lambda: handle.status() is JobStatus.RUNNING)
 
     assert os.getpgid(pid) == pid

@@ -56,8 +56,13 @@ def test_who_has_taken_a_job_is_busy_before_it_is_in_a_slot(inbox):
 
 
 @pytest.fixture
-def crew(pipe):
-    """Four threads whose jobs take a minute, as it knows, and all of which run one."""
+def crew(pipe, monkeypatch):
+    """Four threads whose jobs take a minute, as it knows, and all of which run one.
+
+    Its clock stands still: what is nearly over stays so for a few milliseconds only.
+    """
+    now = monotonic()
+    monkeypatch.setattr("django_redisjobs.worker.crew.monotonic", lambda: now)
     options = WorkerOptions(queues=("q",), threads=4)
     board = SharedMemory(1, options.slots).board(0)
     made = Crew(options, board, Inbox(pipe), None, begun=None, completed=None)
@@ -65,7 +70,7 @@ def crew(pipe):
         made.pace.slow()
         made.pace.learn(60.0, 1)
     for slot in made.slots:
-        slot.code, slot.started = 1, monotonic()
+        slot.code, slot.started = 1, now
     return made
 
 
