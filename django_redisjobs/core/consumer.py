@@ -468,7 +468,7 @@ def settlement_fields(settlement: Settlement, kept_ms: int) -> Fields:
     result, ttl_ms = settlement.result or "", settlement.result_ttl_ms
     if not ttl_ms:
         result = ""
-    apart = bool(result) and ttl_ms < kept_ms
+    apart = kind == "succeeded" and bool(result) and ttl_ms < kept_ms
     result_expires_ms = finished_ms + ttl_ms if apart else 0
     ran_ms = max(0, finished_ms - started_ms)
     # A job that was enqueued for later has both times, and waits since the second.

@@ -91,7 +91,8 @@ local function trim_place()
   local ids, ended = redis.call('ZRANGE', key, 0, math.min(excess, CHUNK) - 1), {}
   for _, old in ipairs(ids) do
     local seen = peek_job(old)
-    if seen.ended == status and seen.queue == queue then ended[#ended + 1] = old end
+    local here = seen.ended == status and seen.queue == queue
+    if here or seen.kind == 'none' then ended[#ended + 1] = old end
   end
   forget_jobs(ended, true)
   redis.call('ZREM', key, unpack(ids))
@@ -139,4 +140,6 @@ elseif how == 'result' then
 elseif how == 'beside' then
   note_beside(id)
 end
+-- Nobody else would ever come to delete what is no job.
+if seen.kind == 'none' or how == 'set_aside' then safely('SREM', base .. 'beside', id) end
 return {'mended'}

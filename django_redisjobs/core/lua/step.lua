@@ -163,7 +163,7 @@ end
 local places, at = {}, 10 + #queues
 while at <= #ARGV do
   places[#places + 1] = at
-  at = at + FIELDS[ARGV[at]]
+  at = at + (FIELDS[ARGV[at]] or error('no kind of settlement: ' .. ARGV[at]))
 end
 for first = 1, #places, CHUNK do
   settle_chunk(places, first, math.min(first + CHUNK - 1, #places))
@@ -199,6 +199,7 @@ if not last_call or not lease or lease <= now_ms then
   return {'lost', now_ms, refused}
 end
 
+-- What is known of earlier claims.
 local function describe(state, run, alone)
   local numbers = run .. ' ' .. text(number(state.attempts)) .. ' ' .. text(number(state.crashes))
   return numbers .. (alone and ' 1 ' or ' 0 ') .. (state.meta or '')
@@ -216,8 +217,8 @@ if held ~= expected then
         state.run = '1'
         redis.call('HSET', base .. 'state:' .. id, 'status', 'running', 'token', token, 'run', '1', 'claimed_ms', NOW)
       end
-      local more = describe(state, text(number(state.run)), state.alone)
-      for _, field in ipairs({id, envelope, more, token}) do jobs[#jobs + 1] = field end
+      local history = describe(state, text(number(state.run)), state.alone)
+      for _, field in ipairs({id, envelope, history, token}) do jobs[#jobs + 1] = field end
     else
       redis.call('LREM', claimed, 1, entry)
     end
@@ -259,16 +260,16 @@ local token_prefix = worker .. ':' .. text(call) .. ':'
 
 local function claim(id, envelope, state, alone)
   local token = token_prefix .. string.format('%d', claims)
-  local run, more = '1', ''
+  local run, history = '1', ''
   if state then
     run = text(number(state.run) + 1)
-    more = describe(state, run, alone)
+    history = describe(state, run, alone)
   end
   taken[id] = true
   entries[#entries + 1] = id .. ' ' .. token
   redis.call('HSET', base .. 'state:' .. id, 'status', 'running', 'token', token, 'run', run, 'claimed_ms', NOW)
   local at = 3 * claims
-  got[at + 1], got[at + 2], got[at + 3] = id, envelope, more
+  got[at + 1], got[at + 2], got[at + 3] = id, envelope, history
   claims = claims + 1
 end
 

@@ -198,6 +198,10 @@ def repeat_entry(site: Site) -> None:
     site.client.rpush(key, site.client.lindex(key, 0))
 
 
+def both(first: Damage, second: Damage) -> Damage:
+    return lambda site: (first(site), second(site))
+
+
 def hold(entry: str) -> Damage:
     def damage(site: Site) -> None:
         job_id, _, token = entry.partition(" ")
@@ -315,6 +319,14 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
     "orphan attempts": (rpush("attempts:nobody", "{}"), {"orphan-attempts"}),
     "attempts that are not listed": (srem("beside", "failed"), {"not-listed"}),
     "a result that is not listed": (srem("beside", "apart"), {"not-listed"}),
+    "record gone of a job whose result has expired": (
+        both(delete("job:apart"), delete("result:apart")),
+        {"record-missing"},
+    ),
+    "garbage in place of a listed job": (
+        both(delete("result:apart"), set_record("apart", "garbage")),
+        {"not-a-record", "record-missing"},
+    ),
     "all lists of these gone": (delete("beside"), {"not-listed"}),
     "state of an ended job": (
         hset("state:failed", "status", "pending"),

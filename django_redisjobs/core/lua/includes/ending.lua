@@ -11,16 +11,17 @@ local floor, log = math.floor, math.log
 local HALVES = 2 / log(2)
 local LAST_BUCKET = 63
 
-local function within(parent, key)
-  local child = parent[key]
-  if not child then child = {}; parent[key] = child end
-  return child
+-- parent[key], a table that is made when it is first asked for.
+local function part_of(parent, key)
+  local part = parent[key]
+  if not part then part = {}; parent[key] = part end
+  return part
 end
 
 -- Count an outcome of a queue. stats: 'FUNCTION RUN_MS WAIT_MS' of an attempt; nothing where
 -- none was made. Those of one call are much alike: each kind is looked at once, at its end.
 local function count(queue, outcome, stats)
-  local alike = within(within(counted, queue), outcome)
+  local alike = part_of(part_of(counted, queue), outcome)
   stats = stats or ''
   alike[stats] = (alike[stats] or 0) + 1
 end
@@ -35,7 +36,7 @@ end
 
 -- Of each bucket the even lane counts waits, the odd one runs.
 local function count_times(queue, run_ms, wait_ms, runs)
-  local spread = within(spreads, queue)
+  local spread = part_of(spreads, queue)
   local waited, ran = 2 * bucket_of(wait_ms), 2 * bucket_of(run_ms) + 1
   spread[waited] = (spread[waited] or 0) + runs
   spread[ran] = (spread[ran] or 0) + runs
@@ -188,7 +189,8 @@ local function note_beside(id)
   safely('SADD', base .. 'beside', id)
 end
 
--- Delete jobs. `ended`: they have no state.
+-- Delete jobs. `ended`: the caller has them from where only ended ones are, whose states
+-- went when they ended.
 local function forget_jobs(ids, ended)
   if #ids == 0 then return end
   local keys = {}

@@ -69,7 +69,8 @@ end
 
 local function append_attempt(id, entry)
   local key = base .. 'attempts:' .. id
-  if safely('RPUSH', key, entry) == 1 then note_beside(id) end
+  safely('RPUSH', key, entry)
+  note_beside(id)
   redis.call('LTRIM', key, -MAX_ATTEMPTS, -1)
 end
 
