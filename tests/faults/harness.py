@@ -463,11 +463,14 @@ class Site:
 
     def _leftovers_of(self, keys: GroupKeys) -> list[str]:
         owned = ("job:", "succeeded:", "stats:", "spread:", "wake:")
-        single = {"schema", "queues", "maintained", "sequence", "synced"}
+        single = {"schema", "queues", "beside", "maintained", "sequence", "synced"}
         names = {
             key.decode().removeprefix(keys.base)
             for key in self.client.scan_iter(f"{keys.base}*")
         }
+        # Who is listed as having attempts has to be there like these.
+        listed = self.client.smembers(keys.beside)
+        names |= {f"attempts:{job_id.decode()}" for job_id in listed}
         # A worker that could not say farewell is dead or thawing; its lease tells.
         gone = (
             ("claimed:", "worker:", "workers", "control:", "lost")

@@ -7,8 +7,12 @@ who makes it cheaper lowers the bound.
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -24,11 +28,14 @@ KEPT = JOBS // 3
 RUNS = 5
 SENT = ("evalsha", "eval", "blpop")
 
-# A worker with all the work that it can take, 64 jobs a step: 0.018, 1.75, 208, 135.
+# A worker with all the work that it can take, 64 jobs a step: 0.018, 1.80, 188, 118.
 ROUND_TRIPS_A_JOB = 0.021
-COMMANDS_A_JOB = 2.01
-BYTES_TO_SERVER_A_JOB = 239
-BYTES_FROM_SERVER_A_JOB = 155
+COMMANDS_A_JOB = 2.07
+BYTES_TO_SERVER_A_JOB = 217
+BYTES_FROM_SERVER_A_JOB = 136
+
+# Python's instructions in the thread that runs the jobs: 1,480 (3.12), 1,404 (3.13).
+INSTRUCTIONS_A_JOB = 1700
 
 # delay() outside a transaction: 5.07, 264, 42.
 COMMANDS_A_DELAY = 5.8
@@ -116,6 +123,41 @@ def test_what_a_job_costs_the_server(cost_of):
     assert cost.commands / JOBS <= COMMANDS_A_JOB
     assert cost.received / JOBS <= BYTES_TO_SERVER_A_JOB
     assert cost.answered / JOBS <= BYTES_FROM_SERVER_A_JOB
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="nobody tells of instructions before Python 3.12"
+)
+def test_what_a_job_costs_the_interpreter(cost_of):
+    jobs.add.delay_many([(number, 1) for number in range(JOBS)])
+
+    with counted_instructions() as executed:
+        Worker(processes=0, burst=True).run()
+
+    assert executed() / JOBS <= INSTRUCTIONS_A_JOB
+
+
+@contextmanager
+def counted_instructions() -> Iterator[Callable[[], int]]:
+    """How many the calling thread executes meanwhile."""
+    executed, here, tell = 0, threading.get_ident(), threading.get_ident
+
+    def count(_code: CodeType, _offset: int) -> None:
+        nonlocal executed
+        if tell() == here:
+            executed += 1
+
+    monitoring = sys.monitoring
+    tool, event = monitoring.PROFILER_ID, monitoring.events.INSTRUCTION
+    monitoring.use_tool_id(tool, "costs")
+    try:
+        monitoring.register_callback(tool, event, count)
+        monitoring.set_events(tool, event)
+        yield lambda: executed
+    finally:
+        monitoring.set_events(tool, monitoring.events.NO_EVENTS)
+        monitoring.register_callback(tool, event, None)
+        monitoring.free_tool_id(tool)
 
 
 def test_what_a_delay_costs(served):
