@@ -54,6 +54,17 @@ def total(*names: str) -> Callable[[Round], float | None]:
     return value
 
 
+def cores(measure: str) -> Callable[[Round], float | None]:
+    """How many the worker and the server keep busy."""
+    names = (f"{measure}.worker_us", f"{measure}.server_us")
+
+    def value(measured: Round) -> float | None:
+        rate, spent = own(f"{measure}.jobs_s")(measured), total(*names)(measured)
+        return None if rate is None or spent is None else rate * spent / 1e6
+
+    return value
+
+
 def ratio(over: str, under: str) -> Callable[[Round], float | None]:
     def value(measured: Round) -> float | None:
         figures = measured[OWN]
@@ -114,6 +125,7 @@ ROWS = (
     Row("the same, no results", own("one-no-results.jobs_s"), "/s", at_least=25_000),
     Row("two processes", own("two.jobs_s"), "/s"),
     Row("against one process", ratio("two.jobs_s", "one.jobs_s"), "×", at_least=1.5),
+    Row("cores that they and the server keep busy", cores("two"), ""),
     Row("against the best peer's two", against_peers("two.jobs_s"), "×"),
     Row(
         "CPU a job, worker and server",
