@@ -276,8 +276,8 @@ class Consumer:
     def _agreed(self, reply: list[Any], server_ms: int) -> Exchange:
         call, raw = f"{self.worker}:{self._call}", reply[6]
         jobs = [
-            parse_claimed(job_id, record, more, f"{call}:{index}", server_ms)
-            for index, (job_id, record, more) in enumerate(
+            parse_claimed(job_id, record, history, f"{call}:{index}", server_ms)
+            for index, (job_id, record, history) in enumerate(
                 zip(raw[::3], raw[1::3], raw[2::3], strict=True)
             )
         ]
@@ -336,11 +336,11 @@ class Consumer:
         present = {word(token): each for *each, token in held}
         unknown = present.keys() - self._held.keys()
         settled = self._settled.find(unknown)
-        for token, (job_id, record, more) in present.items():
+        for token, (job_id, record, history) in present.items():
             if token in settled:
                 fields += settled[token]
             elif token in unknown:
-                job = parse_claimed(job_id, record, more, token, server_ms)
+                job = parse_claimed(job_id, record, history, token, server_ms)
                 self._held[token] = job
                 self._taken_over.append(job)
         gone = self._held.keys() - present.keys()
@@ -417,11 +417,11 @@ def _one(command: Command) -> Conversation[Any]:
 
 
 def parse_claimed(
-    job_id: bytes, record: bytes, more: bytes, token: str, server_ms: int
+    job_id: bytes, record: bytes, history: bytes, token: str, server_ms: int
 ) -> Claimed:
     """One job of a step's reply. The script has checked the header's form.
 
-    ``more``: what is known of earlier claims; empty when there were none.
+    ``history``: what is known of earlier claims; empty when there were none.
     """
     header, _, body = record.decode("utf-8", "surrogateescape").partition("\n")
     _, queue, priority, enqueued_ms, *rest = header.split(" ")
@@ -435,8 +435,8 @@ def parse_claimed(
         int(rest[0] or 0) if rest else 0,
         claimed_ms=server_ms,
     )
-    if more:
-        run, attempts, crashes, alone, meta = more.split(b" ", 4)
+    if history:
+        run, attempts, crashes, alone, meta = history.split(b" ", 4)
         claimed.run = int(run)
         claimed.attempts = int(attempts)
         claimed.crashes = int(crashes)

@@ -88,15 +88,20 @@ local function trim_place()
   local bound = parse_keep(keep)[status]
   local excess = math.max(redis.call('ZCARD', key) - bound[2], redis.call('ZCOUNT', key, '-inf', text(now_ms - bound[1])))
   if excess == 0 then return 'mended' end
-  local ids, ended = redis.call('ZRANGE', key, 0, math.min(excess, CHUNK) - 1), {}
+  local ids, gone = redis.call('ZRANGE', key, 0, math.min(excess, CHUNK) - 1), {}
   for _, old in ipairs(ids) do
     local seen = peek_job(old)
     local here = seen.ended == status and seen.queue == queue
-    if here or seen.kind == 'none' then ended[#ended + 1] = old end
+    if here or seen.kind == 'none' then gone[#gone + 1] = old end
   end
-  forget_jobs(ended, true)
+  forget_jobs(gone, true)
   redis.call('ZREM', key, unpack(ids))
   return excess > #ids and 'more' or 'mended'
+end
+
+-- Nobody would ever come to delete what is no job, and take it off that list.
+local function unlist(job)
+  safely('SREM', base .. 'beside', job)
 end
 
 local function is_of_type(key, wanted)
@@ -133,6 +138,7 @@ elseif how == 'set_aside' and seen.kind == 'bad' then
   local renamed = base .. 'aside:' .. NOW .. ':job:' .. id
   redis.call('RENAME', base .. 'job:' .. id, renamed)
   set_aside('job:' .. id, 'not-an-envelope', renamed)
+  unlist(id)
 elseif how == 'state' then
   agree_state(seen)
 elseif how == 'result' then
@@ -140,6 +146,5 @@ elseif how == 'result' then
 elseif how == 'beside' then
   note_beside(id)
 end
--- Nobody else would ever come to delete what is no job.
-if seen.kind == 'none' or how == 'set_aside' then safely('SREM', base .. 'beside', id) end
+if how == 'remove' and seen.kind == 'none' then unlist(id) end
 return {'mended'}

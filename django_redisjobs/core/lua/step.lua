@@ -115,8 +115,8 @@ local function settle(at, id, envelope, removed)
     refused[#refused + 1] = entry
     return
   end
-  local queue, flags = nil, nil
-  if envelope then queue, flags = queue_and_flags(envelope) end
+  local queue, _, flags = nil, nil, nil
+  if envelope then queue, _, _, _, flags = match_header(envelope) end
   if not queue then
     envelope = envelope or safely('GET', base .. 'job:' .. id)
     if envelope then set_aside('job:' .. id, 'not-an-envelope', envelope) end
@@ -160,8 +160,8 @@ local function settle_chunk(places, first, last)
   end
 end
 
-local places, at = {}, 10 + #queues
-while at <= #ARGV do
+local places, at, last = {}, 10 + #queues, #ARGV
+while at <= last do
   places[#places + 1] = at
   at = at + (FIELDS[ARGV[at]] or error('no kind of settlement: ' .. ARGV[at]))
 end
@@ -200,7 +200,7 @@ if not last_call or not lease or lease <= now_ms then
 end
 
 -- What is known of earlier claims.
-local function describe(state, run, alone)
+local function history_of(state, run, alone)
   local numbers = run .. ' ' .. text(number(state.attempts)) .. ' ' .. text(number(state.crashes))
   return numbers .. (alone and ' 1 ' or ' 0 ') .. (state.meta or '')
 end
@@ -217,7 +217,7 @@ if held ~= expected then
         state.run = '1'
         redis.call('HSET', base .. 'state:' .. id, 'status', 'running', 'token', token, 'run', '1', 'claimed_ms', NOW)
       end
-      local history = describe(state, text(number(state.run)), state.alone)
+      local history = history_of(state, text(number(state.run)), state.alone)
       for _, field in ipairs({id, envelope, history, token}) do jobs[#jobs + 1] = field end
     else
       redis.call('LREM', claimed, 1, entry)
@@ -263,7 +263,7 @@ local function claim(id, envelope, state, alone)
   local run, history = '1', ''
   if state then
     run = text(number(state.run) + 1)
-    history = describe(state, run, alone)
+    history = history_of(state, run, alone)
   end
   taken[id] = true
   entries[#entries + 1] = id .. ' ' .. token
@@ -298,8 +298,8 @@ local function examine(queue, ids, place)
   for index, id in ipairs(ids) do
     local envelope = envelopes[index]
     local state = any_state and redis.call('EXISTS', state_keys[index]) == 1 and read_state(id) or nil
-    local owner, priority, due, expires, body_at, tail_at, ended
-    if envelope then owner, priority, due, expires, body_at = match_place(envelope) end
+    local owner, priority, due, expires, _, body_at, tail_at, ended
+    if envelope then owner, priority, due, expires, _, body_at = match_header(envelope) end
     if body_at then tail_at = string.find(envelope, '\n', body_at, true) end
     if tail_at then ended = ENDED[string.match(envelope, '^(%S+) ', tail_at + 1)] end
     if not looks_like_id(id) then

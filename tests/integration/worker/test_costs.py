@@ -30,7 +30,7 @@ SENT = ("evalsha", "eval", "blpop")
 
 # A worker with all the work that it can take, 64 jobs a step: 0.018, 1.80, 188, 118.
 ROUND_TRIPS_A_JOB = 0.021
-COMMANDS_A_JOB = 2.07
+COMMANDS_A_JOB = 2.01
 BYTES_TO_SERVER_A_JOB = 217
 BYTES_FROM_SERVER_A_JOB = 136
 

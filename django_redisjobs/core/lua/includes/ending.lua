@@ -179,7 +179,7 @@ local function end_unfinished(id, envelope, status, state, message)
   local document = '{"error":' .. cjson.encode(message)
   if state.meta then document = document .. ',"meta":' .. state.meta end
   if state.progress then document = document .. ',"progress":' .. state.progress end
-  local queue, flags = string.match(envelope, HEADER_QUEUE_FLAGS)
+  local queue, _, _, _, flags = match_header(envelope)
   end_job(id, envelope, queue, flags, status, tail .. document .. '}')
 end
 
@@ -189,27 +189,26 @@ local function note_beside(id)
   safely('SADD', base .. 'beside', id)
 end
 
--- Delete jobs. `ended`: the caller has them from where only ended ones are, whose states
--- went when they ended.
+-- Delete jobs. `ended`: the caller has them from where only ended ones are: their states
+-- went when they ended, and whether there is more of them is listed.
 local function forget_jobs(ids, ended)
   if #ids == 0 then return end
+  local listed = safely('SREM', base .. 'beside', unpack(ids))
   local keys = {}
   for index, id in ipairs(ids) do keys[index] = base .. 'job:' .. id end
   local function add(kind)
     for _, id in ipairs(ids) do keys[#keys + 1] = base .. kind .. id end
   end
   if not ended then add('state:') end
-  if safely('SREM', base .. 'beside', unpack(ids)) > 0 then
+  if listed > 0 or not ended then
     add('result:')
     add('attempts:')
   end
   redis.call('UNLINK', unpack(keys))
 end
 
--- Delete one job, whatever is listed.
 local function forget_job(id)
-  safely('SREM', base .. 'beside', id)
-  redis.call('UNLINK', base .. 'job:' .. id, base .. 'state:' .. id, base .. 'result:' .. id, base .. 'attempts:' .. id)
+  forget_jobs({id}, false)
 end
 
 -- keep: 'AGE_MS COUNT' of succeeded, failed, cancelled, expired, in this order.

@@ -10,24 +10,17 @@ end
 -- What is not there counts as 0, and is matched as ''. %f[%D] is where digits end: else
 -- many digits that are no header would be tried in each way to part them in four, for hours.
 local HEADER = '^1 (%S+) (%-?%d+) (%d+)%f[%D] ?(%d*)%f[%D] ?(%d*)%f[%D] ?(%d*)\n'
-local HEADER_QUEUE_FLAGS = '^1 (%S+) %-?%d+ %d+%f[%D] ?%d*%f[%D] ?%d*%f[%D] ?(%d*)\n'
-local HEADER_PLACE = '^1 (%S+) (%-?%d+) %d+%f[%D] ?(%d*)%f[%D] ?(%d*)%f[%D] ?%d*\n()'
+local TIMED_HEADER = '^1 (%S+) (%-?%d+) %d+%f[%D] ?(%d*)%f[%D] ?(%d*)%f[%D] ?(%d*)\n()'
 -- Most have nothing behind ENQUEUED_MS: to match that alone takes a third of the time.
 local PLAIN_HEADER = '^1 (%S+) (%-?%d+) %d+\n()'
 local MAX_HEADER = 400     -- characters
 local ENDED = {succeeded = true, failed = true, cancelled = true, expired = true}
 
--- Queue, priority, due and expiry times of a header, and where the body begins.
-local function match_place(envelope)
+-- Queue, priority, due and expiry times and flags of a header, and where the body begins.
+local function match_header(envelope)
   local queue, priority, body_at = string.match(envelope, PLAIN_HEADER)
-  if queue then return queue, priority, '', '', body_at end
-  return string.match(envelope, HEADER_PLACE)
-end
-
-local function queue_and_flags(envelope)
-  local queue = string.match(envelope, PLAIN_HEADER)
-  if queue then return queue, '' end
-  return string.match(envelope, HEADER_QUEUE_FLAGS)
+  if queue then return queue, priority, '', '', '', body_at end
+  return string.match(envelope, TIMED_HEADER)
 end
 
 -- A record in its parts: the envelope without what an end appended, as what it has
