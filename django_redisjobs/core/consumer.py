@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
+from time import monotonic
 from typing import Any, Final, Literal
 
 from .exceptions import LeaseLost
@@ -99,6 +101,10 @@ class Settlement:
     logs: str | None = None
 
 
+Ahead = Callable[[int], int]
+"""How many jobs to claim ahead while so many are worked off; 0 for none."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """What a step gave.
@@ -107,6 +113,8 @@ class Exchange:
     ``dropped``: tokens that Redis does not count as held any more: what is not
     started of them must never start. ``due_in_ms``: until the next scheduled job
     or lease, where nothing was claimed. ``more``: call again, do not wait.
+    ``ahead``: the number of the call that is under way already; 0 without one.
+    ``asked_at``: the monotonic time of this process before the step began.
     """
 
     jobs: list[Claimed]
@@ -116,6 +124,22 @@ class Exchange:
     refused: tuple[str, ...]
     dropped: frozenset[str]
     server_ms: int
+    asked_at: float
+    ahead: int
+
+
+@dataclass(slots=True)
+class _Asked:
+    """Of a step: the tokens that it settles, what it claims, and when it was sent."""
+
+    settled: list[str]
+    want: int
+    fresh: bool
+    at: float
+
+
+_Onward = tuple[list[Any], list[str], Ahead]
+"""Of the step after this one: its settlements as arguments, their tokens, its claim."""
 
 
 class Consumer:
@@ -154,7 +178,7 @@ class Consumer:
         self._taken_over: list[Claimed] = []
         self._refused: list[str] = []
         self._dropped: set[str] = set()
-        self._flight: tuple[Flight, list[str], int, bool] | None = None
+        self._flight: tuple[Flight, _Asked] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -183,47 +207,48 @@ class Consumer:
         return int(reply[1])
 
     def exchange(
-        self, settlements: Sequence[Settlement], *, want: int, fresh: bool = False
+        self,
+        settlements: Sequence[Settlement],
+        *,
+        want: int,
+        fresh: bool = False,
+        ahead: Ahead | None = None,
     ) -> Exchange:
         """Settle, maintain, and claim up to ``want`` jobs in one round trip.
+
+        ``ahead``: if all came that was wanted, the next exchange is sent before these
+        are looked at, and ``land`` gives what comes of it.
 
         Raises LeaseLost when others may hold this worker's jobs by now:
         settlements whose entry was still there were applied, all else is void.
         """
         with self._lock:
             fields, settled = self._fields(settlements)
-            reply = self._step(fields, settled, want, fresh)
-            return self._conclude(reply, settled, want, fresh)
+            asked = _Asked(settled, want, fresh, monotonic())
+            onward: _Onward | None = ahead and ([], [], ahead)
+            return self._conclude(self._step(fields, asked), asked, onward)
 
-    @property
-    def call(self) -> int:
-        """The number of the newest call, in the tokens of what it claims."""
-        return self._call
+    def launch(self, depart: Depart, *, want: int, fresh: bool) -> None:
+        """Have ``depart`` send what claims, and do not wait. Next comes ``land``."""
+        with self._lock:
+            # What is before it may take long: it begins when it lands, for all we know.
+            asked = _Asked([], want, fresh, inf)
+            self._flight = depart(self._next([], asked)), asked
 
-    def launch(
-        self,
-        settlements: Sequence[Settlement],
-        *,
-        want: int,
-        fresh: bool = False,
-        depart: Depart | None = None,
-    ) -> None:
-        """Send what ``exchange`` would, and do not wait. Next comes ``land``.
+    def land(
+        self, settlements: Sequence[Settlement] = (), ahead: Ahead | None = None
+    ) -> Exchange:
+        """What came of the exchange that is under way; as ``exchange`` gives it.
 
-        ``depart`` sends it, where that is not to be done on a connection of its own.
+        ``settlements`` go with the one after it, if ``ahead`` sends one.
         """
         with self._lock:
-            fields, settled = self._fields(settlements)
-            command = self._next(fields, settled, want, fresh)
-            flight = depart(command) if depart else Flight(self._client, command)
-            self._flight = flight, settled, want, fresh
-
-    def land(self) -> Exchange:
-        """What came of the exchange that was launched; as ``exchange`` gives it."""
-        with self._lock:
             assert self._flight is not None
-            (flight, settled, want, fresh), self._flight = self._flight, None
-            return self._conclude(flight.land(), settled, want, fresh)
+            # Before the answer is there, so that the server does not wait for it after.
+            onward = ahead and (*self._fields(settlements), ahead)
+            (flight, asked), self._flight = self._flight, None
+            asked.at = min(asked.at, monotonic())
+            return self._conclude(flight.land(), asked, onward)
 
     def abandon(self) -> None:
         """Nobody will ask for what was launched."""
@@ -247,34 +272,44 @@ class Consumer:
         return fields, settled
 
     def _conclude(
-        self, reply: list[Any], settled: list[str], want: int, fresh: bool
+        self, reply: list[Any], asked: _Asked, onward: _Onward | None
     ) -> Exchange:
         """What came of a step, after further ones where both sides differ."""
         for _ in range(MOST_ROUNDS):
             status, server_ms = word(reply[0]), int(reply[1])
             self._in_doubt = status == "stale"
-            for token in settled:
+            for token in asked.settled:
                 self._held.pop(token, None)
             self._refused += (
                 word(entry).partition(" ")[2]
                 for entry in reply[2 if status != "ok" else 5]
             )
             if status == "ok":
-                return self._agreed(reply, server_ms)
+                return self._agreed(reply, server_ms, asked, onward)
             if status == "lost":
                 break
+            # Who finds that they differ looks first at what there is.
+            onward = None
             fields: list[Any] = []
-            settled = []
             if status == "stale":
                 self._call = int(reply[3])
             else:
                 fields = self._agree(reply[3], server_ms)
-            reply = self._step(fields, settled, want, fresh)
+            asked = _Asked([], asked.want, asked.fresh, monotonic())
+            reply = self._step(fields, asked)
         self._held.clear()
         raise LeaseLost(f"Worker {self.worker} lost its lease.")
 
-    def _agreed(self, reply: list[Any], server_ms: int) -> Exchange:
+    def _agreed(
+        self,
+        reply: list[Any],
+        server_ms: int,
+        asked: _Asked,
+        onward: _Onward | None,
+    ) -> Exchange:
         call, raw = f"{self.worker}:{self._call}", reply[6]
+        came = len(raw) // 3
+        ahead = self._go_on(onward, came) if onward and 0 < asked.want == came else 0
         jobs = [
             parse_claimed(job_id, record, history, f"{call}:{index}", server_ms)
             for index, (job_id, record, history) in enumerate(
@@ -292,23 +327,32 @@ class Consumer:
             tuple(self._refused),
             frozenset(self._dropped),
             server_ms,
+            asked.at,
+            ahead,
         )
         self._taken_over, self._refused, self._dropped = [], [], set()
         return exchange
 
-    def _step(
-        self, fields: list[Any], settled: list[str], want: int, fresh: bool
-    ) -> list[Any]:
-        command = self._next(fields, settled, want, fresh)
+    def _go_on(self, onward: _Onward, came: int) -> int:
+        """Send the next exchange; gives its number, 0 if none is wanted."""
+        fields, settled, ahead = onward
+        if not (want := ahead(came)):
+            return 0
+        asked = _Asked(settled, want, False, monotonic())
+        command = self._next(fields, asked, came=came)
+        self._flight = Flight(self._client, command), asked
+        return self._call
+
+    def _step(self, fields: list[Any], asked: _Asked) -> list[Any]:
+        command = self._next(fields, asked)
         reply: list[Any] = perform(self._client, _one(command))
         return reply
 
-    def _next(
-        self, fields: list[Any], settled: list[str], want: int, fresh: bool
-    ) -> Command:
+    def _next(self, fields: list[Any], asked: _Asked, *, came: int = 0) -> Command:
+        """The command of another step. ``came``: claimed, and not among those held yet."""
         self._call += 1
-        leaving = len(self._held.keys() & settled)
-        held = _UNSURE if self._in_doubt else len(self._held) - leaving
+        leaving = len(self._held.keys() & asked.settled)
+        held = _UNSURE if self._in_doubt else len(self._held) + came - leaving
         self._in_doubt = True
         return _STEP.bind(
             self._keys,
@@ -320,8 +364,8 @@ class Consumer:
             max_crashes=self._max_crashes,
             keep=self._keep_text,
             held=held,
-            want=want,
-            fresh=int(fresh),
+            want=asked.want,
+            fresh=int(asked.fresh),
             queues=len(self.queues),
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from redis.connection import ConnectionPool
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError
 
 from .scripts import Client, Command, send, with_source
 from .wire import send_on
@@ -23,29 +23,38 @@ class Flight:
     """One command under way. ``land`` or ``abandon`` it, once.
 
     A client without a pool of its own connections (a Cluster's) is asked at once:
-    then it only looks like one. redis-py's errors pass through, from either end.
+    then it only looks like one. redis-py's errors pass through on landing, also of what
+    could not be sent.
     """
 
-    __slots__ = ("_client", "_command", "_connection", "_reply")
+    __slots__ = ("_client", "_command", "_connection", "_error", "_reply")
 
     def __init__(self, client: Client, command: Command) -> None:
         self._client = client
         self._command = command
         self._reply: Any = None
         self._connection: Any = None
-        pool = getattr(client, "connection_pool", None)
-        if not isinstance(pool, ConnectionPool):
-            (self._reply,) = send(client, [command])
-            return
-        self._connection = pool.get_connection(*_POOL_ARGUMENTS)
+        self._error: Exception | None = None
         try:
-            send_on(self._connection, command)
+            self._depart(getattr(client, "connection_pool", None))
+        except (RedisError, OSError) as error:
+            self.abandon()
+            self._error = error
         except BaseException:
             self.abandon()
             raise
 
+    def _depart(self, pool: object) -> None:
+        if isinstance(pool, ConnectionPool):
+            self._connection = pool.get_connection(*_POOL_ARGUMENTS)
+            send_on(self._connection, self._command)
+        else:
+            (self._reply,) = send(self._client, [self._command])
+
     def land(self) -> Any:
         """The reply; waits for it."""
+        if self._error is not None:
+            raise self._error
         if self._connection is None:
             return self._reply
         try:
@@ -84,7 +93,7 @@ class Follower(Flight):
     def __init__(self, client: Client, command: Command, connection: Any) -> None:
         self._client = client
         self._command = command
-        self._reply = None
+        self._reply = self._error = None
         self._connection = connection
         # A PING here would be answered by what the block brings.
         send_on(connection, command, check_health=False)

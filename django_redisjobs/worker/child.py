@@ -238,6 +238,7 @@ class Child:
                 fresh=self._is_fresh,
                 expected=self._crew.take_expected(),
                 taken_next=self._crew.takes_next,
+                ahead=self._room if self._crew.runs_ahead else None,
             )
         except LeaseLost:
             logger.warning("The lease was lost; what ran under it is void.")
@@ -251,8 +252,6 @@ class Child:
             self._board.cells[STEPPED] = monotonic()
         if room:
             self._plenty = claim.full
-        if claim.full and self._crew.runs_ahead:
-            self._claim_ahead()
         ran = self._work_off()
         self._consider_recycling()
         self._consider_giving_way(claim)
@@ -271,17 +270,6 @@ class Child:
         # seen here.
         if self._crew.is_stocked and not self._crew.has_left and self._ending is None:
             self._bell.wait(_SOON_SECONDS)
-
-    def _claim_ahead(self) -> None:
-        """While what was claimed is worked off, Redis makes out what comes next."""
-        room = self._room()
-        if not room:
-            return
-        try:
-            self._holdings.claim_ahead(room)
-        except TROUBLE as error:
-            # The next step tries again, and waits if it has to.
-            self._trouble.met(error)
 
     def _begin_step(self) -> None:
         self._state = State.STEPPING
@@ -302,7 +290,8 @@ class Child:
     def _is_fresh(self) -> bool:
         return self._crew.started == 0
 
-    def _room(self) -> int:
+    def _room(self, coming: int = 0) -> int:
+        """How many jobs to claim, or to claim ahead of ``coming`` ones."""
         if self._ending is not None or self._holdings.is_past_lease(monotonic()):
             return 0
         if self._holdings.exclusive:
@@ -311,9 +300,8 @@ class Child:
             self._holdings.exclusive = False
         room = self._crew.room(plenty=self._plenty)
         if self._options.max_jobs is not None:
-            room = min(
-                room, self._options.max_jobs - self._crew.started - len(self._inbox)
-            )
+            begun = self._crew.started + len(self._inbox) + coming
+            room = min(room, self._options.max_jobs - begun)
         return max(0, room)
 
     def _idle(self, claim: Claim, *, asked: bool) -> None:

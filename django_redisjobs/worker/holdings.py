@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import redis
 
 from django_redisjobs import connections
-from django_redisjobs.core.consumer import Exchange
+from django_redisjobs.core.consumer import Ahead, Exchange
 from django_redisjobs.core.flights import Depart
 from django_redisjobs.core.presence import keep_stacks
 from django_redisjobs.core.scripts import perform
@@ -129,12 +129,21 @@ class Holdings:
         perform(connections.worker_client(), conversation)
 
     def claim(
-        self, want: int, *, fresh: bool, expected: bool, taken_next: bool = False
+        self,
+        want: int,
+        *,
+        fresh: bool,
+        expected: bool,
+        taken_next: bool = False,
+        ahead: Ahead | None = None,
     ) -> Claim:
         """Settle, and claim up to ``want`` jobs, group after group.
 
         ``expected``: what was announced is the caller's; else that goes back.
         ``taken_next``: the caller runs what comes first.
+        ``ahead``: the next claim is made already while these jobs are worked off, if
+        all came that was wanted; the next call gives what comes of it. Not for those
+        with several groups: jobs of another would come out of order.
         Raises LeaseLost. Trouble with one group, whose slot may be on a node of its
         own, keeps nobody from the jobs of the others.
         """
@@ -145,18 +154,25 @@ class Holdings:
         if taken:
             self._disown()
         self._ahead = 0
+        if taken or len(self._stations) > 1:
+            ahead = None
         for station in self._stations:
             alone_may = fresh and not jobs and not self.held
             try:
-                ahead = station.land()
-                if ahead is not None and taken:
-                    self._return(ahead, station)
-                    ahead = None
-                exchange = ahead or station.exchange(want=want - jobs, fresh=alone_may)
+                exchange = station.land(ahead)
+                if exchange is not None and taken:
+                    self._return(exchange, station)
+                    exchange = None
+                if exchange is None:
+                    exchange = station.exchange(
+                        want=want - jobs, fresh=alone_may, ahead=ahead
+                    )
             except TROUBLE as error:
                 trouble = error
                 continue
             jobs += self._absorb(station, exchange, taken_next=taken_next)
+            if exchange.ahead:
+                self._announce(station.code_of_call(exchange.ahead))
             more = more or exchange.more
             alone_waiting = alone_waiting or exchange.alone_waiting
             if exchange.due_in_ms is not None:
@@ -164,16 +180,10 @@ class Holdings:
         seconds = None if due is None else due / 1000
         return Claim(jobs, 0 < want <= jobs, more, seconds, alone_waiting, trouble)
 
-    def claim_ahead(self, want: int) -> None:
-        """Settle and claim, and do not wait: the next ``claim`` gives what came.
-
-        Only for those with one group: jobs of another would come out of order.
-        """
-        if len(self._stations) == 1:
-            (station,) = self._stations
-            self._ahead = station.launch(want=want)
-            self._disowned = 0
-            self._inbox.announce(self._ahead)
+    def _announce(self, ahead: int) -> None:
+        self._ahead = ahead
+        self._disowned = 0
+        self._inbox.announce(ahead)
 
     def _disown(self) -> None:
         """Somebody else has read the announcement: what that call claims is theirs, also

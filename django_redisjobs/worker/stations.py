@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from django_redisjobs import conf
-from django_redisjobs.core.consumer import Consumer, Exchange, Settlement
+from django_redisjobs.core.consumer import Ahead, Consumer, Exchange, Settlement
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.flights import Depart
 from django_redisjobs.core.keys import GroupKeys
@@ -73,9 +73,9 @@ class Station:
         self.outcomes: deque[Settlement] = deque()
         self._repeated: set[str] = set()
         self._lock = threading.RLock()
-        # What was launched with its time (None: when it lands), and what came of it
-        # when nobody asked yet.
-        self._launched: tuple[list[Settlement], float | None] | None = None
+        # What is settled by the exchange under way, and what came of it when nobody
+        # asked yet.
+        self._launched: list[Settlement] | None = None
         self._landed: Exchange | None = None
         self._consumer = Consumer(
             client,
@@ -100,34 +100,21 @@ class Station:
         before = time.monotonic()
         self._set_clock(self._consumer.register(info), before)
 
-    def exchange(self, *, want: int, fresh: bool) -> Exchange:
+    def exchange(
+        self, *, want: int, fresh: bool, ahead: Ahead | None = None
+    ) -> Exchange:
         """Settle what has ended, and claim. Whoever calls, nothing is lost or sent
         twice: what could not be sent waits for the next call.
 
+        ``ahead``: the next exchange is sent as soon as this one gave all that was
+        wanted; ``land`` gives what came of it.
         Raises LeaseLost, after which the station is void, and redis-py's errors.
         """
         with self._lock:
             self._arrive()
-            batch = self._collect()
-            before = time.monotonic()
+            batch = self._take(len(self.outcomes))
             call = partial(self._consumer.exchange, batch, want=want, fresh=fresh)
-            return self._concluded(batch, before, call)
-
-    def launch(self, *, want: int) -> int:
-        """Send what ``exchange`` would, and do not wait; ``land`` gives what came.
-
-        Gives the code of that claim. Raises redis-py's errors.
-        """
-        with self._lock:
-            batch = self._collect()
-            before = time.monotonic()
-            try:
-                self._consumer.launch(batch, want=want)
-            except TROUBLE:
-                self._keep_for_later(batch)
-                raise
-            self._launched = batch, before
-            return code_of_call(self._consumer.call, self.post.number)
+            return self._concluded(batch, partial(call, ahead=ahead), going_on=0)
 
     def launch_behind(self, depart: Depart, *, want: int, fresh: bool) -> None:
         """Launch an exchange that begins when what blocks before it is over.
@@ -135,36 +122,38 @@ class Station:
         For who has nothing to settle and calls nothing else before it has landed.
         """
         with self._lock:
-            self._consumer.launch([], want=want, fresh=fresh, depart=depart)
-            self._launched = [], None
+            self._consumer.launch(depart, want=want, fresh=fresh)
+            self._launched = []
 
     def recall(self) -> None:
         """Do not wait for what was launched; the next exchange finds out what came."""
         with self._lock:
             if self._launched is not None:
-                (batch, _), self._launched = self._launched, None
+                batch, self._launched = self._launched, None
                 self._consumer.abandon()
                 self._keep_for_later(batch)
 
-    def land(self) -> Exchange | None:
-        """What came of the launched exchange; None without one, or when it failed in
-        another thread. Raises as ``exchange`` does.
+    def land(self, ahead: Ahead | None = None) -> Exchange | None:
+        """What came of the exchange under way; None without one, or when it failed in
+        another thread. Otherwise as ``exchange``.
         """
         with self._lock:
-            self._arrive()
+            self._arrive(ahead)
             landed, self._landed = self._landed, None
             return landed
 
-    def _arrive(self) -> None:
+    def _arrive(self, ahead: Ahead | None = None) -> None:
         if self._launched is not None:
-            (batch, before), self._launched = self._launched, None
-            if before is None:
-                before = time.monotonic()
-            self._landed = self._concluded(batch, before, self._consumer.land)
+            batch, self._launched = self._launched, None
+            # They stay where they are: it is not known yet whether they go on with it.
+            onward = [self.outcomes[place] for place in range(len(self.outcomes))]
+            call = partial(self._consumer.land, onward, ahead)
+            self._landed = self._concluded(batch, call, going_on=len(onward))
 
     def _concluded(
-        self, batch: list[Settlement], before: float, call: Callable[[], Exchange]
+        self, batch: list[Settlement], call: Callable[[], Exchange], *, going_on: int
     ) -> Exchange:
+        """``going_on``: so many of the outcomes go with what is sent ahead, if it is."""
         try:
             exchange = call()
         except LeaseLost:
@@ -173,10 +162,12 @@ class Station:
         except TROUBLE:
             self._keep_for_later(batch)
             raise
-        self._set_clock(exchange.server_ms, before)
+        self._set_clock(exchange.server_ms, exchange.asked_at)
         if exchange.refused:
             exchange.refused = self._truly_late(exchange.refused, batch)
         self._repeated.clear()
+        if exchange.ahead:
+            self._launched = self._take(going_on)
         return exchange
 
     def _keep_for_later(self, batch: list[Settlement]) -> None:
@@ -208,9 +199,12 @@ class Station:
     def code_of(self, token: str) -> int:
         return code_of(token, self.post.number)
 
-    def _collect(self) -> list[Settlement]:
+    def code_of_call(self, call: int) -> int:
+        return code_of_call(call, self.post.number)
+
+    def _take(self, number: int) -> list[Settlement]:
         # Whoever holds the lock is the only one who takes; others may add meanwhile.
-        return [self.outcomes.popleft() for _ in range(len(self.outcomes))]
+        return [self.outcomes.popleft() for _ in range(number)]
 
     def _set_clock(self, server_ms: int, before: float) -> None:
         # The time before the call: so no job seems to start before its claim.

@@ -9,6 +9,7 @@ import redis
 
 from django_redisjobs.core import inspection, operations
 from django_redisjobs.core.consumer import Claimed, Consumer, Exchange, Settlement
+from django_redisjobs.core.flights import Flight
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.presence import NOTHING, Beat, Rescued, beat, rescue
 from django_redisjobs.core.producer import enqueue
@@ -66,6 +67,10 @@ class Worker:
         self, settlements: Sequence[Settlement], *, want: int = 0, fresh: bool = False
     ) -> Exchange:
         return self.consumer.exchange(settlements, want=want, fresh=fresh)
+
+    def launch(self, *, want: int) -> None:
+        client = self.consumer._client
+        self.consumer.launch(lambda each: Flight(client, each), want=want, fresh=False)
 
     def settle(self, *jobs: Claimed, kind: str = "succeeded", **more: Any) -> Exchange:
         return self.exchange([settlement(job, kind, **more) for job in jobs])

@@ -35,19 +35,98 @@ def single(client: redis.Redis) -> Iterator[redis.Redis]:
 def test_what_is_claimed_ahead_is_what_would_have_been_claimed(
     store: Store, single: redis.Redis, look: Look
 ):
-    wanted = store.add(number=3)
+    wanted = store.add(number=4)
     worker = store.worker(client=single)
     consumer = worker.consumer
-    (first,) = worker.claim()
 
-    consumer.launch([settlement(first)], want=5)
-    exchange = consumer.land()
+    first = consumer.exchange([], want=1, ahead=lambda _came: 2)
+    second = consumer.land([settlement(first.jobs[0])], lambda _came: 5)
+    third = consumer.land()
 
-    assert [job.id for job in exchange.jobs] == wanted[1:]
-    assert store.record(first.id).status is JobStatus.SUCCEEDED
-    assert worker.held == 2
-    worker.settle(*exchange.jobs)
+    assert [ids(each.jobs) for each in (first, second, third)] == [
+        wanted[:1],
+        wanted[1:3],
+        wanted[3:],
+    ]
+    assert [each.ahead for each in (first, second, third)] == [2, 3, 0]
+    assert [job.token for job in second.jobs] == [
+        f"{worker.name}:2:0",
+        f"{worker.name}:2:1",
+    ]
+    # Both sides agreed all the while: no step had to be repeated.
+    assert third.jobs[0].token == f"{worker.name}:3:0"
+    assert store.record(wanted[0]).status is JobStatus.SUCCEEDED
+    assert worker.held == 3
+    worker.settle(*second.jobs, *third.jobs)
     assert look().claims == {}
+
+
+def test_nothing_is_claimed_ahead_of_less_than_was_wanted(
+    store: Store, single: redis.Redis, look: Look
+):
+    store.add(number=2)
+    worker = store.worker(client=single)
+
+    def ahead(_came: int) -> int:
+        raise AssertionError("there is no more")
+
+    exchange = worker.consumer.exchange([], want=3, ahead=ahead)
+    worker.exchange([], want=0)
+
+    assert (len(exchange.jobs), exchange.ahead) == (2, 0)
+    assert worker.consumer.exchange([], want=0, ahead=ahead).ahead == 0
+    assert len(look().claims) == 2
+
+
+def test_ahead_says_how_many(store: Store, single: redis.Redis):
+    store.add(number=5)
+    worker = store.worker(client=single)
+    asked: list[int] = []
+
+    def ahead(came: int) -> int:
+        asked.append(came)
+        return 0
+
+    exchange = worker.consumer.exchange([], want=3, ahead=ahead)
+
+    assert (asked, exchange.ahead) == ([3], 0)
+    assert len(worker.claim(want=5)) == 2
+
+
+def test_who_finds_a_difference_goes_no_further(
+    store: Store, single: redis.Redis, look: Look
+):
+    wanted = store.add(number=3)
+    worker = store.worker(client=single)
+    (first,) = worker.claim()
+    store.do(hand_back(store.keys, worker.name, [first.token]))
+
+    exchange = worker.consumer.exchange([], want=1, ahead=lambda _came: 5)
+
+    assert exchange.dropped == {first.token}
+    assert (ids(exchange.jobs), exchange.ahead) == ([wanted[0]], 0)
+    assert len(look().claims) == 1
+
+
+def test_what_cannot_be_sent_ahead_is_met_on_landing(
+    store: Store, single: redis.Redis, look: Look
+):
+    wanted = store.add(number=3)
+    worker = store.worker(client=single)
+
+    def ahead(_came: int) -> int:
+        (connection,) = single.connection_pool._connections
+        connection.disconnect()
+        connection.path = "/nowhere"
+        return 1
+
+    exchange = worker.consumer.exchange([], want=1, ahead=ahead)
+    with pytest.raises(redis.ConnectionError):
+        worker.consumer.land()
+
+    assert ids(exchange.jobs) == wanted[:1]
+    assert exchange.ahead
+    assert len(look().claims) == 1
 
 
 def test_an_answer_that_nobody_reads_is_made_good(
@@ -55,7 +134,7 @@ def test_an_answer_that_nobody_reads_is_made_good(
 ):
     wanted = store.add(number=3)
     worker = store.worker(client=single)
-    worker.consumer.launch([], want=2)
+    worker.launch(want=2)
 
     worker.consumer.abandon()
     exchange = worker.exchange([], want=5)
@@ -70,7 +149,7 @@ def test_scripts_flushed_under_way_are_sent_again(store: Store, single: redis.Re
     worker = store.worker(client=single)
     store.client.script_flush()
 
-    worker.consumer.launch([], want=5)
+    worker.launch(want=5)
 
     assert ids(worker.consumer.land().jobs) == wanted
 
@@ -80,7 +159,7 @@ def test_an_answer_that_never_comes_is_redis_pys_error(
 ):
     wanted = store.add(number=2)
     worker = store.worker(client=single)
-    worker.consumer.launch([], want=1)
+    worker.launch(want=1)
     single.connection_pool._connections[0].disconnect()
 
     with pytest.raises(redis.ConnectionError):
@@ -95,7 +174,7 @@ def test_a_lease_may_be_lost_under_way(store: Store, single: redis.Redis, look: 
     worker = store.worker(client=single)
     store.rescue(worker)
 
-    worker.consumer.launch([], want=1)
+    worker.launch(want=1)
 
     with pytest.raises(LeaseLost):
         worker.consumer.land()
@@ -105,10 +184,9 @@ def test_a_lease_may_be_lost_under_way(store: Store, single: redis.Redis, look: 
 def test_what_others_hand_back_under_way_is_told(
     store: Store, single: redis.Redis, look: Look
 ):
-    (wanted,) = store.add()
+    wanted = store.add(number=2)
     worker = store.worker(client=single)
-    worker.consumer.launch([], want=1)
-    call = worker.consumer.call
+    call = worker.consumer.exchange([], want=1, ahead=lambda _came: 1).ahead
     exchange = worker.consumer.land()
 
     tokens = [f"{worker.name}:{call}:{index}" for index in range(64)]
@@ -116,24 +194,26 @@ def test_what_others_hand_back_under_way_is_told(
 
     assert [job.token for job in exchange.jobs] == tokens[:1]
     assert worker.exchange([], want=0).dropped == {tokens[0]}
-    assert look().of(JobStatus.PENDING) == {wanted}
+    assert look().of(JobStatus.PENDING) == {wanted[1]}
 
 
 def test_a_claim_that_comes_after_it_was_handed_back_claims_nothing(
     store: Store, single: redis.Redis, look: Look
 ):
-    (wanted,) = store.add()
+    wanted = store.add(number=2)
     worker = store.worker(client=single)
-    call = worker.consumer.call + 1
-    tokens = [f"{worker.name}:{call}:{index}" for index in range(64)]
-    assert store.do(hand_back(store.keys, worker.name, tokens)) == 0
+    tokens = [f"{worker.name}:2:{index}" for index in range(64)]
 
-    worker.consumer.launch([], want=1)
+    def ahead(_came: int) -> int:
+        assert store.do(hand_back(store.keys, worker.name, tokens)) == 0
+        return 1
 
-    assert look().claims == {}
+    assert worker.consumer.exchange([], want=1, ahead=ahead).ahead == 2
+
+    assert len(look().claims) == 1
     # Who reads the answer then makes a claim of its own.
     (job,) = worker.consumer.land().jobs
-    assert job.id == wanted
+    assert job.id == wanted[1]
     assert job.token not in tokens
 
 

@@ -47,8 +47,12 @@ class Process:
         for end in self.pipe:
             os.close(end)
 
-    def claim(self, want, *, expected=False):
-        return self.holdings.claim(want, fresh=False, expected=expected)
+    def claim(self, want, *, expected=False, ahead=None):
+        return self.holdings.claim(want, fresh=False, expected=expected, ahead=ahead)
+
+    def claim_ahead(self, want):
+        """Claim one job, and so many while it would be worked off."""
+        assert self.claim(1, ahead=lambda _came: want).jobs == 1
 
     def steal(self):
         return drain(self.pipe[0])
@@ -76,8 +80,8 @@ def statuses(handles):
 
 
 def test_an_announcement_that_the_supervisor_took_is_forgotten(process):
-    handles = jobs.add.delay_many([(1, 1)] * 3)
-    process.holdings.claim_ahead(2)
+    handles = jobs.add.delay_many([(1, 1)] * 4)
+    process.claim_ahead(2)
 
     process.hand_back(process.steal())
     process.claim(0)
@@ -88,8 +92,8 @@ def test_an_announcement_that_the_supervisor_took_is_forgotten(process):
 
 
 def test_what_the_supervisor_took_is_not_started_after_a_lost_answer(process):
-    handles = jobs.add.delay_many([(1, 1)] * 3)
-    process.holdings.claim_ahead(3)
+    handles = jobs.add.delay_many([(1, 1)] * 4)
+    process.claim_ahead(3)
     taken = process.steal()
     process.break_the_connection()
 
@@ -101,13 +105,13 @@ def test_what_the_supervisor_took_is_not_started_after_a_lost_answer(process):
     process.hand_back(taken)
     process.holdings.settle()
     assert statuses(handles) == {JobStatus.PENDING}
-    assert process.claim(3).jobs == 3
+    assert process.claim(4).jobs == 4
 
 
 def test_what_was_expected_is_started_after_a_lost_answer(process):
-    jobs.add.delay_many([(1, 1)] * 3)
-    process.holdings.claim_ahead(3)
-    process.inbox.take()
+    jobs.add.delay_many([(1, 1)] * 4)
+    process.claim_ahead(3)
+    process.inbox.take_all()
     process.break_the_connection()
 
     trouble = process.claim(0, expected=True).trouble
