@@ -64,7 +64,11 @@ class ClusterClient(redis.Redis):
         Where that one answers with a redirection or not at all, ``forget_slots``
         has the next call find out anew.
         """
-        slot = slot_of(("GET", key))
+        return self.client_for(("GET", key))
+
+    def client_for(self, command: Sequence[Any]) -> redis.Redis:
+        """``node_of`` the keys of a command."""
+        slot = slot_of(command)
         host = self._slots.owner(slot) or self._look_up(slot)
         return self._node(host)
 

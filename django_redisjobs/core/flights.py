@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 from redis.connection import ConnectionPool
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    NoScriptError,
+    RedisError,
+    TryAgainError,
+)
 
-from .scripts import Client, Command, send, with_source
+from .scripts import Client, Command, send
 from .wire import send_on
 
 # redis-py before 5.3 wants a command's name, later ones warn of it.
@@ -19,12 +25,25 @@ _POOL_ARGUMENTS: Final[tuple[str, ...]] = (
 )
 
 
+# The server does not know the script, or does not serve its keys (a MovedError is an
+# AskError).
+_DID_NOT_RUN: Final = (NoScriptError, AskError, TryAgainError, ClusterDownError)
+
+
+@runtime_checkable
+class Router(Protocol):
+    """The client of several servers."""
+
+    def client_for(self, command: Command) -> Client:
+        """A plain client of the one that serves the keys, as far as is known."""
+        ...
+
+
 class Flight:
     """One command under way. ``land`` or ``abandon`` it, once.
 
-    A client without a pool of its own connections (a Cluster's) is asked at once:
-    then it only looks like one. redis-py's errors pass through on landing, also of what
-    could not be sent.
+    A client without a pool of its own connections is asked at once: then it only looks
+    like one. redis-py's errors pass through on landing, also of what could not be sent.
     """
 
     __slots__ = ("_client", "_command", "_connection", "_error", "_reply")
@@ -36,7 +55,7 @@ class Flight:
         self._connection: Any = None
         self._error: Exception | None = None
         try:
-            self._depart(getattr(client, "connection_pool", None))
+            self._depart()
         except (RedisError, OSError) as error:
             self.abandon()
             self._error = error
@@ -44,12 +63,20 @@ class Flight:
             self.abandon()
             raise
 
-    def _depart(self, pool: object) -> None:
+    def _depart(self) -> None:
+        client = self._client
+        if isinstance(client, Router):
+            client = client.client_for(self._command)
+        pool = getattr(client, "connection_pool", None)
         if isinstance(pool, ConnectionPool):
             self._connection = pool.get_connection(*_POOL_ARGUMENTS)
             send_on(self._connection, self._command)
         else:
-            (self._reply,) = send(self._client, [self._command])
+            self._reply = self._ask()
+
+    def _ask(self) -> Any:
+        (reply,) = send(self._client, [self._command])
+        return reply
 
     def land(self) -> Any:
         """The reply; waits for it."""
@@ -59,10 +86,9 @@ class Flight:
             return self._reply
         try:
             reply = self._connection.read_response()
-        except NoScriptError:
-            # It did not run: send it whole.
+        except _DID_NOT_RUN:
             self._release()
-            return self._client.execute_command(*with_source(self._command))
+            return self._ask()
         except BaseException:
             self.abandon()
             raise
@@ -85,7 +111,8 @@ class Flight:
 class Follower(Flight):
     """A command behind another one that blocks: the server runs it when that is over.
 
-    On somebody else's connection, who reads the first reply before this one lands.
+    On somebody else's connection, who reads the first reply before this one lands. What
+    cannot be sent is an error at once.
     """
 
     __slots__ = ()

@@ -121,6 +121,50 @@ def test_a_moved_slot_is_followed(cluster: Cluster, redisjobs: Any) -> None:
     assert status("default", second.id) is JobStatus.SUCCEEDED
 
 
+@pytest.mark.parametrize("queue", ["high", "default", "low"])
+def test_what_is_claimed_ahead_comes_from_the_node_of_its_group(
+    redisjobs: Any, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [put(queue) for _ in range(3)]
+    working = consumer(queue)
+    first = working.exchange([], want=1, ahead=lambda _came: 1)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("it was asked once more")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(connections.worker_client(), "execute_command", refuse)
+        second = working.land()
+
+    third = working.exchange([], want=1)
+    claimed = [*first.jobs, *second.jobs, *third.jobs]
+    assert [each.id for each in claimed] == wanted
+    working.exchange([Settlement("released", each) for each in claimed], want=0)
+
+
+def test_what_is_claimed_ahead_follows_a_moved_slot(
+    cluster: Cluster, redisjobs: Any
+) -> None:
+    working = consumer("default")
+    wanted = [put("default") for _ in range(2)]
+    base = conf.keys_for("default").base
+    before = cluster.owner(base)
+    target = next(node for node in cluster.nodes if node is not before)
+
+    def ahead(_came: int) -> int:
+        cluster.begin_move(base, target).finish()
+        return 1
+
+    first = working.exchange([], want=1, ahead=ahead)
+    second = working.land()
+
+    claimed = [*first.jobs, *second.jobs]
+    assert [each.id for each in claimed] == wanted
+    assert len(working._held) == 2
+    working.exchange([Settlement("released", each) for each in claimed], want=0)
+    cluster.begin_move(base, before).finish()
+
+
 def test_while_a_slot_moves_nothing_runs_on_half_the_data(
     cluster: Cluster, redisjobs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
