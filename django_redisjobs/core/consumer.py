@@ -101,8 +101,9 @@ class Settlement:
     logs: str | None = None
 
 
-Ahead = Callable[[int], int]
-"""How many jobs to claim ahead while so many are worked off; 0 for none."""
+Room = Callable[[int], int]
+"""How many jobs to claim while so many are worked off; 0 for none. It is asked under the
+consumer's lock, and asks Redis nothing."""
 
 
 @dataclass(slots=True)
@@ -113,7 +114,7 @@ class Exchange:
     ``dropped``: tokens that Redis does not count as held any more: what is not
     started of them must never start. ``due_in_ms``: until the next scheduled job
     or lease, where nothing was claimed. ``more``: call again, do not wait.
-    ``ahead``: the number of the call that is under way already; 0 without one.
+    ``next_call``: the number of the one that is under way already; 0 without one.
     ``asked_at``: the monotonic time of this process before the step began.
     """
 
@@ -125,21 +126,25 @@ class Exchange:
     dropped: frozenset[str]
     server_ms: int
     asked_at: float
-    ahead: int
+    next_call: int
 
 
 @dataclass(slots=True)
-class _Asked:
-    """Of a step: the tokens that it settles, what it claims, and when it was sent."""
+class _Step:
+    """``fields``: its settlements as arguments. ``ending``: those that are to be
+    remembered. ``settled``: their tokens. ``sent_at``: monotonic.
+    """
 
+    fields: list[Any]
+    ending: list[Fields]
     settled: list[str]
-    want: int
-    fresh: bool
-    at: float
+    want: int = 0
+    fresh: bool = False
+    sent_at: float = inf
 
 
-_Onward = tuple[list[Any], list[str], Ahead]
-"""Of the step after this one: its settlements as arguments, their tokens, its claim."""
+_Onward = tuple[_Step, Room]
+"""The step after this one, and how many jobs that claims."""
 
 
 class Consumer:
@@ -178,7 +183,7 @@ class Consumer:
         self._taken_over: list[Claimed] = []
         self._refused: list[str] = []
         self._dropped: set[str] = set()
-        self._flight: tuple[Flight, _Asked] | None = None
+        self._flight: tuple[Flight, _Step] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -212,7 +217,7 @@ class Consumer:
         *,
         want: int,
         fresh: bool = False,
-        ahead: Ahead | None = None,
+        ahead: Room | None = None,
     ) -> Exchange:
         """Settle, maintain, and claim up to ``want`` jobs in one round trip.
 
@@ -223,20 +228,22 @@ class Consumer:
         settlements whose entry was still there were applied, all else is void.
         """
         with self._lock:
-            fields, settled = self._fields(settlements)
-            asked = _Asked(settled, want, fresh, monotonic())
-            onward: _Onward | None = ahead and ([], [], ahead)
-            return self._conclude(self._step(fields, asked), asked, onward)
+            step = self._prepared(settlements)
+            step.want, step.fresh = want, fresh
+            onward = (_Step([], [], []), ahead) if ahead else None
+            return self._conclude(self._perform(step), step, onward)
 
     def launch(self, depart: Depart, *, want: int, fresh: bool) -> None:
         """Have ``depart`` send what claims, and do not wait. Next comes ``land``."""
         with self._lock:
+            step = _Step([], [], [], want, fresh)
+            command = self._next(step)
             # What is before it may take long: it begins when it lands, for all we know.
-            asked = _Asked([], want, fresh, inf)
-            self._flight = depart(self._next([], asked)), asked
+            step.sent_at = inf
+            self._flight = depart(command), step
 
     def land(
-        self, settlements: Sequence[Settlement] = (), ahead: Ahead | None = None
+        self, settlements: Sequence[Settlement] = (), ahead: Room | None = None
     ) -> Exchange:
         """What came of the exchange that is under way; as ``exchange`` gives it.
 
@@ -245,10 +252,10 @@ class Consumer:
         with self._lock:
             assert self._flight is not None
             # Before the answer is there, so that the server does not wait for it after.
-            onward = ahead and (*self._fields(settlements), ahead)
-            (flight, asked), self._flight = self._flight, None
-            asked.at = min(asked.at, monotonic())
-            return self._conclude(flight.land(), asked, onward)
+            onward = (self._prepared(settlements), ahead) if ahead else None
+            (flight, step), self._flight = self._flight, None
+            step.sent_at = min(step.sent_at, monotonic())
+            return self._conclude(flight.land(), step, onward)
 
     def abandon(self) -> None:
         """Nobody will ask for what was launched."""
@@ -257,46 +264,42 @@ class Consumer:
                 self._flight[0].abandon()
                 self._flight = None
 
-    def _fields(self, settlements: Sequence[Settlement]) -> tuple[list[Any], list[str]]:
-        """Arguments of these settlements, and the tokens that they end."""
-        fields: list[Any] = []
-        settled: list[str] = []
-        ending: list[Fields] = []
+    def _prepared(self, settlements: Sequence[Settlement]) -> _Step:
+        """A step with these settlements that claims nothing yet."""
+        step = _Step([], [], [])
         for settlement in settlements:
             arguments = settlement_fields(settlement, self._kept_ms)
-            fields += arguments
+            step.fields += arguments
             if settlement.kind != "note":
-                settled.append(settlement.job.token)
-                ending.append(arguments)
-        self._settled.remember(ending)
-        return fields, settled
+                step.settled.append(settlement.job.token)
+                step.ending.append(arguments)
+        return step
 
     def _conclude(
-        self, reply: list[Any], asked: _Asked, onward: _Onward | None
+        self, reply: list[Any], step: _Step, onward: _Onward | None
     ) -> Exchange:
         """What came of a step, after further ones where both sides differ."""
         for _ in range(MOST_ROUNDS):
             status, server_ms = word(reply[0]), int(reply[1])
             self._in_doubt = status == "stale"
-            for token in asked.settled:
+            for token in step.settled:
                 self._held.pop(token, None)
             self._refused += (
                 word(entry).partition(" ")[2]
                 for entry in reply[2 if status != "ok" else 5]
             )
             if status == "ok":
-                return self._agreed(reply, server_ms, asked, onward)
+                return self._agreed(reply, server_ms, step, onward)
             if status == "lost":
                 break
             # Who finds that they differ looks first at what there is.
             onward = None
-            fields: list[Any] = []
+            step = _Step([], [], [], step.want, step.fresh)
             if status == "stale":
                 self._call = int(reply[3])
             else:
-                fields = self._agree(reply[3], server_ms)
-            asked = _Asked([], asked.want, asked.fresh, monotonic())
-            reply = self._step(fields, asked)
+                step.fields = self._agree(reply[3], server_ms)
+            reply = self._perform(step)
         self._held.clear()
         raise LeaseLost(f"Worker {self.worker} lost its lease.")
 
@@ -304,12 +307,13 @@ class Consumer:
         self,
         reply: list[Any],
         server_ms: int,
-        asked: _Asked,
+        step: _Step,
         onward: _Onward | None,
     ) -> Exchange:
         call, raw = f"{self.worker}:{self._call}", reply[6]
         came = len(raw) // 3
-        ahead = self._go_on(onward, came) if onward and 0 < asked.want == came else 0
+        full = 0 < step.want == came
+        next_call = self._go_on(*onward, came) if onward and full else 0
         jobs = [
             parse_claimed(job_id, record, history, f"{call}:{index}", server_ms)
             for index, (job_id, record, history) in enumerate(
@@ -327,45 +331,45 @@ class Consumer:
             tuple(self._refused),
             frozenset(self._dropped),
             server_ms,
-            asked.at,
-            ahead,
+            step.sent_at,
+            next_call,
         )
         self._taken_over, self._refused, self._dropped = [], [], set()
         return exchange
 
-    def _go_on(self, onward: _Onward, came: int) -> int:
-        """Send the next exchange; gives its number, 0 if none is wanted."""
-        fields, settled, ahead = onward
-        if not (want := ahead(came)):
+    def _go_on(self, step: _Step, room: Room, came: int) -> int:
+        """Send the next exchange; gives its number, 0 if there is no room."""
+        assert self._flight is None
+        step.want = room(came)
+        if not step.want:
             return 0
-        asked = _Asked(settled, want, False, monotonic())
-        command = self._next(fields, asked, came=came)
-        self._flight = Flight(self._client, command), asked
+        self._flight = Flight(self._client, self._next(step, came=came)), step
         return self._call
 
-    def _step(self, fields: list[Any], asked: _Asked) -> list[Any]:
-        command = self._next(fields, asked)
-        reply: list[Any] = perform(self._client, _one(command))
+    def _perform(self, step: _Step) -> list[Any]:
+        reply: list[Any] = perform(self._client, _one(self._next(step)))
         return reply
 
-    def _next(self, fields: list[Any], asked: _Asked, *, came: int = 0) -> Command:
-        """The command of another step. ``came``: claimed, and not among those held yet."""
+    def _next(self, step: _Step, *, came: int = 0) -> Command:
+        """The command of a step. ``came``: claimed, and not among those held yet."""
         self._call += 1
-        leaving = len(self._held.keys() & asked.settled)
+        self._settled.remember(step.ending)
+        step.sent_at = monotonic()
+        leaving = len(self._held.keys() & step.settled)
         held = _UNSURE if self._in_doubt else len(self._held) + came - leaving
         self._in_doubt = True
         return _STEP.bind(
             self._keys,
             *self.queues,
-            *fields,
+            *step.fields,
             worker=self.worker,
             call=self._call,
             lease_ms=self._lease_ms,
             max_crashes=self._max_crashes,
             keep=self._keep_text,
             held=held,
-            want=asked.want,
-            fresh=int(asked.fresh),
+            want=step.want,
+            fresh=int(step.fresh),
             queues=len(self.queues),
         )
 

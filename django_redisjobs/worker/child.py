@@ -232,13 +232,14 @@ class Child:
         try:
             if self._holdings.is_lost:
                 self._holdings.register(self._info)
-            room = self._room()
+            room, fresh = self._room(), self._is_fresh
             claim = self._holdings.claim(
                 room,
-                fresh=self._is_fresh,
+                fresh=fresh,
                 expected=self._crew.take_expected(),
                 taken_next=self._crew.takes_next,
-                ahead=self._room if self._crew.runs_ahead else None,
+                # A fresh one may be given a job that has to run alone.
+                ahead=self._room if self._crew.runs_ahead and not fresh else None,
             )
         except LeaseLost:
             logger.warning("The lease was lost; what ran under it is void.")

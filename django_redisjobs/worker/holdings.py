@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import redis
 
 from django_redisjobs import connections
-from django_redisjobs.core.consumer import Ahead, Exchange
+from django_redisjobs.core.consumer import Exchange, Room
 from django_redisjobs.core.flights import Depart
 from django_redisjobs.core.presence import keep_stacks
 from django_redisjobs.core.scripts import perform
@@ -135,7 +135,7 @@ class Holdings:
         fresh: bool,
         expected: bool,
         taken_next: bool = False,
-        ahead: Ahead | None = None,
+        ahead: Room | None = None,
     ) -> Claim:
         """Settle, and claim up to ``want`` jobs, group after group.
 
@@ -171,8 +171,8 @@ class Holdings:
                 trouble = error
                 continue
             jobs += self._absorb(station, exchange, taken_next=taken_next)
-            if exchange.ahead:
-                self._announce(station.code_of_call(exchange.ahead))
+            if exchange.next_call:
+                self._announce(station.code_of_call(exchange.next_call))
             more = more or exchange.more
             alone_waiting = alone_waiting or exchange.alone_waiting
             if exchange.due_in_ms is not None:
@@ -180,10 +180,10 @@ class Holdings:
         seconds = None if due is None else due / 1000
         return Claim(jobs, 0 < want <= jobs, more, seconds, alone_waiting, trouble)
 
-    def _announce(self, ahead: int) -> None:
-        self._ahead = ahead
+    def _announce(self, code: int) -> None:
+        self._ahead = code
         self._disowned = 0
-        self._inbox.announce(ahead)
+        self._inbox.announce(code)
 
     def _disown(self) -> None:
         """Somebody else has read the announcement: what that call claims is theirs, also
@@ -246,8 +246,8 @@ class Holdings:
                 [unstarted(job) for _, job, own in taken if own is station]
             )
         for station in self._stations:
-            if (ahead := station.land()) is not None:
-                self._return(ahead, station)
+            if (exchange := station.land()) is not None:
+                self._return(exchange, station)
 
     def give_up(self) -> None:
         """The lease is lost: others may run by now what is held here.

@@ -48,7 +48,7 @@ def open_pipe() -> tuple[int, int]:
 # ``read(2)`` by somebody who keeps the interpreter's lock. ``os.read`` gives it up, though
 # nobody ever waits on this pipe: whichever thread wants it is woken then, and finds it
 # taken again, job after job. That cost a tenth of the rate of jobs that do nothing.
-_read: Final = ctypes.PyDLL(None).read
+_read_keeping_lock: Final = ctypes.PyDLL(None).read
 _Record: Final = ctypes.c_uint64.__ctype_le__ * 1
 _RECORD_SIZE: Final = ctypes.c_size_t(RECORD_BYTES)
 
@@ -56,7 +56,7 @@ _RECORD_SIZE: Final = ctypes.c_size_t(RECORD_BYTES)
 def read_code(descriptor: int) -> int:
     """Take one record; 0 when there is none."""
     record = _Record()
-    if _read(descriptor, record, _RECORD_SIZE) == RECORD_BYTES:
+    if _read_keeping_lock(descriptor, record, _RECORD_SIZE) == RECORD_BYTES:
         return record[0]
     # There is none, or something is wrong: this says which.
     try:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from django_redisjobs import conf
-from django_redisjobs.core.consumer import Ahead, Consumer, Exchange, Settlement
+from django_redisjobs.core.consumer import Consumer, Exchange, Room, Settlement
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.flights import Depart
 from django_redisjobs.core.keys import GroupKeys
@@ -101,7 +101,7 @@ class Station:
         self._set_clock(self._consumer.register(info), before)
 
     def exchange(
-        self, *, want: int, fresh: bool, ahead: Ahead | None = None
+        self, *, want: int, fresh: bool, ahead: Room | None = None
     ) -> Exchange:
         """Settle what has ended, and claim. Whoever calls, nothing is lost or sent
         twice: what could not be sent waits for the next call.
@@ -113,8 +113,9 @@ class Station:
         with self._lock:
             self._arrive()
             batch = self._take(len(self.outcomes))
-            call = partial(self._consumer.exchange, batch, want=want, fresh=fresh)
-            return self._concluded(batch, partial(call, ahead=ahead), going_on=0)
+            exchange = self._consumer.exchange
+            call = partial(exchange, batch, want=want, fresh=fresh, ahead=ahead)
+            return self._concluded(batch, call, going_on=0)
 
     def launch_behind(self, depart: Depart, *, want: int, fresh: bool) -> None:
         """Launch an exchange that begins when what blocks before it is over.
@@ -133,7 +134,7 @@ class Station:
                 self._consumer.abandon()
                 self._keep_for_later(batch)
 
-    def land(self, ahead: Ahead | None = None) -> Exchange | None:
+    def land(self, ahead: Room | None = None) -> Exchange | None:
         """What came of the exchange under way; None without one, or when it failed in
         another thread. Otherwise as ``exchange``.
         """
@@ -142,13 +143,15 @@ class Station:
             landed, self._landed = self._landed, None
             return landed
 
-    def _arrive(self, ahead: Ahead | None = None) -> None:
+    def _arrive(self, ahead: Room | None = None) -> None:
         if self._launched is not None:
             batch, self._launched = self._launched, None
             # They stay where they are: it is not known yet whether they go on with it.
-            onward = [self.outcomes[place] for place in range(len(self.outcomes))]
+            # By their places: others may add meanwhile, of which an iterator complains.
+            going_on = len(self.outcomes) if ahead else 0
+            onward = [self.outcomes[place] for place in range(going_on)]
             call = partial(self._consumer.land, onward, ahead)
-            self._landed = self._concluded(batch, call, going_on=len(onward))
+            self._landed = self._concluded(batch, call, going_on=going_on)
 
     def _concluded(
         self, batch: list[Settlement], call: Callable[[], Exchange], *, going_on: int
@@ -166,7 +169,7 @@ class Station:
         if exchange.refused:
             exchange.refused = self._truly_late(exchange.refused, batch)
         self._repeated.clear()
-        if exchange.ahead:
+        if exchange.next_call:
             self._launched = self._take(going_on)
         return exchange
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def test_what_is_claimed_ahead_is_what_would_have_been_claimed(
         wanted[1:3],
         wanted[3:],
     ]
-    assert [each.ahead for each in (first, second, third)] == [2, 3, 0]
+    assert [each.next_call for each in (first, second, third)] == [2, 3, 0]
     assert [job.token for job in second.jobs] == [
         f"{worker.name}:2:0",
         f"{worker.name}:2:1",
@@ -73,8 +74,8 @@ def test_nothing_is_claimed_ahead_of_less_than_was_wanted(
     exchange = worker.consumer.exchange([], want=3, ahead=ahead)
     worker.exchange([], want=0)
 
-    assert (len(exchange.jobs), exchange.ahead) == (2, 0)
-    assert worker.consumer.exchange([], want=0, ahead=ahead).ahead == 0
+    assert (len(exchange.jobs), exchange.next_call) == (2, 0)
+    assert worker.consumer.exchange([], want=0, ahead=ahead).next_call == 0
     assert len(look().claims) == 2
 
 
@@ -89,7 +90,7 @@ def test_ahead_says_how_many(store: Store, single: redis.Redis):
 
     exchange = worker.consumer.exchange([], want=3, ahead=ahead)
 
-    assert (asked, exchange.ahead) == ([3], 0)
+    assert (asked, exchange.next_call) == ([3], 0)
     assert len(worker.claim(want=5)) == 2
 
 
@@ -104,7 +105,7 @@ def test_who_finds_a_difference_goes_no_further(
     exchange = worker.consumer.exchange([], want=1, ahead=lambda _came: 5)
 
     assert exchange.dropped == {first.token}
-    assert (ids(exchange.jobs), exchange.ahead) == ([wanted[0]], 0)
+    assert (ids(exchange.jobs), exchange.next_call) == ([wanted[0]], 0)
     assert len(look().claims) == 1
 
 
@@ -125,7 +126,7 @@ def test_what_cannot_be_sent_ahead_is_met_on_landing(
         worker.consumer.land()
 
     assert ids(exchange.jobs) == wanted[:1]
-    assert exchange.ahead
+    assert exchange.next_call
     assert len(look().claims) == 1
 
 
@@ -186,7 +187,7 @@ def test_what_others_hand_back_under_way_is_told(
 ):
     wanted = store.add(number=2)
     worker = store.worker(client=single)
-    call = worker.consumer.exchange([], want=1, ahead=lambda _came: 1).ahead
+    call = worker.consumer.exchange([], want=1, ahead=lambda _came: 1).next_call
     exchange = worker.consumer.land()
 
     tokens = [f"{worker.name}:{call}:{index}" for index in range(64)]
@@ -208,7 +209,7 @@ def test_a_claim_that_comes_after_it_was_handed_back_claims_nothing(
         assert store.do(hand_back(store.keys, worker.name, tokens)) == 0
         return 1
 
-    assert worker.consumer.exchange([], want=1, ahead=ahead).ahead == 2
+    assert worker.consumer.exchange([], want=1, ahead=ahead).next_call == 2
 
     assert len(look().claims) == 1
     # Who reads the answer then makes a claim of its own.
@@ -229,6 +230,32 @@ def test_a_client_without_connections_of_its_own_is_asked_at_once(store: Store):
 
     assert flight.land() == 0
     flight.abandon()
+
+
+def test_its_time_is_that_when_it_was_sent(store: Store, single: redis.Redis):
+    store.add(number=2)
+    consumer = store.worker(client=single).consumer
+
+    first = consumer.exchange([], want=1, ahead=lambda _came: 1)
+    sent_by_now = monotonic()
+    second = consumer.land()
+
+    assert first.asked_at < second.asked_at < sent_by_now
+
+
+def test_what_is_not_sent_is_not_remembered_as_settled(
+    store: Store, single: redis.Redis
+):
+    store.add(number=2)
+    consumer = store.worker(client=single).consumer
+    (job,) = consumer.exchange([], want=1, ahead=lambda _came: 5).jobs
+
+    exchange = consumer.land([settlement(job)], lambda _came: 5)
+
+    assert exchange.next_call == 0
+    assert len(consumer._settled) == 0
+    consumer.exchange([settlement(job)], want=0)
+    assert len(consumer._settled) == 1
 
 
 def test_nothing_is_left_behind(single: redis.Redis):

@@ -121,6 +121,31 @@ def test_what_was_expected_is_started_after_a_lost_answer(process):
     assert len(process.inbox) == 3
 
 
+def test_nothing_is_claimed_ahead_of_what_others_took(process):
+    jobs.add.delay_many([(1, 1)] * 8)
+    process.claim_ahead(2)
+    taken = process.steal()
+
+    assert process.claim(2, ahead=lambda _came: 2).jobs == 2
+
+    # Else there would be an announcement behind them.
+    assert len(process.steal()) == 2
+    process.hand_back(taken)
+
+
+def test_nothing_is_claimed_ahead_where_another_group_may_come_first(redisjobs):
+    queues = {"default": {"GROUP": "other"}, "low": {}}
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
+        for queue in queues:
+            jobs.add.using(queue=queue).delay_many([(1, 1)] * 4)
+        process = Process(["default", "low"])
+
+        assert process.claim(2, ahead=lambda _came: 2).jobs == 2
+
+        assert len(process.steal()) == 2
+        process.close()
+
+
 def test_what_the_supervisor_took_is_forgotten_with_the_lease(process):
     jobs.add.delay_many([(1, 1)] * 3)
     process.claim(3)

@@ -9,6 +9,8 @@ from django_redisjobs.core.consumer import Consumer
 from django_redisjobs.core.presence import Remains, rescue
 from django_redisjobs.core.records import DEFAULT_KEEP
 from django_redisjobs.core.scripts import perform
+from django_redisjobs.worker.pace import Pace
+from django_redisjobs.worker.worker import Worker
 from tests.integration.worker import jobs
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
@@ -23,6 +25,16 @@ def test_a_process_is_replaced_after_so_many_jobs(start, left_in_redis):
     pids = [handle.result(timeout=0)[0] for handle in handles]
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 3, 1]
     assert not left_in_redis()
+
+
+def test_no_more_are_claimed_ahead_than_may_run(monkeypatch):
+    monkeypatch.setattr(Pace, "batch", 16)
+    monkeypatch.setattr(Pace, "runs_ahead", True)
+    handles = jobs.add.delay_many([(1, 1)] * 60)
+
+    Worker(processes=0, burst=True, max_jobs=40).run()
+
+    assert [handle.status() for handle in handles].count(JobStatus.SUCCEEDED) == 40
 
 
 @pytest.mark.parametrize("kind", ["threads", "async"])

@@ -100,13 +100,3 @@ def test_an_exchange_lets_that_under_way_land_first(station: Station) -> None:
 
     assert first_of(station.exchange(want=1, fresh=False)).token == "ahead:3:0"
     assert first_of(station.land()).token == "ahead:2:0"
-
-
-def test_its_time_is_that_of_the_question(station: Station) -> None:
-    jobs.add.delay_many([(1, 1)] * 3)
-    exchange = station.exchange(want=1, fresh=False, ahead=lambda _came: 1)
-    ahead = station.land()
-
-    assert ahead is not None
-    assert exchange.asked_at < ahead.asked_at
-    assert station.milliseconds(ahead.asked_at) <= ahead.server_ms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -92,6 +93,7 @@ def sleeper(
 def test_it_is_woken_with_its_job(
     sleeper: Sleeper, station: Station, client: redis.Redis
 ) -> None:
+    asleep_at = monotonic()
     handle = jobs.add.delay(1, 2)
     until(lambda: handle.status() is JobStatus.RUNNING)
     sleeper.join(10)
@@ -100,6 +102,8 @@ def test_it_is_woken_with_its_job(
     exchange = station.land()
 
     assert exchange is not None
+    # For how long it slept before says nothing of the server's clock.
+    assert exchange.asked_at > asleep_at
     assert [job.id for job in exchange.jobs] == [handle.id]
     assert calls(client) == before
     station.outcomes.append(Settlement("succeeded", exchange.jobs[0]))

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from django_redisjobs.worker.inbox import Announced, Inbox, drain
+from django_redisjobs.worker.inbox import Announced, Inbox, drain, open_pipe, read_code
 
 
 def test_first_in_first_out(pipe):
@@ -39,6 +41,16 @@ def test_the_stock_is_what_is_there_to_take_as_far_as_anybody_has_seen(pipe):
 
     inbox.put([(4, "job", "station")])
     assert inbox.stock == 4
+
+
+def test_a_pipe_that_is_closed_is_no_empty_one():
+    read, write = open_pipe()
+    os.close(write)
+    assert read_code(read) == 0
+    os.close(read)
+
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        read_code(read)
 
 
 def test_what_is_not_held_any_more_is_skipped(pipe):
