@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final
 
 from redis.connection import ConnectionPool
 from redis.exceptions import (
@@ -28,15 +28,6 @@ _POOL_ARGUMENTS: Final[tuple[str, ...]] = (
 # The server does not know the script, or does not serve its keys (a MovedError is an
 # AskError).
 _DID_NOT_RUN: Final = (NoScriptError, AskError, TryAgainError, ClusterDownError)
-
-
-@runtime_checkable
-class Router(Protocol):
-    """The client of several servers."""
-
-    def client_for(self, command: Command) -> Client:
-        """A plain client of the one that serves the keys, as far as is known."""
-        ...
 
 
 class Flight:
@@ -64,9 +55,9 @@ class Flight:
             raise
 
     def _depart(self) -> None:
-        client = self._client
-        if isinstance(client, Router):
-            client = client.client_for(self._command)
+        # That of a Cluster names the client of the node that serves the keys.
+        client_for = getattr(self._client, "client_for", None)
+        client = client_for(self._command) if client_for else self._client
         pool = getattr(client, "connection_pool", None)
         if isinstance(pool, ConnectionPool):
             self._connection = pool.get_connection(*_POOL_ARGUMENTS)
