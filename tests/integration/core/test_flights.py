@@ -110,15 +110,16 @@ def test_who_finds_a_difference_goes_no_further(
 
 
 def test_what_cannot_be_sent_ahead_is_met_on_landing(
-    store: Store, single: redis.Redis, look: Look
+    store: Store, single: redis.Redis, look: Look, monkeypatch: pytest.MonkeyPatch
 ):
     wanted = store.add(number=3)
     worker = store.worker(client=single)
 
+    def away(*_: Any) -> None:
+        raise redis.ConnectionError("away")
+
     def ahead(_came: int) -> int:
-        (connection,) = single.connection_pool._connections
-        connection.disconnect()
-        connection.path = "/nowhere"
+        monkeypatch.setattr(single.connection_pool, "get_connection", away)
         return 1
 
     exchange = worker.consumer.exchange([], want=1, ahead=ahead)
