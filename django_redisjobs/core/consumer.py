@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
 from typing import Any, Final, Literal
@@ -135,9 +135,9 @@ class _Step:
     remembered. ``settled``: their tokens. ``sent_at``: monotonic.
     """
 
-    fields: list[Any]
-    ending: list[Fields]
-    settled: list[str]
+    fields: list[Any] = field(default_factory=list)
+    ending: list[Fields] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
     want: int = 0
     fresh: bool = False
     sent_at: float = inf
@@ -230,13 +230,13 @@ class Consumer:
         with self._lock:
             step = self._prepared(settlements)
             step.want, step.fresh = want, fresh
-            onward = (_Step([], [], []), ahead) if ahead else None
+            onward = (_Step(), ahead) if ahead else None
             return self._conclude(self._perform(step), step, onward)
 
     def launch(self, depart: Depart, *, want: int, fresh: bool) -> None:
         """Have ``depart`` send what claims, and do not wait. Next comes ``land``."""
         with self._lock:
-            step = _Step([], [], [], want, fresh)
+            step = _Step(want=want, fresh=fresh)
             command = self._next(step)
             # What is before it may take long: it begins when it lands, for all we know.
             step.sent_at = inf
@@ -266,7 +266,7 @@ class Consumer:
 
     def _prepared(self, settlements: Sequence[Settlement]) -> _Step:
         """A step with these settlements that claims nothing yet."""
-        step = _Step([], [], [])
+        step = _Step()
         for settlement in settlements:
             arguments = settlement_fields(settlement, self._kept_ms)
             step.fields += arguments
@@ -294,7 +294,7 @@ class Consumer:
                 break
             # Who finds that they differ looks first at what there is.
             onward = None
-            step = _Step([], [], [], step.want, step.fresh)
+            step = _Step(want=step.want, fresh=step.fresh)
             if status == "stale":
                 self._call = int(reply[3])
             else:

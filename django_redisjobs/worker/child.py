@@ -292,7 +292,7 @@ class Child:
         return self._crew.started == 0
 
     def _room(self, coming: int = 0) -> int:
-        """How many jobs to claim, or to claim ahead of ``coming`` ones."""
+        """How many jobs to claim; or how many more, while ``coming`` are worked off."""
         if self._ending is not None or self._holdings.is_past_lease(monotonic()):
             return 0
         if self._holdings.exclusive:

@@ -25,6 +25,13 @@ RECORD_BYTES: Final = 8
 # A write of at most this many bytes is never torn (POSIX's least PIPE_BUF is 512).
 _RECORDS_PER_WRITE: Final = 512 // RECORD_BYTES
 
+# ``read(2)`` by somebody who keeps the interpreter's lock. ``os.read`` gives it up, though
+# nobody ever waits on this pipe: whichever thread wants it is woken then, and finds it
+# taken again, job after job. That cost a tenth of the rate of jobs that do nothing.
+_read_keeping_lock: Final = ctypes.PyDLL(None).read
+_Record: Final = ctypes.c_uint64.__ctype_le__ * 1
+_RECORD_SIZE: Final = ctypes.c_size_t(RECORD_BYTES)
+
 Entry: TypeAlias = "tuple[int, Claimed, Station]"
 
 
@@ -43,14 +50,6 @@ def open_pipe() -> tuple[int, int]:
     for end in ends:
         os.set_blocking(end, False)
     return ends
-
-
-# ``read(2)`` by somebody who keeps the interpreter's lock. ``os.read`` gives it up, though
-# nobody ever waits on this pipe: whichever thread wants it is woken then, and finds it
-# taken again, job after job. That cost a tenth of the rate of jobs that do nothing.
-_read_keeping_lock: Final = ctypes.PyDLL(None).read
-_Record: Final = ctypes.c_uint64.__ctype_le__ * 1
-_RECORD_SIZE: Final = ctypes.c_size_t(RECORD_BYTES)
 
 
 def read_code(descriptor: int) -> int:

@@ -18,6 +18,8 @@ import redis
 from django.test import override_settings
 
 from django_redisjobs import connections
+from django_redisjobs.worker.pace import LARGEST_BATCH, Pace
+from django_redisjobs.worker.stations import Station, posts
 from tests.servers import Server
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -172,3 +174,25 @@ def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
         assert time.monotonic() < deadline, f"never came true: {condition}"
         time.sleep(0.02)  # noqa: TID251
     return found
+
+
+@pytest.fixture
+def at_full_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers take their jobs for fast ones at once, however slow this machine is."""
+    monkeypatch.setattr(Pace, "batch", LARGEST_BATCH)
+    monkeypatch.setattr(Pace, "runs_ahead", True)
+
+
+def break_the_connection() -> None:
+    """Of this thread's short calls, where one is under way."""
+    pool: Any = connections.worker_client().connection_pool
+    for connection in pool._in_use_connections:
+        connection.disconnect()
+
+
+def new_station(worker: str) -> Station:
+    """Of the queue ``default``, registered."""
+    (post,) = posts(["default"])
+    made = Station(post, connections.worker_client(), worker, 1)
+    made.register({"name": worker})
+    return made

@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from django_redisjobs import Worker
-from django_redisjobs.worker.pace import LARGEST_BATCH, Pace
+from django_redisjobs.worker.pace import LARGEST_BATCH
 from tests.integration.worker import jobs
 
 JOBS = 32 * LARGEST_BATCH
@@ -86,13 +86,6 @@ def _counted(client: redis.Redis) -> tuple[int, int, int, int]:
         traffic["total_net_input_bytes"],
         traffic["total_net_output_bytes"],
     )
-
-
-@pytest.fixture
-def at_full_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers take their jobs for fast ones at once, however slow this machine is."""
-    monkeypatch.setattr(Pace, "batch", LARGEST_BATCH)
-    monkeypatch.setattr(Pace, "runs_ahead", True)
 
 
 @pytest.fixture

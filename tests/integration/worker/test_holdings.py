@@ -20,6 +20,7 @@ from django_redisjobs.worker.memory import SharedMemory, new_base
 from django_redisjobs.worker.rescues import Rescuer
 from django_redisjobs.worker.stations import posts
 from tests.integration.worker import jobs
+from tests.integration.worker.conftest import break_the_connection
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
 
@@ -61,12 +62,6 @@ class Process:
         rescuer = Rescuer(self.posts, JobLog("here"))
         rescuer.hand_back(connections.worker_client(), self.board.worker, codes)
 
-    def break_the_connection(self):
-        for (
-            connection
-        ) in connections.worker_client().connection_pool._in_use_connections:
-            connection.disconnect()
-
 
 @pytest.fixture
 def process():
@@ -95,7 +90,7 @@ def test_what_the_supervisor_took_is_not_started_after_a_lost_answer(process):
     handles = jobs.add.delay_many([(1, 1)] * 4)
     process.claim_ahead(3)
     taken = process.steal()
-    process.break_the_connection()
+    break_the_connection()
 
     assert isinstance(process.claim(0).trouble, redis.ConnectionError)
     process.claim(0)
@@ -112,7 +107,7 @@ def test_what_was_expected_is_started_after_a_lost_answer(process):
     jobs.add.delay_many([(1, 1)] * 4)
     process.claim_ahead(3)
     process.inbox.take_all()
-    process.break_the_connection()
+    break_the_connection()
 
     trouble = process.claim(0, expected=True).trouble
 

@@ -9,7 +9,7 @@ from django_redisjobs.core.consumer import Consumer
 from django_redisjobs.core.presence import Remains, rescue
 from django_redisjobs.core.records import DEFAULT_KEEP
 from django_redisjobs.core.scripts import perform
-from django_redisjobs.worker.pace import Pace
+from django_redisjobs.worker.pace import LARGEST_BATCH
 from django_redisjobs.worker.worker import Worker
 from tests.integration.worker import jobs
 
@@ -27,14 +27,14 @@ def test_a_process_is_replaced_after_so_many_jobs(start, left_in_redis):
     assert not left_in_redis()
 
 
-def test_no_more_are_claimed_ahead_than_may_run(monkeypatch):
-    monkeypatch.setattr(Pace, "batch", 16)
-    monkeypatch.setattr(Pace, "runs_ahead", True)
-    handles = jobs.add.delay_many([(1, 1)] * 60)
+@pytest.mark.usefixtures("at_full_speed")
+def test_no_more_are_claimed_ahead_than_may_run():
+    most = 2 * LARGEST_BATCH + 10
+    handles = jobs.add.delay_many([(1, 1)] * 4 * LARGEST_BATCH)
 
-    Worker(processes=0, burst=True, max_jobs=40).run()
+    Worker(processes=0, burst=True, max_jobs=most).run()
 
-    assert [handle.status() for handle in handles].count(JobStatus.SUCCEEDED) == 40
+    assert [handle.status() for handle in handles].count(JobStatus.SUCCEEDED) == most
 
 
 @pytest.mark.parametrize("kind", ["threads", "async"])

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import redis
 
-from django_redisjobs import JobStatus, connections
+from django_redisjobs import JobStatus
 from django_redisjobs.core.consumer import Claimed, Exchange, Settlement
-from django_redisjobs.worker.stations import Station, posts
+from django_redisjobs.worker.stations import Station
 from tests.integration.worker import jobs
+from tests.integration.worker.conftest import break_the_connection, new_station
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
 
 
 @pytest.fixture
 def station() -> Iterator[Station]:
-    (post,) = posts(["default"])
-    made = Station(post, connections.worker_client(), "ahead", 1)
-    made.register({"name": "ahead"})
+    made = new_station("ahead")
     yield made
     made.land()
     made.abandon()
@@ -34,12 +32,6 @@ def first_of(exchange: Exchange | None) -> Claimed:
 
 def ended(job: Claimed) -> Settlement:
     return Settlement("succeeded", job, function="f", started_ms=1, finished_ms=1)
-
-
-def break_the_connection() -> None:
-    pool: Any = connections.worker_client().connection_pool
-    for connection in pool._in_use_connections:
-        connection.disconnect()
 
 
 def test_what_ended_goes_with_what_is_sent_ahead(station: Station) -> None:

@@ -13,19 +13,17 @@ import redis
 from django_redisjobs import JobStatus, connections
 from django_redisjobs.core.consumer import Settlement
 from django_redisjobs.worker.bells import Bell
-from django_redisjobs.worker.stations import Station, posts
+from django_redisjobs.worker.stations import Station
 from django_redisjobs.worker.waiting import SocketWaiter, make_waiter
 from tests.integration.worker import jobs
-from tests.integration.worker.conftest import until
+from tests.integration.worker.conftest import new_station, until
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
 
 
 @pytest.fixture
 def station() -> Iterator[Station]:
-    (post,) = posts(["default"])
-    made = Station(post, connections.worker_client(), "waking:1", 1)
-    made.register({"name": "waking"})
+    made = new_station("waking:1")
     # Nobody sleeps before they have claimed: the server knows the script.
     assert made.exchange(want=1, fresh=True).jobs == []
     yield made
