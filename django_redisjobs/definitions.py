@@ -9,16 +9,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
-from django.conf import settings as django_settings
 from django.utils.module_loading import import_string
-from django.utils.translation import get_language
 
 from django_redisjobs import conf
 from django_redisjobs.binding import Binder
 from django_redisjobs.conf import Settings
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.payload import callback_body, check_size, encode_body
-from django_redisjobs.core.records import ON_FAILURE, ON_SUCCESS, NewJob, new_id
+from django_redisjobs.core.records import (
+    ON_FAILURE,
+    ON_SUCCESS,
+    NewJob,
+    new_id,
+    new_ids,
+)
 from django_redisjobs.core.signatures import Signatures
 from django_redisjobs.enqueueing import Outgoing, ahand_over, hand_over
 from django_redisjobs.exceptions import (
@@ -27,6 +31,7 @@ from django_redisjobs.exceptions import (
     UnknownJobFunction,
 )
 from django_redisjobs.handles import JobHandle
+from django_redisjobs.languages import foreign_language
 from django_redisjobs.options import (
     CALL_OPTIONS,
     CallArguments,
@@ -130,14 +135,16 @@ class JobFunction(Generic[P, R]):
                 transaction it is raised after the commit, by ``atomic``.
         """
         plan = self._current_plan()
-        outgoing = self._outgoing(plan, _carrying_language(plan.envelope), args, kwargs)
+        envelope = _carrying_language(plan.envelope)
+        outgoing = self._outgoing(plan, envelope, new_id(), args, kwargs)
         hand_over([outgoing], on_commit=plan.on_commit, using_db=plan.using_db)
         return JobHandle(outgoing.job.id, self.options.queue)
 
     async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """``delay``, at once: a coroutine is never inside a transaction."""
         plan = self._current_plan()
-        outgoing = self._outgoing(plan, _carrying_language(plan.envelope), args, kwargs)
+        envelope = _carrying_language(plan.envelope)
+        outgoing = self._outgoing(plan, envelope, new_id(), args, kwargs)
         await ahand_over([outgoing])
         return JobHandle(outgoing.job.id, self.options.queue)
 
@@ -274,6 +281,7 @@ class JobFunction(Generic[P, R]):
         self,
         plan: _Plan,
         envelope: Mapping[str, Any],
+        job_id: str,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
     ) -> Outgoing:
@@ -285,7 +293,6 @@ class JobFunction(Generic[P, R]):
                 f"{self.path}{binder.signature}: {error}. Nothing was enqueued."
             ) from None
         path, options, signatures = self.path, self.options, plan.settings.signatures
-        job_id = new_id()
         if signatures is not None and plan.callbacks:
             envelope = _with_signed_callbacks(envelope, job_id, signatures)
         body = encode_body(path, args, kwargs, envelope, codec, binder.names)
@@ -309,12 +316,14 @@ class JobFunction(Generic[P, R]):
     ) -> list[Outgoing]:
         outgoing = []
         envelope = _carrying_language(plan.envelope)
-        for place, call in enumerate(calls):
+        calls = list(calls)
+        ids = new_ids(len(calls))
+        for place, (job_id, call) in enumerate(zip(ids, calls, strict=True)):
             try:
                 if isinstance(call, tuple | list):
-                    outgoing.append(self._outgoing(plan, envelope, call, {}))
+                    outgoing.append(self._outgoing(plan, envelope, job_id, call, {}))
                 elif isinstance(call, Mapping):
-                    outgoing.append(self._outgoing(plan, envelope, (), call))
+                    outgoing.append(self._outgoing(plan, envelope, job_id, (), call))
                 else:
                     raise TypeError(
                         f"{self.path}.delay_many() takes tuples of positional or dicts "
@@ -328,10 +337,8 @@ class JobFunction(Generic[P, R]):
 
 def _carrying_language(envelope: Mapping[str, Any]) -> Mapping[str, Any]:
     """Who enqueues in another language than the project's has the job run in it."""
-    language = get_language()
-    if language and language != django_settings.LANGUAGE_CODE:
-        return {"language": language, **envelope}
-    return envelope
+    language = foreign_language()
+    return {"language": language, **envelope} if language else envelope
 
 
 def _with_signed_callbacks(

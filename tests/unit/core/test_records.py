@@ -24,6 +24,7 @@ from django_redisjobs.core.records import (
     Keep,
     keep_text,
     new_id,
+    new_ids,
     parse_record,
 )
 
@@ -36,6 +37,15 @@ def test_ids_are_unique_and_ordered_by_time():
     assert len(set(made)) == 10_000
     assert made == sorted(made)
     assert all(re.fullmatch(ID_PATTERN, one) for one in made)
+
+
+def test_ids_made_together_stand_in_order_between_those_before_and_after():
+    made = [new_id(), *new_ids(10_000), new_id(), *new_ids(1), new_id()]
+
+    assert len(set(made)) == 10_004
+    assert made == sorted(made)
+    assert all(re.fullmatch(ID_PATTERN, one) for one in made)
+    assert new_ids(0) == []
 
 
 def test_an_id_tells_when_it_was_made(monkeypatch):
