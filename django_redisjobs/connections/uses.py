@@ -17,7 +17,8 @@ BLOCKING_TIMEOUT = LONGEST_BLOCK + CALL_TIMEOUT
 SCOUT_TIMEOUT = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+# Compared by identity: whoever wants a client looks one up by its use.
+@dataclass(frozen=True, slots=True, eq=False)
 class Use:
     """What a client is for. Each use has a pool of its own, so that a thousand
     waiting callers never keep an enqueue waiting.

@@ -114,6 +114,7 @@ class Exchange:
     ``dropped``: tokens that Redis does not count as held any more: what is not
     started of them must never start. ``due_in_ms``: until the next scheduled job
     or lease, where nothing was claimed. ``more``: call again, do not wait.
+    ``wanted``: how many jobs it was to claim.
     ``next_call``: the number of the one that is under way already; 0 without one.
     ``asked_at``: the monotonic time of this process before the step began.
     """
@@ -126,6 +127,7 @@ class Exchange:
     dropped: frozenset[str]
     server_ms: int
     asked_at: float
+    wanted: int
     next_call: int
 
 
@@ -332,6 +334,7 @@ class Consumer:
             frozenset(self._dropped),
             server_ms,
             step.sent_at,
+            step.want,
             next_call,
         )
         self._taken_over, self._refused, self._dropped = [], [], set()

@@ -232,9 +232,9 @@ class Child:
         try:
             if self._holdings.is_lost:
                 self._holdings.register(self._info)
-            room, fresh = self._room(), self._is_fresh
+            fresh = self._is_fresh
             claim = self._holdings.claim(
-                room,
+                self._room,
                 fresh=fresh,
                 expected=self._crew.take_expected(),
                 taken_next=self._crew.takes_next,
@@ -251,8 +251,8 @@ class Child:
         if claim.trouble is None:
             self._trouble.over()
             self._board.cells[STEPPED] = monotonic()
-        if room:
-            self._plenty = claim.full
+        if claim.wanted:
+            self._plenty = claim.jobs >= claim.wanted
         ran = self._work_off()
         self._consider_recycling()
         self._consider_giving_way(claim)
@@ -261,7 +261,7 @@ class Child:
             seconds = self._trouble.met(claim.trouble)
             self._bell.wait(0.0 if ran else seconds)
         elif not ran and not claim.more:
-            self._idle(claim, asked=room > 0)
+            self._idle(claim)
 
     def _let_work(self) -> None:
         """Sleep while there is enough to go on with; the keeper settles meanwhile."""
@@ -305,10 +305,10 @@ class Child:
             room = min(room, self._options.max_jobs - begun)
         return max(0, room)
 
-    def _idle(self, claim: Claim, *, asked: bool) -> None:
+    def _idle(self, claim: Claim) -> None:
         """Nothing to do for this thread: end, or sleep until something changes."""
         busy, room = self._crew.busy, self._room()
-        if room and (claim.jobs or not asked):
+        if room and (claim.jobs or not claim.wanted):
             return
         if claim.alone_waiting and not busy and not self._is_fresh:
             self._give_way()
@@ -359,9 +359,10 @@ class Child:
             self._waiter = make_waiter(client, blocking)
         errand = self._claim_waking if self._holdings.may_claim_waking else None
         bell = self._bell.fileno()
-        self._waiter.wait(self._holdings.wake_keys, seconds, [bell], errand)
-        # To clear one that does not ring raises an error, for which a job would wait.
-        self._bell.wait(0.0)
+        woken = self._waiter.wait(self._holdings.wake_keys, seconds, [bell], errand)
+        if woken is None:
+            # To clear one that does not ring raises an error.
+            self._bell.wait(0.0)
 
     def _claim_waking(self, depart: Depart) -> None:
         """Have Redis claim in the moment in which it wakes this worker."""

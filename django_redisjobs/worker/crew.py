@@ -211,7 +211,7 @@ class Crew:
     @property
     def has_left(self) -> bool:
         """Whether ``work_off`` has left something for which there is a place by now."""
-        return self.takes_next and len(self._inbox) > 0
+        return len(self._inbox) > 0 and self.takes_next
 
     def work_off(self) -> int:
         """Run what is in the inbox, in this thread; gives how many it started."""

@@ -41,12 +41,12 @@ def trusted_seconds(lease_seconds: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a round of claims gave. ``full``: as much as was wanted. ``due_seconds``:
+    """What a round of claims gave. ``wanted``: how many jobs at most. ``due_seconds``:
     until there may be more. ``trouble``: why a group gave no answer.
     """
 
     jobs: int
-    full: bool
+    wanted: int
     more: bool
     due_seconds: float | None
     alone_waiting: bool
@@ -130,14 +130,15 @@ class Holdings:
 
     def claim(
         self,
-        want: int,
+        room: Room,
         *,
         fresh: bool,
         expected: bool,
         taken_next: bool = False,
         ahead: Room | None = None,
     ) -> Claim:
-        """Settle, and claim up to ``want`` jobs, group after group.
+        """Settle, and claim as many jobs as there is ``room`` for, group after group. Of
+        a claim that was made ahead or on waking: what came of it.
 
         ``expected``: what was announced is the caller's; else that goes back.
         ``taken_next``: the caller runs what comes first.
@@ -148,6 +149,7 @@ class Holdings:
         own, keeps nobody from the jobs of the others.
         """
         jobs, more, alone_waiting = 0, False, False
+        wanted: int | None = None
         due: int | None = None
         trouble: redis.RedisError | OSError | None = None
         taken = bool(self._ahead) and not expected
@@ -164,9 +166,12 @@ class Holdings:
                     self._return(exchange, station)
                     exchange = None
                 if exchange is None:
+                    wanted = room(0) if wanted is None else wanted
                     exchange = station.exchange(
-                        want=want - jobs, fresh=alone_may, ahead=ahead
+                        want=wanted - jobs, fresh=alone_may, ahead=ahead
                     )
+                elif wanted is None:
+                    wanted = exchange.wanted
             except TROUBLE as error:
                 trouble = error
                 continue
@@ -178,7 +183,7 @@ class Holdings:
             if exchange.due_in_ms is not None:
                 due = min(exchange.due_in_ms, due or exchange.due_in_ms)
         seconds = None if due is None else due / 1000
-        return Claim(jobs, 0 < want <= jobs, more, seconds, alone_waiting, trouble)
+        return Claim(jobs, wanted or 0, more, seconds, alone_waiting, trouble)
 
     def _announce(self, code: int) -> None:
         self._ahead = code

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from .slots import Slot
 
 NOTE_SECONDS: Final = 0.5
+# Who has run something is likely to run more: to stay awake for that costs less than
+# to be woken for each job, for which the job itself would wait.
+LINGER_SECONDS: Final = 5 * BATCH_SECONDS
 PROBE_SECONDS: Final = 1.0
 EXIT_ORPHANED: Final = 70
 
@@ -80,6 +83,9 @@ class Keeper(threading.Thread):
         self._noted_at = 0.0
         self._try_at = 0.0
         self._stopped = False
+        # How many jobs were begun when that was last different, and when that was.
+        self._begun = 0
+        self._begun_at = -inf
         # Whether it will look again within a tick; else who has news rings.
         self.alert = False
 
@@ -115,12 +121,17 @@ class Keeper(threading.Thread):
         look_at = None
         for slot in self._crew.running():
             look_at = min(self._look_at(slot, tick), look_at or inf)
-        if look_at is None and self._owner.is_in_batch:
+        if look_at is None and (self._owner.is_in_batch or self._is_lingering(now)):
             # Between two jobs.
             look_at = tick
         if self._holdings.has_outcomes or self._holdings.has_unstarted:
             look_at = min(max(tick, self._try_at), look_at or inf)
         return None if look_at is None else max(0.0, min(NOTE_SECONDS, look_at - now))
+
+    def _is_lingering(self, now: float) -> bool:
+        if self._begun != self._crew.started:
+            self._begun, self._begun_at = self._crew.started, now
+        return now - self._begun_at < LINGER_SECONDS
 
     def _look_at(self, slot: Slot, tick: float) -> float:
         """When the job in that slot may have to be interrupted."""

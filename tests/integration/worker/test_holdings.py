@@ -49,7 +49,9 @@ class Process:
             os.close(end)
 
     def claim(self, want, *, expected=False, ahead=None):
-        return self.holdings.claim(want, fresh=False, expected=expected, ahead=ahead)
+        return self.holdings.claim(
+            lambda _coming: want, fresh=False, expected=expected, ahead=ahead
+        )
 
     def claim_ahead(self, want):
         """Claim one job, and so many while it would be worked off."""

@@ -1,10 +1,10 @@
-"""Whom a keeper interrupts."""
+"""Whom a keeper interrupts, and how long it stays awake."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
-from django_redisjobs.worker.keeper import Keeper
+from django_redisjobs.worker.keeper import LINGER_SECONDS, Keeper
 from django_redisjobs.worker.memory import SharedMemory
 from django_redisjobs.worker.outcome import TIMEOUT
 from django_redisjobs.worker.slots import Slot
@@ -56,3 +56,17 @@ def test_codes_begin_anew_with_a_new_worker_id():
     keeper._interrupt_late([slot], 2.0)
 
     assert slot.struck == [(1024, TIMEOUT)]
+
+
+def test_it_stays_awake_for_a_while_after_each_job_and_no_longer():
+    crew = SimpleNamespace(running=list, started=0)
+    holdings = SimpleNamespace(has_outcomes=False, has_unstarted=False)
+    keeper = Keeper(SimpleNamespace(is_in_batch=False), holdings, crew, None, None)
+    assert keeper._patience(100.0) is None
+
+    for begun, now in enumerate((100.0, 101.0, 101.04, 101.08), start=1):
+        crew.started = begun
+        assert keeper._patience(now) <= 0.011
+
+    assert keeper._patience(101.08 + 0.9 * LINGER_SECONDS) <= 0.011
+    assert keeper._patience(101.08 + 1.1 * LINGER_SECONDS) is None
