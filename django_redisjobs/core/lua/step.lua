@@ -343,11 +343,14 @@ local function claim_list(queue)
   local key = base .. 'pending:' .. queue
   while claims < want do
     if examined >= 1000 then more = true; return end
-    local ids = safely('LRANGE', key, 0, math.min(want - claims, 100) - 1)
+    local asked = math.min(want - claims, 100)
+    local ids = safely('LRANGE', key, 0, asked - 1)
     if #ids == 0 then return end
     examined = examined + #ids
     examine(queue, ids, 'pending')
     redis.call('LTRIM', key, #ids, -1)
+    -- That was the whole list.
+    if #ids < asked then return end
   end
 end
 
