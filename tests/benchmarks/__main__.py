@@ -28,13 +28,20 @@ from .targets import OWN, Round
 @dataclass(frozen=True)
 class Measure:
     """``variant``: how this package runs for it. ``peers``: which variants of theirs,
-    by their group, or "main".
+    by their group, "main", or "bulk": the main ones that can enqueue in bulk.
     """
 
     run: Callable[[Stage, Subject, Sizes], Figures]
     variant: str = "1 process"
     options: tuple[tuple[str, Any], ...] = ()
     peers: str = "none"
+
+    def is_for(self, peer: Subject) -> bool:
+        return (
+            self.peers == peer.group
+            or (self.peers == "main" and peer.main)
+            or (self.peers == "bulk" and peer.main and peer.bulk)
+        )
 
 
 MEASURES = {
@@ -43,7 +50,7 @@ MEASURES = {
     "two": Measure(throughput.busy, "2 processes", peers="two"),
     "far": Measure(throughput.far),
     "enqueue": Measure(enqueueing.one_at_a_time, peers="main"),
-    "bulk": Measure(enqueueing.bulk),
+    "bulk": Measure(enqueueing.bulk, peers="bulk"),
     "transaction": Measure(enqueueing.transaction),
     "latency": Measure(latency.idle_worker, peers="main"),
     "due": Measure(latency.due),
@@ -97,7 +104,7 @@ def plan(
         steps += [
             (name, measure, f"{peer.name}, {peer.variant}", peer)
             for peer in peers
-            if measure.peers == peer.group or (measure.peers == "main" and peer.main)
+            if measure.is_for(peer)
         ]
     return steps
 

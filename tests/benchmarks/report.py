@@ -22,6 +22,7 @@ _PEERS = {
     "two.jobs_s": "jobs/s, two processes",
     "enqueue.jobs_s": "enqueued/s",
     "enqueue.of_lpush": "× LPUSH",
+    "bulk.jobs_s": "in bulk",
     "latency.p50_ms": "latency p50 ms",
     "latency.p99_ms": "p99 ms",
     "idle.commands_s": "idle commands/s",

@@ -76,7 +76,11 @@ def ratio(over: str, under: str) -> Callable[[Round], float | None]:
 
 
 def against_peers(
-    name: str, *, only: str = "", but: Sequence[str] = ()
+    name: str,
+    *,
+    only: str = "",
+    but: Sequence[str] = (),
+    best: Callable[[Sequence[float]], float] = max,
 ) -> Callable[[Round], float | None]:
     """Times the best peer of the same round; of those with a word in their names, and
     without any of others.
@@ -93,7 +97,7 @@ def against_peers(
         ]
         if name not in measured[OWN] or not theirs:
             return None
-        return measured[OWN][name] / max(theirs)
+        return measured[OWN][name] / best(theirs)
 
     return value
 
@@ -144,6 +148,7 @@ ROWS = (
         at_least=1,
     ),
     Row("delay_many(), 1,000 a call", own("bulk.jobs_s"), "/s", at_least=90_000),
+    Row("against the best peer's bulk", against_peers("bulk.jobs_s"), "×"),
     Row(
         "1,000 delay() in a transaction",
         own("transaction.jobs_s"),
@@ -151,6 +156,7 @@ ROWS = (
         at_least=40_000,
     ),
     Row("latency, idle worker: p50", own("latency.p50_ms"), "ms", at_most=0.8),
+    Row("against the quickest peer", against_peers("latency.p50_ms", best=min), "×"),
     Row("p99", own("latency.p99_ms"), "ms", at_most=5),
     Row("1,000 jobs due at once: p50 late", own("due.p50_ms"), "ms", at_most=40),
     Row("the last", own("due.last_ms"), "ms", at_most=120),
