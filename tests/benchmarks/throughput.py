@@ -52,10 +52,10 @@ def _run(
 
 
 def deep(stage: Stage, subject: Subject, sizes: Sizes) -> Figures:
-    """The rate of the first jobs with very many pending behind them, and with none."""
+    """The rate of the first jobs where very many are pending, and where no more are."""
     rates = {}
     count = sizes.of(subject.jobs)
-    for name, pending in (("shallow_s", count), ("deep_s", count + sizes.depth)):
+    for name, pending in (("shallow_s", count), ("deep_s", max(count, sizes.depth))):
         stage.clear()
         stage.fill(subject, pending)
         with stage.worker(subject) as worker:
