@@ -2,7 +2,7 @@
 
 It hears the supervisor, interrupts what runs too long, hands back what waits behind
 a slow job, settles what has ended, and stores what jobs say of themselves. It
-sleeps without a limit while nothing runs.
+sleeps without a limit when nothing has run for a moment.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from .slots import Slot
 
 NOTE_SECONDS: Final = 0.5
-# Who has run something is likely to run more: to stay awake for that costs less than
-# to be woken for each job, for which the job itself would wait.
+# Who has run something is likely to run more. Whoever rings for the next job has it wait
+# for that: to wake a thread takes longer than a short job.
 LINGER_SECONDS: Final = 5 * BATCH_SECONDS
 PROBE_SECONDS: Final = 1.0
 EXIT_ORPHANED: Final = 70
@@ -107,7 +107,6 @@ class Keeper(threading.Thread):
             # way round, so that nothing is missed.
             self.alert = False
             seconds = self._patience(monotonic())
-            self.alert = seconds is not None and seconds <= BATCH_SECONDS
             ready = poll(descriptors, seconds)
             if self._bell.fileno() in ready:
                 self._bell.clear()
@@ -116,7 +115,9 @@ class Keeper(threading.Thread):
             self._look(monotonic())
 
     def _patience(self, now: float) -> float | None:
-        """Seconds until something may have to be done; None: for ever."""
+        """Seconds until something may have to be done; None: for ever. From now on it is
+        alert, if that is within a tick.
+        """
         tick = now + BATCH_SECONDS
         look_at = None
         for slot in self._crew.running():
@@ -126,6 +127,9 @@ class Keeper(threading.Thread):
             look_at = tick
         if self._holdings.has_outcomes or self._holdings.has_unstarted:
             look_at = min(max(tick, self._try_at), look_at or inf)
+        # The moments, not the seconds between: their difference is more than a tick or
+        # less, as the clock stands.
+        self.alert = look_at is not None and look_at <= tick
         return None if look_at is None else max(0.0, min(NOTE_SECONDS, look_at - now))
 
     def _is_lingering(self, now: float) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
+
 from django_redisjobs.worker.keeper import LINGER_SECONDS, Keeper
 from django_redisjobs.worker.memory import SharedMemory
 from django_redisjobs.worker.outcome import TIMEOUT
@@ -58,15 +60,21 @@ def test_codes_begin_anew_with_a_new_worker_id():
     assert slot.struck == [(1024, TIMEOUT)]
 
 
-def test_it_stays_awake_for_a_while_after_each_job_and_no_longer():
+# The difference between a moment and the next tick is more than a tick at some of these.
+@pytest.mark.parametrize("now", [0.5, 100.0, 10_000.0, 30_000.0, 40_000.0, 5e6])
+def test_it_stays_awake_for_a_while_after_each_job_and_no_longer(now: float):
     crew = SimpleNamespace(running=list, started=0)
     holdings = SimpleNamespace(has_outcomes=False, has_unstarted=False)
     keeper = Keeper(SimpleNamespace(is_in_batch=False), holdings, crew, None, None)
-    assert keeper._patience(100.0) is None
 
-    for begun, now in enumerate((100.0, 101.0, 101.04, 101.08), start=1):
+    def is_alert(moment: float) -> bool:
+        seconds = keeper._patience(moment)
+        assert keeper.alert is (seconds is not None)
+        return keeper.alert
+
+    assert not is_alert(now)
+    for begun, later in enumerate((0.0, 1.0, 1.04, 1.08), start=1):
         crew.started = begun
-        assert keeper._patience(now) <= 0.011
-
-    assert keeper._patience(101.08 + 0.9 * LINGER_SECONDS) <= 0.011
-    assert keeper._patience(101.08 + 1.1 * LINGER_SECONDS) is None
+        assert is_alert(now + later)
+    assert is_alert(now + 1.08 + 0.9 * LINGER_SECONDS)
+    assert not is_alert(now + 1.08 + 1.1 * LINGER_SECONDS)
