@@ -167,9 +167,8 @@ class Holdings:
                     exchange = None
                 if exchange is None:
                     wanted = room(0) if wanted is None else wanted
-                    exchange = station.exchange(
-                        want=wanted - jobs, fresh=alone_may, ahead=ahead
-                    )
+                    want = 0 if self.exclusive else wanted - jobs
+                    exchange = station.exchange(want=want, fresh=alone_may, ahead=ahead)
                 elif wanted is None:
                     wanted = exchange.wanted
             except TROUBLE as error:
@@ -278,7 +277,7 @@ class Holdings:
         if self._disowned:
             entries = self._own(entries)
         if entries:
-            self.exclusive = any(job.alone for job in exchange.jobs)
+            self.exclusive |= any(job.alone for job in exchange.jobs)
             self._admitted(self._inbox.put(entries, taken_next=taken_next))
         return len(entries)
 

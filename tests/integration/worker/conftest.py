@@ -17,7 +17,11 @@ import pytest
 import redis
 from django.test import override_settings
 
-from django_redisjobs import connections
+from django_redisjobs import conf, connections
+from django_redisjobs.core.consumer import Consumer
+from django_redisjobs.core.presence import Remains, rescue
+from django_redisjobs.core.records import DEFAULT_KEEP
+from django_redisjobs.core.scripts import perform
 from django_redisjobs.worker.pace import LARGEST_BATCH, Pace
 from django_redisjobs.worker.stations import Station, posts
 from tests.servers import Server
@@ -196,3 +200,15 @@ def new_station(worker: str) -> Station:
     made = Station(post, connections.worker_client(), worker, 1)
     made.register({"name": worker})
     return made
+
+
+def crash_twice(queue: str) -> None:
+    """Two workers claim the next job and die of it."""
+    client, keys = connections.client(), conf.keys_for(queue)
+    for worker in ("first", "second"):
+        bounds: Any = {"max_crashes": 3, "keep": DEFAULT_KEEP}
+        consumer = Consumer(client, keys, worker, [queue], lease_ms=30_000, **bounds)
+        consumer.register({})
+        (job,) = consumer.exchange([], want=1).jobs
+        running = {job.token: Remains()}
+        perform(client, rescue(keys, worker, running=running, reason="died", **bounds))

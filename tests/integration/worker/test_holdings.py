@@ -20,7 +20,7 @@ from django_redisjobs.worker.memory import SharedMemory, new_base
 from django_redisjobs.worker.rescues import Rescuer
 from django_redisjobs.worker.stations import posts
 from tests.integration.worker import jobs
-from tests.integration.worker.conftest import break_the_connection
+from tests.integration.worker.conftest import break_the_connection, crash_twice
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
 
@@ -48,9 +48,9 @@ class Process:
         for end in self.pipe:
             os.close(end)
 
-    def claim(self, want, *, expected=False, ahead=None):
+    def claim(self, want, *, fresh=False, expected=False, ahead=None):
         return self.holdings.claim(
-            lambda _coming: want, fresh=False, expected=expected, ahead=ahead
+            lambda _coming: want, fresh=fresh, expected=expected, ahead=ahead
         )
 
     def claim_ahead(self, want):
@@ -140,6 +140,20 @@ def test_nothing_is_claimed_ahead_where_another_group_may_come_first(redisjobs):
         assert process.claim(2, ahead=lambda _came: 2).jobs == 2
 
         assert len(process.steal()) == 2
+        process.close()
+
+
+def test_nothing_is_claimed_beside_what_runs_alone_from_no_other_group(redisjobs):
+    queues = {"default": {"GROUP": "other"}, "low": {}}
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
+        suspect = jobs.add.delay(1, 1)
+        crash_twice("default")
+        jobs.add.using(queue="low").delay_many([(1, 1)] * 4)
+        process = Process(["default", "low"])
+
+        assert process.claim(4, fresh=True).jobs == 1
+        assert process.holdings.exclusive
+        assert [job.id for _, job, _ in process.inbox.take_all()] == [suspect.id]
         process.close()
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from django_redisjobs import JobStatus, conf, connections, get_queue
-from django_redisjobs.core.consumer import Consumer
-from django_redisjobs.core.presence import Remains, rescue
-from django_redisjobs.core.records import DEFAULT_KEEP
-from django_redisjobs.core.scripts import perform
+from django_redisjobs import JobStatus, get_queue
 from django_redisjobs.worker.pace import LARGEST_BATCH
 from django_redisjobs.worker.worker import Worker
 from tests.integration.worker import jobs
+from tests.integration.worker.conftest import crash_twice
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
 
@@ -104,15 +101,3 @@ def test_what_must_run_alone_does_not_wait_for_the_end_of_all_work(start):
     assert suspect.result(timeout=15) == 4
 
     assert others[-1].status() is JobStatus.PENDING
-
-
-def crash_twice(queue):
-    """Two workers claim the next job and die of it."""
-    client, keys = connections.client(), conf.keys_for(queue)
-    for worker in ("first", "second"):
-        bounds = {"max_crashes": 3, "keep": DEFAULT_KEEP}
-        consumer = Consumer(client, keys, worker, [queue], lease_ms=30_000, **bounds)
-        consumer.register({})
-        (job,) = consumer.exchange([], want=1).jobs
-        running = {job.token: Remains()}
-        perform(client, rescue(keys, worker, running=running, reason="died", **bounds))
