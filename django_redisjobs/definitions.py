@@ -316,9 +316,8 @@ class JobFunction(Generic[P, R]):
     ) -> list[Outgoing]:
         outgoing = []
         envelope = _carrying_language(plan.envelope)
-        calls = list(calls)
-        ids = new_ids(len(calls))
-        for place, (job_id, call) in enumerate(zip(ids, calls, strict=True)):
+        # Each as it comes: a generator may give the same dict again, with other values.
+        for place, (call, job_id) in enumerate(zip(calls, new_ids(), strict=False)):
             try:
                 if isinstance(call, tuple | list):
                     outgoing.append(self._outgoing(plan, envelope, job_id, call, {}))

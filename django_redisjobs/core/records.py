@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -86,6 +86,8 @@ job asks its worker, who settles it.
 
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32: none that is easily taken for another, and in ASCII's order."""
+# Of ids that are made together.
+_LONGEST_RUN: Final = 256
 _PAIRS: Final = [high + low for high in _DIGITS for low in _DIGITS]
 
 ID_PATTERN: Final = f"[{_DIGITS}]{{20}}"
@@ -104,13 +106,19 @@ def new_id() -> str:
     return _id_of(_ticks(), int.from_bytes(os.urandom(5), "big"))
 
 
-def new_ids(number: int) -> list[str]:
-    """So many at once, in order, as if they were made a tick after the other: to make
-    them takes longer than that, so that later ones are behind them all.
+def new_ids() -> Iterator[str]:
+    """Ids in order, for as many jobs as there will be: quicker than one by one.
+
+    They are made in runs, each twice as long as the last, and within a run as if one
+    came a tick after the other: to use them takes longer than that, so that the next
+    run is behind them.
     """
-    chances = memoryview(os.urandom(8 * number)).cast("Q")
-    first = _ticks()
-    return list(map(_id_of, range(first, first + number), chances))
+    number = 1
+    while True:
+        chances = memoryview(os.urandom(8 * number)).cast("Q")
+        first = _ticks()
+        yield from map(_id_of, range(first, first + number), chances)
+        number = min(2 * number, _LONGEST_RUN)
 
 
 def _ticks() -> int:

@@ -108,7 +108,24 @@ def test_many_jobs_take_one_round_trip(calls: Callable[[], int]) -> None:
 
 def test_no_call_at_all_is_nothing_to_send(calls: Callable[[], int]) -> None:
     assert add.delay_many([]) == []
+
     assert calls() == 0
+
+
+def test_each_item_of_a_bulk_is_taken_as_it_comes() -> None:
+    def calls() -> Iterator[dict[str, int]]:
+        call = {}
+        for number in range(300):
+            call["a"] = number
+            yield call
+
+    handles = add.delay_many(calls())
+
+    assert [handle.info().kwargs for handle in handles[::100]] == [
+        {"a": 0},
+        {"a": 100},
+        {"a": 200},
+    ]
 
 
 @transactional

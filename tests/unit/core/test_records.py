@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 import pytest
 
@@ -40,12 +41,20 @@ def test_ids_are_unique_and_ordered_by_time():
 
 
 def test_ids_made_together_stand_in_order_between_those_before_and_after():
-    made = [new_id(), *new_ids(10_000), new_id(), *new_ids(1), new_id()]
+    made = [new_id(), *islice(new_ids(), 10_000), new_id(), next(new_ids()), new_id()]
 
     assert len(set(made)) == 10_004
     assert made == sorted(made)
     assert all(re.fullmatch(ID_PATTERN, one) for one in made)
-    assert new_ids(0) == []
+
+
+def test_ids_made_together_are_nobody_elses_where_clocks_agree(monkeypatch):
+    monkeypatch.setattr("time.time_ns", lambda: 1_700_000_000_123_456_789)
+
+    made = [each for _ in range(10) for each in islice(new_ids(), 100)]
+
+    assert len(set(made)) == 1_000
+    assert len({one[12:] for one in made}) == 1_000
 
 
 def test_an_id_tells_when_it_was_made(monkeypatch):
