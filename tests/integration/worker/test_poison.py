@@ -106,15 +106,16 @@ def _is_gone(pid: int) -> bool:
         return True
 
 
-def test_each_child_leads_a_group_of_its_own(start):
+def test_each_child_leads_a_group_of_its_own(start, events):
     """What is sent to the group of the terminal reaches the supervisor alone, who
     ends them in good order.
     """
     worker = start(processes=2)
     pid = jobs.whoami.delay().result(timeout=60)[0]
-    # Long enough to be seen while it runs, also where the machine stands still.
-    handle = jobs.nap.delay(2, "ended in peace")
-    until(lambda: handle.status() is JobStatus.RUNNING)
+    # Long enough to be seen while it runs, also where the machine stands still. Not its
+    # status: it is claimed before it is begun, and then goes back.
+    handle = jobs.sleep.delay(2, "ended in peace")
+    events.wait()
 
     assert os.getpgid(pid) == pid
     worker.signal(signal.SIGINT)
