@@ -102,8 +102,8 @@ class Settlement:
 
 
 Room = Callable[[int], int]
-"""How many jobs to claim while so many are worked off; 0 for none. It is asked under the
-consumer's lock, and asks Redis nothing."""
+"""How many jobs to claim while so many are worked off; 0 for none. It asks Redis nothing,
+and may be asked under the consumer's lock."""
 
 
 @dataclass(slots=True)

@@ -361,7 +361,7 @@ class Child:
         bell = self._bell.fileno()
         woken = self._waiter.wait(self._holdings.wake_keys, seconds, [bell], errand)
         if woken is None:
-            # To clear one that does not ring raises an error.
+            # Else a job is waiting, and one that rings ends the next sleep.
             self._bell.wait(0.0)
 
     def _claim_waking(self, depart: Depart) -> None:

@@ -55,7 +55,9 @@ def deep(stage: Stage, subject: Subject, sizes: Sizes) -> Figures:
     """The rate of the first jobs where very many are pending, and where no more are."""
     rates = {}
     count = sizes.of(subject.jobs)
-    for name, pending in (("shallow_s", count), ("deep_s", max(count, sizes.depth))):
+    if count >= sizes.depth:
+        raise SystemExit(f"'deep' needs a --depth of more than {count:,}.")
+    for name, pending in (("shallow_s", count), ("deep_s", sizes.depth)):
         stage.clear()
         stage.fill(subject, pending)
         with stage.worker(subject) as worker:

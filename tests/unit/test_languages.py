@@ -97,3 +97,15 @@ def test_what_another_thread_inherits_is_what_django_says_there():
         thread.join()
 
         assert in_thread(context) == (said[0] if said[0] == "de" else None)
+
+
+def test_django_is_asked_only_where_a_language_was_activated(monkeypatch):
+    asked: list[None] = []
+    monkeypatch.setattr(languages, "get_language", lambda: asked.append(None))
+
+    Context().run(foreign_language)
+    assert bool(asked) is (languages.ContextVar is NoneType)
+    translation.activate("de")
+    asked.clear()
+    foreign_language()
+    assert asked
