@@ -86,12 +86,13 @@ job asks its worker, who settles it.
 
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32: none that is easily taken for another, and in ASCII's order."""
-# Of ids that are made together.
-_LONGEST_RUN: Final = 256
 _PAIRS: Final = [high + low for high in _DIGITS for low in _DIGITS]
 
 ID_PATTERN: Final = f"[{_DIGITS}]{{20}}"
 """A regular expression for what ``new_id`` makes."""
+
+# Of ids that are made together.
+_LONGEST_RUN: Final = 256
 
 
 def new_id() -> str:

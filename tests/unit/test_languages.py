@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
 from types import NoneType
 
@@ -31,11 +31,11 @@ def _nothing_active() -> Iterator[None]:
         yield
 
 
-def in_thread(context: Context) -> str | None:
-    found = []
-    thread = threading.Thread(
-        target=context.run, args=(lambda: found.append(foreign_language()),)
-    )
+def in_thread(
+    context: Context, ask: Callable[[], str | None] = foreign_language
+) -> str | None:
+    found: list[str | None] = []
+    thread = threading.Thread(target=context.run, args=(lambda: found.append(ask()),))
     thread.start()
     thread.join()
     return found[0]
@@ -89,14 +89,9 @@ def test_it_is_that_of_the_task_and_of_the_call_from_it():
 def test_what_another_thread_inherits_is_what_django_says_there():
     with translation.override("de"):
         context = copy_context()
-        said: list[str | None] = []
-        thread = threading.Thread(
-            target=context.run, args=(lambda: said.append(translation.get_language()),)
-        )
-        thread.start()
-        thread.join()
+        said = in_thread(context, translation.get_language)
 
-        assert in_thread(context) == (said[0] if said[0] == "de" else None)
+        assert in_thread(context) == (said if said == "de" else None)
 
 
 def test_django_is_asked_only_where_a_language_was_activated(monkeypatch):

@@ -72,6 +72,16 @@ def process():
     found.close()
 
 
+@pytest.fixture
+def of_two_groups(redisjobs):
+    """One that asks the group of "default" first and that of "low" then."""
+    queues = {"default": {"GROUP": "other"}, "low": {}}
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
+        found = Process(list(queues))
+        yield found
+        found.close()
+
+
 def statuses(handles):
     return {handle.status() for handle in handles}
 
@@ -130,31 +140,24 @@ def test_nothing_is_claimed_ahead_of_what_others_took(process):
     process.hand_back(taken)
 
 
-def test_nothing_is_claimed_ahead_where_another_group_may_come_first(redisjobs):
-    queues = {"default": {"GROUP": "other"}, "low": {}}
-    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
-        for queue in queues:
-            jobs.add.using(queue=queue).delay_many([(1, 1)] * 4)
-        process = Process(["default", "low"])
+def test_nothing_is_claimed_ahead_where_another_group_may_come_first(of_two_groups):
+    for queue in ("default", "low"):
+        jobs.add.using(queue=queue).delay_many([(1, 1)] * 4)
 
-        assert process.claim(2, ahead=lambda _came: 2).jobs == 2
+    assert of_two_groups.claim(2, ahead=lambda _came: 2).jobs == 2
 
-        assert len(process.steal()) == 2
-        process.close()
+    assert len(of_two_groups.steal()) == 2
 
 
-def test_nothing_is_claimed_beside_what_runs_alone_from_no_other_group(redisjobs):
-    queues = {"default": {"GROUP": "other"}, "low": {}}
-    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
-        suspect = jobs.add.delay(1, 1)
-        crash_twice("default")
-        jobs.add.using(queue="low").delay_many([(1, 1)] * 4)
-        process = Process(["default", "low"])
+def test_no_other_group_is_claimed_from_beside_what_runs_alone(of_two_groups):
+    suspect = jobs.add.delay(1, 1)
+    crash_twice("default")
+    jobs.add.using(queue="low").delay_many([(1, 1)] * 4)
 
-        assert process.claim(4, fresh=True).jobs == 1
-        assert process.holdings.exclusive
-        assert [job.id for _, job, _ in process.inbox.take_all()] == [suspect.id]
-        process.close()
+    assert of_two_groups.claim(4, fresh=True).jobs == 1
+
+    assert of_two_groups.holdings.exclusive
+    assert [job.id for _, job, _ in of_two_groups.inbox.take_all()] == [suspect.id]
 
 
 def test_what_the_supervisor_took_is_forgotten_with_the_lease(process):
@@ -181,24 +184,21 @@ def test_what_the_supervisor_took_is_forgotten_with_the_lease(process):
     assert len(process.inbox) == 0
 
 
-def test_trouble_with_one_group_leaves_the_others_jobs(redisjobs):
-    queues = {"default": {"GROUP": "away"}, "low": {}}
-    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
-        handles = [jobs.add.using(queue="low").delay(1, 1) for _ in range(9)]
-        process = Process(["default", "low"])
-        answering = connections.worker_client()
-        away = process.holdings._stations[0]._consumer
-        away._client = Away()
+def test_trouble_with_one_group_leaves_the_others_jobs(of_two_groups):
+    process = of_two_groups
+    handles = [jobs.add.using(queue="low").delay(1, 1) for _ in range(9)]
+    answering = connections.worker_client()
+    away = process.holdings._stations[0]._consumer
+    away._client = Away()
 
-        claim = process.claim(2)
+    claim = process.claim(2)
 
-        assert (claim.jobs, len(process.inbox)) == (2, 2)
-        assert isinstance(claim.trouble, redis.ConnectionError)
-        process.inbox.take_all()
-        away._client = answering
-        assert process.claim(9).trouble is None
-        assert process.holdings.held == len(handles)
-        process.close()
+    assert (claim.jobs, len(process.inbox)) == (2, 2)
+    assert isinstance(claim.trouble, redis.ConnectionError)
+    process.inbox.take_all()
+    away._client = answering
+    assert process.claim(9).trouble is None
+    assert process.holdings.held == len(handles)
 
 
 class Away:
