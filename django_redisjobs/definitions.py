@@ -136,17 +136,18 @@ class JobFunction(Generic[P, R]):
         """
         plan = self._current_plan()
         envelope = _carrying_language(plan.envelope)
-        outgoing = self._outgoing(plan, envelope, new_id(), args, kwargs)
-        hand_over([outgoing], on_commit=plan.on_commit, using_db=plan.using_db)
-        return JobHandle(outgoing.job.id, self.options.queue)
+        job = self._job(plan, envelope, new_id(), args, kwargs)
+        outgoing = self._outgoing(plan, [job])
+        hand_over(outgoing, on_commit=plan.on_commit, using_db=plan.using_db)
+        return JobHandle(job.id, job.queue)
 
     async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """``delay``, at once: a coroutine is never inside a transaction."""
         plan = self._current_plan()
         envelope = _carrying_language(plan.envelope)
-        outgoing = self._outgoing(plan, envelope, new_id(), args, kwargs)
-        await ahand_over([outgoing])
-        return JobHandle(outgoing.job.id, self.options.queue)
+        job = self._job(plan, envelope, new_id(), args, kwargs)
+        await ahand_over(self._outgoing(plan, [job]))
+        return JobHandle(job.id, job.queue)
 
     def delay_many(
         self, calls: Iterable[Sequence[Any] | Mapping[str, Any]], /
@@ -156,17 +157,21 @@ class JobFunction(Generic[P, R]):
         One round trip; raises as ``delay`` does, and then nothing was enqueued.
         """
         plan = self._current_plan()
-        outgoing = self._outgoing_many(plan, calls)
-        hand_over(outgoing, on_commit=plan.on_commit, using_db=plan.using_db)
-        return [JobHandle(each.job.id, self.options.queue) for each in outgoing]
+        jobs = self._jobs(plan, calls)
+        if jobs:
+            outgoing = self._outgoing(plan, jobs)
+            hand_over(outgoing, on_commit=plan.on_commit, using_db=plan.using_db)
+        return [JobHandle(job.id, job.queue) for job in jobs]
 
     async def adelay_many(
         self, calls: Iterable[Sequence[Any] | Mapping[str, Any]], /
     ) -> list[JobHandle[R]]:
         """``delay_many``, at once."""
-        outgoing = self._outgoing_many(self._current_plan(), calls)
-        await ahand_over(outgoing)
-        return [JobHandle(each.job.id, self.options.queue) for each in outgoing]
+        plan = self._current_plan()
+        jobs = self._jobs(plan, calls)
+        if jobs:
+            await ahand_over(self._outgoing(plan, jobs))
+        return [JobHandle(job.id, job.queue) for job in jobs]
 
     def check_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Raise TypeError if a call with these would; says the signature."""
@@ -277,14 +282,14 @@ class JobFunction(Generic[P, R]):
                 "Say on= and give_up_on= in @job; they hold for every job of it."
             )
 
-    def _outgoing(
+    def _job(
         self,
         plan: _Plan,
         envelope: Mapping[str, Any],
         job_id: str,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
-    ) -> Outgoing:
+    ) -> NewJob:
         binder = self._binder or self._signature()
         try:
             binder.check(args, kwargs)
@@ -299,7 +304,7 @@ class JobFunction(Generic[P, R]):
         check_size(body, plan.settings.max_payload, path)
         if signatures is not None:
             body = signatures.sign(job_id, body)
-        job = NewJob(
+        return NewJob(
             job_id,
             options.queue,
             body,
@@ -309,20 +314,19 @@ class JobFunction(Generic[P, R]):
             plan.ttl_ms,
             plan.callbacks,
         )
-        return Outgoing(job, plan.keys, self._origin)
 
-    def _outgoing_many(
+    def _jobs(
         self, plan: _Plan, calls: Iterable[Sequence[Any] | Mapping[str, Any]]
-    ) -> list[Outgoing]:
-        outgoing = []
+    ) -> list[NewJob]:
+        jobs = []
         envelope = _carrying_language(plan.envelope)
         # Each as it comes: a generator may give the same dict again, with other values.
         for place, (call, job_id) in enumerate(zip(calls, new_ids(), strict=False)):
             try:
                 if isinstance(call, tuple | list):
-                    outgoing.append(self._outgoing(plan, envelope, job_id, call, {}))
+                    jobs.append(self._job(plan, envelope, job_id, call, {}))
                 elif isinstance(call, Mapping):
-                    outgoing.append(self._outgoing(plan, envelope, job_id, (), call))
+                    jobs.append(self._job(plan, envelope, job_id, (), call))
                 else:
                     raise TypeError(
                         f"{self.path}.delay_many() takes tuples of positional or dicts "
@@ -331,7 +335,10 @@ class JobFunction(Generic[P, R]):
             except (TypeError, ValueError) as error:
                 error.add_note(f"It was item {place} of delay_many.")
                 raise
-        return outgoing
+        return jobs
+
+    def _outgoing(self, plan: _Plan, jobs: Sequence[NewJob]) -> Outgoing:
+        return Outgoing(jobs, self.options.queue, plan.keys, self._origin)
 
 
 def _carrying_language(envelope: Mapping[str, Any]) -> Mapping[str, Any]:

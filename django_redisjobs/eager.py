@@ -19,12 +19,12 @@ from django_redisjobs.worker.logs import JobLog
 class EagerSink:
     """Runs what it takes."""
 
-    def hold(self, batch: Sequence[Outgoing], hook: DivertedHook) -> None:
+    def hold(self, outgoing: Outgoing, hook: DivertedHook) -> None:
         """Nothing runs before the commit."""
 
-    def take(self, batch: Sequence[Outgoing]) -> None:
-        jobs = [OfflineJob(each.job, run) for each in batch]
-        announce(batch)
+    def take(self, outgoing: Outgoing) -> None:
+        jobs = [OfflineJob(job, run) for job in outgoing.jobs]
+        announce([outgoing])
         for job in jobs:
             run(job)
 

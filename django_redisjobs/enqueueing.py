@@ -46,13 +46,14 @@ _GATHERS = sys.implementation.name == "cpython"
 
 
 class Outgoing(NamedTuple):
-    """A job on its way, where to, and which job function it is of (``sender``: None
-    where nobody has looked).
+    """The jobs of one call on their way, to which queue, and of which job function
+    they are (``sender``: None where nobody has looked).
 
-    ``row``: the database in whose outbox it is; empty for none.
+    ``row``: the database in whose outbox they are; empty for none.
     """
 
-    job: NewJob
+    jobs: Sequence[NewJob]
+    queue: str
     keys: GroupKeys
     sender: Any
     row: str = ""
@@ -61,10 +62,10 @@ class Outgoing(NamedTuple):
 class Sink(Protocol):
     """Takes jobs in place of Redis."""
 
-    def hold(self, batch: Sequence[Outgoing], hook: DivertedHook) -> None:
+    def hold(self, outgoing: Outgoing, hook: DivertedHook) -> None:
         """They wait for a commit; ``hook`` is with Django as long as it may come."""
 
-    def take(self, batch: Sequence[Outgoing]) -> None:
+    def take(self, outgoing: Outgoing) -> None:
         """They would have been sent now."""
 
 
@@ -95,12 +96,10 @@ def _eager() -> Sink:
     return sink
 
 
-def hand_over(
-    batch: Sequence[Outgoing], *, on_commit: bool, using_db: str | None
-) -> None:
-    """Send ``batch`` in one round trip, at commit if a transaction is open.
+def hand_over(outgoing: Outgoing, *, on_commit: bool, using_db: str | None) -> None:
+    """Send jobs in one round trip, at commit if a transaction is open.
 
-    Opens no database connection to find out. In a transaction, jobs of queues with an
+    Opens no database connection to find out. In a transaction, jobs of a queue with an
     outbox are written to the database first.
 
     Raises:
@@ -110,22 +109,22 @@ def hand_over(
     database = open_transaction(using_db) if on_commit else None
     sink = current_sink()
     if sink is not None:
-        _divert(sink, database, batch)
+        _divert(sink, database, outgoing)
     elif database is None:
-        send(batch)
+        send([outgoing])
     else:
-        _defer(database, batch)
+        _defer(database, outgoing)
 
 
-async def ahand_over(batch: Sequence[Outgoing]) -> None:
+async def ahand_over(outgoing: Outgoing) -> None:
     """``send`` on the running event loop."""
     sink = current_sink()
     if sink is not None:
         # It may run jobs, which may use the database.
-        await sync_to_async(sink.take)(batch)
+        await sync_to_async(sink.take)(outgoing)
         return
     failure: EnqueueError | None = None
-    for keys, durability, chunk in chunks(batch):
+    for keys, durability, chunk in chunks([outgoing]):
         try:
             await _adeliver(keys, durability, chunk)
         except NotDurable as error:
@@ -134,8 +133,8 @@ async def ahand_over(batch: Sequence[Outgoing]) -> None:
             failure = failure or error
             continue
         if job_enqueued.receivers:
-            for each in chunk:
-                await job_enqueued.asend_robust(each.sender, **_news(each.job))
+            for sender, job in _each(chunk):
+                await job_enqueued.asend_robust(sender, **_news(job))
     if failure is not None:
         raise failure
 
@@ -162,8 +161,17 @@ def send(batch: Sequence[Outgoing]) -> None:
 def announce(batch: Sequence[Outgoing]) -> None:
     """Tell receivers that these were enqueued."""
     if job_enqueued.receivers:
-        for each in batch:
-            job_enqueued.send_robust(each.sender, **_news(each.job))
+        for sender, job in _each(batch):
+            job_enqueued.send_robust(sender, **_news(job))
+
+
+def jobs_of(batch: Sequence[Outgoing]) -> list[NewJob]:
+    """All jobs of ``batch``, in its order."""
+    return [job for each in batch for job in each.jobs]
+
+
+def _each(batch: Sequence[Outgoing]) -> Iterator[tuple[Any, NewJob]]:
+    return ((each.sender, job) for each in batch for job in each.jobs)
 
 
 def _news(job: NewJob) -> dict[str, Any]:
@@ -214,10 +222,10 @@ def _if_in_transaction(database: BaseDatabaseWrapper) -> BaseDatabaseWrapper | N
 class _Hook:
     """One ``delay`` in a transaction. Only Django's list of hooks keeps it alive."""
 
-    __slots__ = ("__weakref__", "batch", "peers", "place", "sent")
+    __slots__ = ("__weakref__", "outgoing", "peers", "place", "sent")
 
-    def __init__(self, batch: Sequence[Outgoing], peers: list[ref[_Hook]]) -> None:
-        self.batch = batch
+    def __init__(self, outgoing: Outgoing, peers: list[ref[_Hook]]) -> None:
+        self.outgoing = outgoing
         self.peers = peers
         self.place = len(peers)
         self.sent = False
@@ -228,7 +236,7 @@ class _Hook:
         waiting = list(self._with_later_ones()) if _GATHERS else [self]
         for hook in waiting:
             hook.sent = True
-        _send_committed([each for hook in waiting for each in hook.batch])
+        _send_committed([hook.outgoing for hook in waiting])
 
     def _with_later_ones(self) -> Iterator[_Hook]:
         # Not the earlier ones: a test that captures hooks runs only some of them.
@@ -241,32 +249,17 @@ class _Hook:
 _hooks: WeakKeyDictionary[BaseDatabaseWrapper, list[ref[_Hook]]] = WeakKeyDictionary()
 
 
-def _defer(database: BaseDatabaseWrapper, batch: Sequence[Outgoing]) -> None:
-    batch = _kept(database, batch)
+def _defer(database: BaseDatabaseWrapper, outgoing: Outgoing) -> None:
+    if conf.get_settings().queues[outgoing.queue].outbox:
+        alias = database.alias
+        outgoing = outgoing._replace(jobs=outbox.store(outgoing.jobs, alias), row=alias)
     peers = _hooks.get(database)
     if peers is None or not database.run_on_commit:
         # Django knows of no hook: whatever is listed belongs to the past.
         peers = _hooks[database] = []
-    hook = _Hook(batch, peers)
+    hook = _Hook(outgoing, peers)
     peers.append(ref(hook))
     database.on_commit(hook)
-
-
-def _kept(
-    database: BaseDatabaseWrapper, batch: Sequence[Outgoing]
-) -> Sequence[Outgoing]:
-    """``batch``, of which those jobs are in the outbox whose queues have one."""
-    queues = conf.get_settings().queues
-    chosen = [each for each in batch if queues[each.job.queue].outbox]
-    if not chosen:
-        return batch
-    alias = database.alias
-    stored = outbox.store([each.job for each in chosen], alias)
-    rest = [each for each in batch if not queues[each.job.queue].outbox]
-    return rest + [
-        each._replace(job=job, row=alias)
-        for each, job in zip(chosen, stored, strict=True)
-    ]
 
 
 def _send_committed(batch: Sequence[Outgoing]) -> None:
@@ -294,7 +287,7 @@ def _send_committed(batch: Sequence[Outgoing]) -> None:
 def _clear(keys: GroupKeys, chunk: Sequence[Outgoing]) -> None:
     """Take what was sent out of the outbox."""
     alias = chunk[0].row
-    ids = [each.job.id for each in chunk]
+    ids = [job.id for job in jobs_of(chunk)]
     try:
         if outbox.remove(ids, alias):
             perform(connections.client(), forget_sent(keys, ids))
@@ -306,31 +299,31 @@ def _clear(keys: GroupKeys, chunk: Sequence[Outgoing]) -> None:
 class DivertedHook:
     """One ``delay`` in a transaction whose jobs a sink takes."""
 
-    __slots__ = ("batch", "database", "sent", "sink")
+    __slots__ = ("database", "outgoing", "sent", "sink")
 
     def __init__(
-        self, sink: Sink, database: BaseDatabaseWrapper, batch: Sequence[Outgoing]
+        self, sink: Sink, database: BaseDatabaseWrapper, outgoing: Outgoing
     ) -> None:
         self.sink = sink
         self.database = database
-        self.batch = batch
+        self.outgoing = outgoing
         self.sent = False
 
     def __call__(self) -> None:
         if not self.sent:
             self.sent = True
-            self.sink.take(self.batch)
+            self.sink.take(self.outgoing)
 
 
 def _divert(
-    sink: Sink, database: BaseDatabaseWrapper | None, batch: Sequence[Outgoing]
+    sink: Sink, database: BaseDatabaseWrapper | None, outgoing: Outgoing
 ) -> None:
     if database is None:
-        sink.take(batch)
+        sink.take(outgoing)
         return
-    hook = DivertedHook(sink, database, batch)
+    hook = DivertedHook(sink, database, outgoing)
     database.on_commit(hook)
-    sink.hold(batch, hook)
+    sink.hold(outgoing, hook)
 
 
 def send_waiting(database: BaseDatabaseWrapper) -> None:
@@ -347,27 +340,43 @@ def chunks(
     calls of a bearable size.
     """
     queues = conf.get_settings().queues
-    if len(batch) == 1:
-        yield batch[0].keys, queues[batch[0].job.queue].durable, batch
+    if len(batch) == 1 and len(batch[0].jobs) <= _MOST_A_CALL:
+        # Nearly always.
+        yield batch[0].keys, queues[batch[0].queue].durable, batch
         return
     groups: dict[tuple[GroupKeys, Durability | None], list[Outgoing]] = {}
     keys, queue, members = None, None, []
     for each in batch:
-        # A bulk is of one queue: only where that changes the group may be another.
-        if each.keys is not keys or each.job.queue != queue:
-            keys, queue = each.keys, each.job.queue
+        # To look up a group takes longer than to see that it is the last one's.
+        if each.keys is not keys or each.queue != queue:
+            keys, queue = each.keys, each.queue
             members = groups.setdefault((keys, queues[queue].durable), [])
         members.append(each)
     for (keys, durability), members in groups.items():
-        for first in range(0, len(members), _MOST_A_CALL):
-            yield keys, durability, members[first : first + _MOST_A_CALL]
+        for chunk in _bearable(members):
+            yield keys, durability, chunk
+
+
+def _bearable(batch: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
+    """``batch`` in parts of at most _MOST_A_CALL jobs, all but the last of just that."""
+    part: list[Outgoing] = []
+    room = _MOST_A_CALL
+    for each in batch:
+        jobs = each.jobs
+        while len(jobs) > room:
+            yield [*part, each._replace(jobs=jobs[:room])]
+            part, jobs, room = [], jobs[room:], _MOST_A_CALL
+        part.append(each if jobs is each.jobs else each._replace(jobs=jobs))
+        room -= len(jobs)
+    if part:
+        yield part
 
 
 def _deliver(
     keys: GroupKeys, durability: Durability | None, chunk: Sequence[Outgoing]
 ) -> None:
     client = connections.client()
-    jobs = [each.job for each in chunk]
+    jobs = jobs_of(chunk)
     in_doubt = False
     try:
         try:
@@ -388,7 +397,7 @@ async def _adeliver(
     keys: GroupKeys, durability: Durability | None, chunk: Sequence[Outgoing]
 ) -> None:
     client = connections.async_client()
-    jobs = [each.job for each in chunk]
+    jobs = jobs_of(chunk)
     in_doubt = False
     try:
         try:
@@ -421,23 +430,25 @@ def _is_in_doubt(error: redis.RedisError) -> bool:
 def _refusal(
     error: redis.RedisError, chunk: Sequence[Outgoing], *, in_doubt: bool
 ) -> EnqueueError:
-    fate = "was not enqueued" if len(chunk) == 1 else "were not enqueued"
+    fate = "was not enqueued" if len(jobs_of(chunk)) == 1 else "were not enqueued"
     if in_doubt or _is_in_doubt(error):
         fate = "may or may not have been enqueued: no answer came"
     return EnqueueError(f"{_named(chunk)} {fate}. {explain(error)}")
 
 
 def _not_durable(error: NotAcknowledged, chunk: Sequence[Outgoing]) -> NotDurable:
-    seconds = conf.get_settings().queues[chunk[0].job.queue].durable_ms / 1000
-    fate = "is" if len(chunk) == 1 else "are"
+    jobs = jobs_of(chunk)
+    seconds = conf.get_settings().queues[chunk[0].queue].durable_ms / 1000
+    fate = "is" if len(jobs) == 1 else "are"
     return NotDurable(
         f"{_named(chunk)} {fate} enqueued at {connections.describe()}, but not as durable "
         f"as DURABLE asks: after {seconds:g} s {error}. Do not enqueue again what is there.",
-        tuple(each.job.id for each in chunk),
+        tuple(job.id for job in jobs),
     )
 
 
 def _named(chunk: Sequence[Outgoing]) -> str:
     names = {each.sender.path for each in chunk}
     what = names.pop() if len(names) == 1 else "jobs of several functions"
-    return f"{len(chunk):,} jobs ({what})" if len(chunk) > 1 else what
+    number = len(jobs_of(chunk))
+    return f"{number:,} jobs ({what})" if number > 1 else what

@@ -87,6 +87,8 @@ job asks its worker, who settles it.
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32: none that is easily taken for another, and in ASCII's order."""
 _PAIRS: Final = [high + low for high in _DIGITS for low in _DIGITS]
+# A random byte gives each digit equally often: 256 is a multiple of 32.
+_BYTES_TO_DIGITS: Final = (_DIGITS * 8).encode("ascii")
 
 ID_PATTERN: Final = f"[{_DIGITS}]{{20}}"
 """A regular expression for what ``new_id`` makes."""
@@ -104,7 +106,8 @@ def new_id() -> str:
     method 3). Where 100,000 are made a second, two are equal once in centuries. No
     longer, because Redis keeps each twice.
     """
-    return _id_of(_ticks(), int.from_bytes(os.urandom(5), "big"))
+    high, low = divmod(_ticks(), len(_PAIRS))
+    return f"{_head(high)}{_PAIRS[low]}{_chances(1)}"
 
 
 def new_ids() -> Iterator[str]:
@@ -116,9 +119,13 @@ def new_ids() -> Iterator[str]:
     """
     number = 1
     while True:
-        chances = memoryview(os.urandom(8 * number)).cast("Q")
-        first = _ticks()
-        yield from map(_id_of, range(first, first + number), chances)
+        high, low = divmod(_ticks(), len(_PAIRS))
+        head = _head(high)
+        # Those that differ in this pair alone.
+        tails = _PAIRS[low : low + number]
+        chances = _chances(len(tails))
+        for place, tail in enumerate(tails):
+            yield f"{head}{tail}{chances[8 * place : 8 * place + 8]}"
         number = min(2 * number, _LONGEST_RUN)
 
 
@@ -126,15 +133,18 @@ def _ticks() -> int:
     return (time.time_ns() << 16) // 1_000_000
 
 
-def _id_of(ticks: int, chance: int) -> str:
-    """``chance``: of which 40 bits are used."""
+def _head(ticks: int) -> str:
+    """The first ten digits: the time in units of 1024 ticks."""
     p = _PAIRS
     return (
-        f"{p[ticks >> 50 & 1023]}{p[ticks >> 40 & 1023]}{p[ticks >> 30 & 1023]}"
-        f"{p[ticks >> 20 & 1023]}{p[ticks >> 10 & 1023]}{p[ticks & 1023]}"
-        f"{p[chance >> 30 & 1023]}{p[chance >> 20 & 1023]}{p[chance >> 10 & 1023]}"
-        f"{p[chance & 1023]}"
+        f"{p[ticks >> 40 & 1023]}{p[ticks >> 30 & 1023]}{p[ticks >> 20 & 1023]}"
+        f"{p[ticks >> 10 & 1023]}{p[ticks & 1023]}"
     )
+
+
+def _chances(number: int) -> str:
+    """Eight random digits for each of so many."""
+    return os.urandom(8 * number).translate(_BYTES_TO_DIGITS).decode("ascii")
 
 
 # Not a frozen dataclass: making one of those takes four times as long.

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 
 from django_redisjobs import eager, offline, registry
 from django_redisjobs.core.payload import Body, decode_body, parse_body
-from django_redisjobs.core.records import JobStatus
+from django_redisjobs.core.records import JobStatus, NewJob
 from django_redisjobs.definitions import JobFunction
 from django_redisjobs.enqueueing import (
     DivertedHook,
@@ -111,7 +111,9 @@ class CapturedJob:
 
 @dataclass(slots=True)
 class _Entry:
-    """``outgoing``: None once receivers know of it; ``hook``: once it is committed."""
+    """``outgoing``: the job alone, None once receivers know of it; ``hook``: None once
+    it is committed.
+    """
 
     job: OfflineJob
     outgoing: Outgoing | None = None
@@ -229,18 +231,14 @@ class CapturedJobs(Sequence[CapturedJob]):
 
     # The sink's side
 
-    def hold(self, batch: Sequence[Outgoing], hook: DivertedHook) -> None:
-        for each in batch:
-            job = OfflineJob(each.job, _wait_again)
-            self._entries[job.id] = _Entry(job, each, hook)
+    def hold(self, outgoing: Outgoing, hook: DivertedHook) -> None:
+        for job in outgoing.jobs:
+            self._enter(outgoing, job, hook)
 
-    def take(self, batch: Sequence[Outgoing]) -> None:
-        for each in batch:
-            entry = self._entries.get(each.job.id)
-            if entry is None:
-                job = OfflineJob(each.job, _wait_again)
-                entry = self._entries[job.id] = _Entry(job, each)
-            self._commit(entry)
+    def take(self, outgoing: Outgoing) -> None:
+        for job in outgoing.jobs:
+            entry = self._entries.get(job.id)
+            self._commit(entry or self._enter(outgoing, job, None))
 
     def freeze(self) -> None:
         """From now on nothing is rolled back any more."""
@@ -248,6 +246,14 @@ class CapturedJobs(Sequence[CapturedJob]):
             entry.hook = None
         for job_id in [key for key, entry in self._entries.items() if entry.hook]:
             offline.forget(self._entries.pop(job_id).job)
+
+    def _enter(
+        self, outgoing: Outgoing, job: NewJob, hook: DivertedHook | None
+    ) -> _Entry:
+        alone = outgoing._replace(jobs=[job])
+        entry = _Entry(OfflineJob(job, _wait_again), alone, hook)
+        self._entries[job.id] = entry
+        return entry
 
     def _commit(self, entry: _Entry) -> None:
         outgoing, entry.outgoing, entry.hook = entry.outgoing, None, None

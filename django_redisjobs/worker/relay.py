@@ -17,8 +17,9 @@ from django.db import connections as databases
 from django_redisjobs import conf, connections, outbox, registry
 from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.producer import enqueue
+from django_redisjobs.core.records import NewJob
 from django_redisjobs.core.scripts import perform
-from django_redisjobs.enqueueing import Outgoing, announce, chunks
+from django_redisjobs.enqueueing import Outgoing, announce, chunks, jobs_of
 from django_redisjobs.exceptions import NotAcknowledged, RedisJobsError
 
 from .logs import listed
@@ -89,20 +90,23 @@ def relay(alias: str) -> int:
     jobs = outbox.take(alias, taker)
     waiting = {job.id for job in jobs}
     try:
-        batch = [Outgoing(job, conf.keys_for(job.queue), None) for job in jobs]
+        batch = [
+            Outgoing([job], job.queue, conf.keys_for(job.queue), None) for job in jobs
+        ]
         for keys, durability, chunk in chunks(batch):
+            sent = jobs_of(chunk)
             try:
-                conversation = enqueue(keys, [each.job for each in chunk], durability)
+                conversation = enqueue(keys, sent, durability)
                 known = set(perform(connections.client(), conversation))
             except NotAcknowledged as error:
                 failure = error
                 continue
-            ids = [each.job.id for each in chunk]
+            ids = [job.id for job in sent]
             outbox.drop(ids, alias, taker)
             waiting.difference_update(ids)
             new = [each for place, each in enumerate(chunk) if place not in known]
             announce(list(_known(new)))
-            _tell(alias, new)
+            _tell(alias, jobs_of(new))
     finally:
         if waiting:
             outbox.give_back(waiting, alias, taker)
@@ -114,18 +118,19 @@ def relay(alias: str) -> int:
 def _known(batch: Sequence[Outgoing]) -> Iterator[Outgoing]:
     """Those whose function this build knows: receivers are told of it, too."""
     for each in batch:
+        (job,) = each.jobs
         try:
-            sender = registry.resolve(parse_body(each.job.body).function)
+            sender = registry.resolve(parse_body(job.body).function)
         except RedisJobsError:
             continue
         yield each._replace(sender=sender)
 
 
-def _tell(alias: str, batch: Sequence[Outgoing]) -> None:
-    if batch:
+def _tell(alias: str, jobs: Sequence[NewJob]) -> None:
+    if jobs:
         logger.warning(
             "Sent %d jobs that had stayed in the outbox of database %r: %s",
-            len(batch),
+            len(jobs),
             alias,
-            listed([each.job.id for each in batch]),
+            listed([job.id for job in jobs]),
         )

@@ -22,7 +22,14 @@ from django.db import transaction
 from django.test import TestCase, override_settings
 from django.utils import translation
 
-from django_redisjobs import JobStatus, exceptions, get_job, get_queue, job
+from django_redisjobs import (
+    JobStatus,
+    enqueueing,
+    exceptions,
+    get_job,
+    get_queue,
+    job,
+)
 from django_redisjobs.connections import client
 from django_redisjobs.signals import job_enqueued
 from tests.servers import Server
@@ -104,6 +111,22 @@ def test_many_jobs_take_one_round_trip(calls: Callable[[], int]) -> None:
     assert calls() == 1
     assert sent() == [0, *range(1000)]
     assert len({handle.id for handle in handles}) == 1000
+
+
+@transactional
+def test_more_than_a_call_may_hold_goes_in_several_full_ones(
+    calls: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enqueueing, "_MOST_A_CALL", 10)
+    with transaction.atomic():
+        for first, end in ((0, 4), (4, 29), (29, 30), (30, 31)):
+            add.delay_many([(number,) for number in range(first, end)])
+        calls()
+
+    assert calls() == 4
+    assert sent() == list(range(31))
+    add.delay_many([(number,) for number in range(31, 51)])
+    assert sent() == list(range(51))
 
 
 def test_no_call_at_all_is_nothing_to_send(calls: Callable[[], int]) -> None:
