@@ -25,10 +25,11 @@ from django_redisjobs.core.audit import audit
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import JobRecord, JobStatus, Keep, NewJob, new_id
 from django_redisjobs.core.scripts import perform
+from tests import forkserver
 from tests.faults.history import Fault, History, Run
+from tests.forkserver import ROOT, Forked
 from tests.servers import Server
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 QUEUES = ("high", "default", "low")
 KEYS = GroupKeys()
 KEEP = {
@@ -38,7 +39,7 @@ KEEP = {
 LIMIT = 60.0
 """Seconds after which a test gives up: how long a busy machine may take for anything."""
 
-Worker = subprocess.Popen[bytes]
+Worker = subprocess.Popen[bytes] | Forked
 Process = psutil.Process | Worker
 
 
@@ -100,17 +101,28 @@ class Site:
         **environment: str,
     ) -> Worker:
         """``runworker`` as a user starts it, with its log in the folder."""
-        command = ["runworker", *queues, *arguments]
+        command = ["django", "runworker", *queues, *arguments]
+        surroundings = self.surroundings(url, **environment)
+        worker: Worker
+        # In a session of its own: what a job does to its process group must not strike
+        # the tests.
         with (self.folder / "worker.log").open("ab") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "django", *command],
-                cwd=ROOT,
-                env=self.surroundings(url, **environment),
-                stdout=log,
-                stderr=log,
-                # What a job does to its process group must not strike the tests.
-                start_new_session=True,
-            )
+            if forkserver.suits(surroundings):
+                worker = forkserver.start(
+                    *command,
+                    environment=surroundings,
+                    log=log,
+                    start_new_session=True,
+                )
+            else:
+                worker = subprocess.Popen(
+                    [sys.executable, "-m", *command],
+                    cwd=ROOT,
+                    env=surroundings,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
         self.workers.append(worker)
         return worker
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +12,9 @@ from typing import Any, Protocol
 
 import redis
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests import forkserver
+from tests.forkserver import ROOT, Forked
+
 TABLE = "redisjobs_outboxentry"
 
 
@@ -36,7 +36,7 @@ class Site:
     client: redis.Redis
     redisjobs: dict[str, Any]
     log: Path
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers: list[Forked] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.environment = {
@@ -47,28 +47,24 @@ class Site:
             "OUTBOX_TEST_DATABASE": json.dumps(self.database.settings),
         }
 
-    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, module: str, *arguments: str) -> Forked:
         with self.log.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, *arguments],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
+            return forkserver.start(
+                module, *arguments, environment=self.environment, log=log
             )
 
     def commit(self, points: Mapping[int, str]) -> dict[int, int]:
         """Requests at the same time, each with its point of death; their statuses."""
         module = "tests.integration.outbox.commit"
         processes = {
-            number: self._start("-m", module, str(number), point)
+            number: self._start(module, str(number), point)
             for number, point in points.items()
         }
         return {number: each.wait(60) for number, each in processes.items()}
 
     def start_worker(self) -> None:
-        command = ("-m", "django", "runworker", "default", "--processes", "1")
-        self.workers.append(self._start(*command))
+        command = ("runworker", "default", "--processes", "1")
+        self.workers.append(self._start("django", *command))
 
     def stop_workers(self) -> None:
         for worker in self.workers:

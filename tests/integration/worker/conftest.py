@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ from django_redisjobs.core.records import DEFAULT_KEEP
 from django_redisjobs.core.scripts import perform
 from django_redisjobs.worker.pace import LARGEST_BATCH, Pace
 from django_redisjobs.worker.stations import Station, posts
+from tests import forkserver
+from tests.forkserver import ROOT, Forked
 from tests.servers import Server
 
-ROOT = Path(__file__).resolve().parents[3]
 # Seconds. A worker starts within one, and on a busy machine within many.
 PATIENCE = 60
 
@@ -34,18 +36,9 @@ PATIENCE = 60
 class Running:
     """A worker process and what it writes to its standard error."""
 
-    def __init__(
-        self,
-        command: list[str],
-        environment: dict[str, str],
-        log: Path,
-        folder: Path = ROOT,
-    ):
+    def __init__(self, process: subprocess.Popen[bytes] | Forked, log: Path) -> None:
+        self.process = process
         self.log = log
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdout=file, stderr=file
-            )
 
     @property
     def output(self) -> str:
@@ -69,11 +62,11 @@ class Running:
 
     def end(self) -> None:
         if self.process.poll() is None:
-            for each in [*self.children(), psutil.Process(self.process.pid)]:
-                try:
-                    each.kill()
-                except psutil.NoSuchProcess:
-                    continue
+            # Who ends at this moment takes its children along.
+            with suppress(psutil.NoSuchProcess):
+                for each in [*self.children(), psutil.Process(self.process.pid)]:
+                    with suppress(psutil.NoSuchProcess):
+                        each.kill()
             self.process.wait()
 
 
@@ -109,7 +102,10 @@ def events(client: redis.Redis, prefix: str) -> Events:
 def start(
     redisjobs: dict[str, Any], tmp_path: Path
 ) -> Iterator[Callable[..., Running]]:
-    """Start a worker: ``start(processes=1, overrun=0.5, settings={"LEASE": 3})``."""
+    """Start a worker: ``start(processes=1, overrun=0.5, settings={"LEASE": 3})``.
+
+    With a ``command`` of Python's it is started by exec, else by the fork server.
+    """
     begun: list[Running] = []
 
     def begin(
@@ -129,18 +125,26 @@ def start(
             "PYTHONPATH": str(ROOT),
             **(environment or {}),
         }
-        arguments = command or [
-            "-m",
-            "tests.integration.worker.start",
-            json.dumps(options),
-        ]
-        worker = Running(
-            [sys.executable, "-W", "error::RuntimeWarning", *arguments],
-            chosen,
-            tmp_path / f"worker-{len(begun)}.log",
-        )
-        begun.append(worker)
-        return worker
+        log = tmp_path / f"worker-{len(begun)}.log"
+        process: subprocess.Popen[bytes] | Forked
+        with log.open("wb") as file:
+            if command:
+                process = subprocess.Popen(
+                    [sys.executable, "-W", "error::RuntimeWarning", *command],
+                    cwd=ROOT,
+                    env=chosen,
+                    stdout=file,
+                    stderr=file,
+                )
+            else:
+                process = forkserver.start(
+                    "tests.integration.worker.start",
+                    json.dumps(options),
+                    environment=chosen,
+                    log=file,
+                )
+        begun.append(Running(process, log))
+        return begun[-1]
 
     yield begin
     for worker in begun:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -62,9 +63,16 @@ class Project:
         }
         del environment["DJANGO_SETTINGS_MODULE"]
         command = ["manage.py", "runworker", "--reload", "--processes", "1"]
-        self.worker = Running(
-            [sys.executable, *command], environment, folder / "log", folder
-        )
+        log = folder / "log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=folder,
+                env=environment,
+                stdout=file,
+                stderr=file,
+            )
+        self.worker = Running(process, log)
 
     def write(self, name: str, text: str) -> None:
         """Write a file; it is older than what is written after it, by any clock."""
