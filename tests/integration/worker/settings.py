@@ -7,7 +7,15 @@ import os
 
 from tests.settings import *  # noqa: F403
 
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.integration.worker"]  # noqa: F405
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django_redisjobs",
+    "tests.integration.worker",
+]
+ROOT_URLCONF = "tests.integration.worker.settings"
+urlpatterns: list[object] = []
+MIDDLEWARE: list[str] = []
+TEMPLATES: list[object] = []
 REDISJOBS = json.loads(os.environ["WORKER_TEST_REDISJOBS"])
 if database := os.environ.get("WORKER_TEST_DATABASE"):
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": database}}
