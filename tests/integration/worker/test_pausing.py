@@ -15,8 +15,9 @@ def test_workers_at_full_speed_start_nothing_of_a_paused_queue(start):
     start(processes=2)
     start(processes=2)
     queue = get_queue("default")
-    delayed = jobs.add.using(run_after="0.5s").delay_many([(1, 1)] * 20)
     jobs.sleep.delay_many([(0.002,)] * 8_000)
+    # Behind those, even if they come due before the pause.
+    delayed = jobs.add.using(run_after="0.5s").delay_many([(1, 1)] * 20)
     until(lambda: queue.counts().succeeded > 100)
 
     queue.pause(reason="the bank is down")
