@@ -35,7 +35,10 @@ BYTES_TO_SERVER_A_JOB = 217
 BYTES_FROM_SERVER_A_JOB = 136
 
 # Python's instructions in the thread that runs the jobs: 1,480 (3.12), 1,404 (3.13).
+# For a delay(), and for a job of a delay_many() with 1,000: 1,128 and 268; 1,133 and 246.
 INSTRUCTIONS_A_JOB = 1700
+INSTRUCTIONS_A_DELAY = 1300
+INSTRUCTIONS_A_BULKED_JOB = 310
 
 # delay() outside a transaction: 5.07, 264, 42.
 COMMANDS_A_DELAY = 5.8
@@ -118,9 +121,12 @@ def test_what_a_job_costs_the_server(cost_of):
     assert cost.answered / JOBS <= BYTES_FROM_SERVER_A_JOB
 
 
-@pytest.mark.skipif(
+told_of_instructions = pytest.mark.skipif(
     sys.version_info < (3, 12), reason="nobody tells of instructions before Python 3.12"
 )
+
+
+@told_of_instructions
 def test_what_a_job_costs_the_interpreter(cost_of):
     jobs.add.delay_many([(number, 1) for number in range(JOBS)])
 
@@ -128,6 +134,28 @@ def test_what_a_job_costs_the_interpreter(cost_of):
         Worker(processes=0, burst=True).run()
 
     assert executed() / JOBS <= INSTRUCTIONS_A_JOB
+
+
+@told_of_instructions
+def test_what_a_delay_costs_the_interpreter(served):
+    jobs.add.delay(0, 1)
+
+    with counted_instructions() as executed:
+        for number in range(100):
+            jobs.add.delay(number, 1)
+
+    assert executed() / 100 <= INSTRUCTIONS_A_DELAY
+
+
+@told_of_instructions
+def test_what_many_cost_the_interpreter(served):
+    bulk = [(number, 1) for number in range(1000)]
+    jobs.add.delay_many(bulk)
+
+    with counted_instructions() as executed:
+        jobs.add.delay_many(bulk)
+
+    assert executed() / 1000 <= INSTRUCTIONS_A_BULKED_JOB
 
 
 @contextmanager
