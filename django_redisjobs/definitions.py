@@ -154,7 +154,8 @@ class JobFunction(Generic[P, R]):
     ) -> list[JobHandle[R]]:
         """One job for each tuple of positional or dict of keyword arguments.
 
-        One round trip; raises as ``delay`` does, and then nothing was enqueued.
+        Up to 5,000 are one round trip: they are enqueued all or, where it raises as
+        ``delay`` does, not at all. More are as many such parts as it takes.
         """
         plan = self._current_plan()
         jobs = self._jobs(plan, calls)

@@ -97,7 +97,7 @@ def _eager() -> Sink:
 
 
 def hand_over(outgoing: Outgoing, *, on_commit: bool, using_db: str | None) -> None:
-    """Send jobs in one round trip, at commit if a transaction is open.
+    """Send jobs, at commit if a transaction is open; up to 5,000 in one round trip.
 
     Opens no database connection to find out. In a transaction, jobs of a queue with an
     outbox are written to the database first.
@@ -133,7 +133,7 @@ async def ahand_over(outgoing: Outgoing) -> None:
             failure = failure or error
             continue
         if job_enqueued.receivers:
-            for sender, job in _each(chunk):
+            for sender, job in _with_senders(chunk):
                 await job_enqueued.asend_robust(sender, **_news(job))
     if failure is not None:
         raise failure
@@ -161,7 +161,7 @@ def send(batch: Sequence[Outgoing]) -> None:
 def announce(batch: Sequence[Outgoing]) -> None:
     """Tell receivers that these were enqueued."""
     if job_enqueued.receivers:
-        for sender, job in _each(batch):
+        for sender, job in _with_senders(batch):
             job_enqueued.send_robust(sender, **_news(job))
 
 
@@ -170,7 +170,7 @@ def jobs_of(batch: Sequence[Outgoing]) -> list[NewJob]:
     return [job for each in batch for job in each.jobs]
 
 
-def _each(batch: Sequence[Outgoing]) -> Iterator[tuple[Any, NewJob]]:
+def _with_senders(batch: Sequence[Outgoing]) -> Iterator[tuple[Any, NewJob]]:
     return ((each.sender, job) for each in batch for job in each.jobs)
 
 
@@ -358,16 +358,22 @@ def chunks(
 
 
 def _bearable(batch: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
-    """``batch`` in parts of at most _MOST_A_CALL jobs, all but the last of just that."""
+    """``batch`` in parts of at most _MOST_A_CALL jobs. Only who has more is divided:
+    a part is stored as a whole or not at all.
+    """
     part: list[Outgoing] = []
     room = _MOST_A_CALL
     for each in batch:
-        jobs = each.jobs
-        while len(jobs) > room:
-            yield [*part, each._replace(jobs=jobs[:room])]
-            part, jobs, room = [], jobs[room:], _MOST_A_CALL
-        part.append(each if jobs is each.jobs else each._replace(jobs=jobs))
-        room -= len(jobs)
+        number = len(each.jobs)
+        if part and number > room:
+            yield part
+            part, room = [], _MOST_A_CALL
+        if number <= _MOST_A_CALL:
+            part.append(each)
+            room -= number
+            continue
+        for first in range(0, number, _MOST_A_CALL):
+            yield [each._replace(jobs=each.jobs[first : first + _MOST_A_CALL])]
     if part:
         yield part
 

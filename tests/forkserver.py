@@ -51,12 +51,22 @@ PRELOADED = (
 )
 
 
+# What a keeper tells, each with a number: the pid, the exit status.
+_STARTED, _ENDED = "started", "ended"
+
+
 class Forked:
-    """What ``subprocess.Popen`` is to a process that was started by exec."""
+    """What ``subprocess.Popen`` is to a process that was started by exec.
+
+    Raises ChildProcessError when it ended before it was what it had to be.
+    """
 
     def __init__(self, connection: Connection, arguments: list[str]) -> None:
         self.args = arguments
-        self.pid: int = connection.recv()
+        word, number = connection.recv()
+        if word != _STARTED:
+            raise ChildProcessError(f"{arguments} {word} with {number}.")
+        self.pid: int = number
         self.returncode: int | None = None
         self._connection = connection
 
@@ -69,7 +79,11 @@ class Forked:
         if self.returncode is None:
             if not self._connection.poll(timeout):
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
-            self.returncode = self._connection.recv()
+            try:
+                _, self.returncode = self._connection.recv()
+            except EOFError:
+                # Its keeper was killed, and took it along.
+                self.returncode = -signal.SIGKILL
             self._connection.close()
         return self.returncode
 
@@ -95,6 +109,7 @@ def _read_by_python(environment: Mapping[str, str]) -> dict[str, str]:
     return {key: environment[key] for key in environment if key.startswith("PYTHON")}
 
 
+@functools.cache
 def _environment() -> dict[str, str]:
     """Of the server, without settings: who asks for one before a worker has its own
     makes a mistake, and shall be told so.
@@ -198,7 +213,7 @@ def _keep(server: int, descriptor: int, log: int) -> list[str]:
         if pid := os.fork():
             os.close(log)
             _, status = os.waitpid(pid, 0)
-            connection.send(os.waitstatus_to_exitcode(status))
+            connection.send((_ENDED, os.waitstatus_to_exitcode(status)))
             os._exit(0)
         die_with_parent(keeper)
         os.environ.clear()
@@ -210,7 +225,7 @@ def _keep(server: int, descriptor: int, log: int) -> list[str]:
             os.setsid()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         # Whoever waits for this may signal at once.
-        connection.send(os.getpid())
+        connection.send((_STARTED, os.getpid()))
     return command
 
 

@@ -113,8 +113,8 @@ def new_id() -> str:
 def new_ids() -> Iterator[str]:
     """Ids in order, for as many jobs as there will be: quicker than one by one.
 
-    They are made in runs, each twice as long as the last, and within a run as if one
-    came a tick after the other: to use them takes longer than that, so that the next
+    They are made in runs, longer and longer ones, and within a run as if one came
+    a tick after the other: to use them takes longer than that, so that the next
     run is behind them.
     """
     number = 1
@@ -133,12 +133,12 @@ def _ticks() -> int:
     return (time.time_ns() << 16) // 1_000_000
 
 
-def _head(ticks: int) -> str:
-    """The first ten digits: the time in units of 1024 ticks."""
+def _head(high: int) -> str:
+    """The first ten digits: the time without its last two."""
     p = _PAIRS
     return (
-        f"{p[ticks >> 40 & 1023]}{p[ticks >> 30 & 1023]}{p[ticks >> 20 & 1023]}"
-        f"{p[ticks >> 10 & 1023]}{p[ticks & 1023]}"
+        f"{p[high >> 40 & 1023]}{p[high >> 30 & 1023]}{p[high >> 20 & 1023]}"
+        f"{p[high >> 10 & 1023]}{p[high & 1023]}"
     )
 
 

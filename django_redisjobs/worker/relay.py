@@ -90,6 +90,7 @@ def relay(alias: str) -> int:
     jobs = outbox.take(alias, taker)
     waiting = {job.id for job in jobs}
     try:
+        # Each alone: Redis tells by place which ones it knew.
         batch = [
             Outgoing([job], job.queue, conf.keys_for(job.queue), None) for job in jobs
         ]

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -100,7 +99,7 @@ class Site:
         url: str = "",
         **environment: str,
     ) -> Worker:
-        """``runworker`` as a user starts it, with its log in the folder."""
+        """``runworker`` with its log in the folder; forked, where that is the same."""
         command = ["django", "runworker", *queues, *arguments]
         surroundings = self.surroundings(url, **environment)
         worker: Worker
@@ -116,7 +115,7 @@ class Site:
                 )
             else:
                 worker = subprocess.Popen(
-                    [sys.executable, "-m", *command],
+                    [sys.executable, "-W", "error::RuntimeWarning", "-m", *command],
                     cwd=ROOT,
                     env=surroundings,
                     stdout=log,
@@ -222,8 +221,9 @@ class Site:
         """SIGKILL each."""
         for process in processes:
             before = time.monotonic()
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+                # Of neither kind where it has ended: its pid may be another's by now.
+                process.kill()
             self.faults[process.pid].append(Fault(before, time.monotonic()))
 
     def kill_worker(self, worker: Worker) -> None:

@@ -114,19 +114,36 @@ def test_many_jobs_take_one_round_trip(calls: Callable[[], int]) -> None:
 
 
 @transactional
-def test_more_than_a_call_may_hold_goes_in_several_full_ones(
+def test_more_than_a_call_may_hold_goes_in_several(
     calls: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(enqueueing, "_MOST_A_CALL", 10)
     with transaction.atomic():
-        for first, end in ((0, 4), (4, 29), (29, 30), (30, 31)):
+        # Of 4, of 10, 10 and 5 jobs, and of 10.
+        for first, end in ((0, 4), (4, 29), (29, 30), (30, 39)):
             add.delay_many([(number,) for number in range(first, end)])
         calls()
 
-    assert calls() == 4
-    assert sent() == list(range(31))
-    add.delay_many([(number,) for number in range(31, 51)])
-    assert sent() == list(range(51))
+    assert calls() == 5
+    assert sent() == list(range(39))
+    add.delay_many([(number,) for number in range(39, 59)])
+    assert calls() == 2
+    assert sent() == list(range(59))
+
+
+@transactional
+def test_only_who_has_more_than_a_call_may_hold_is_divided(
+    calls: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enqueueing, "_MOST_A_CALL", 10)
+    with transaction.atomic():
+        # 18 would be two calls, of which each had a part of the second one's.
+        for first, end in ((0, 6), (6, 12), (12, 18)):
+            add.delay_many([(number,) for number in range(first, end)])
+        calls()
+
+    assert calls() == 3
+    assert sent() == list(range(18))
 
 
 def test_no_call_at_all_is_nothing_to_send(calls: Callable[[], int]) -> None:

@@ -7,6 +7,7 @@ import os
 
 from tests.settings import *  # noqa: F403
 
+# As few as these tests need: each worker sets them up anew.
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django_redisjobs",

@@ -57,6 +57,19 @@ def test_ids_made_together_are_nobody_elses_where_clocks_agree(monkeypatch):
     assert len({one[12:] for one in made}) == 1_000
 
 
+def test_ids_made_together_begin_anew_where_the_last_digits_of_their_time_end(
+    monkeypatch,
+):
+    ticks = (1_700_000_000_000 << 16) + 1022
+    monkeypatch.setattr("time.time_ns", lambda: -((-ticks * 1_000_000) >> 16))
+
+    made = list(islice(new_ids(), 7))
+
+    assert [one[10:12] for one in made] == ["zy", "zy", "zz", "zy", "zz", "zy", "zz"]
+    assert len({one[:10] for one in made}) == 1
+    assert len(set(made)) == 7
+
+
 def test_an_id_tells_when_it_was_made(monkeypatch):
     monkeypatch.setattr("time.time_ns", lambda: 1_700_000_000_123_456_789)
 
