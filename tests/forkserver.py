@@ -7,8 +7,9 @@ and the keeper a process that runs a module as ``python -m`` would, with an envi
 its own. The keeper waits for it, and tells the status.
 
 What tells such a worker from one that was started by exec: its command line as others
-see it, and that it shares its seed of hashes with its like. Who tests one of these, or
-what the interpreter does as it starts, wants ``subprocess``.
+see it, and that it shares its seed of hashes with its like. Who tests one of these wants
+``subprocess``. Where the environment tells the interpreter to start otherwise than the
+server did, as a path with another clock does, it is started by exec here as well.
 
 It ends when the process that uses it ends, however that ends, and takes along what it
 has forked: on Linux by the kernel.
@@ -50,7 +51,7 @@ PRELOADED = (
     "environ",
 )
 
-
+_PYTHON = (sys.executable, "-W", "error::RuntimeWarning", "-m")
 # What a keeper tells, each with a number: the pid, the exit status.
 _STARTED, _ENDED = "started", "ended"
 
@@ -100,9 +101,7 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def suits(environment: Mapping[str, str]) -> bool:
-    """Whether Python would start in it as the server did."""
-    return _read_by_python(environment) == _read_by_python(_environment())
+Started = subprocess.Popen[bytes] | Forked
 
 
 def _read_by_python(environment: Mapping[str, str]) -> dict[str, str]:
@@ -125,12 +124,19 @@ def start(
     environment: Mapping[str, str],
     log: IO[bytes],
     start_new_session: bool = False,
-) -> Forked:
+) -> Started:
     """``python -W error::RuntimeWarning -m module argument …`` in the root of the
     project. What it writes goes to the log.
     """
-    if not suits(environment):
-        raise ValueError("What the interpreter reads as it starts wants subprocess.")
+    if _read_by_python(environment) != _read_by_python(_environment()):
+        return subprocess.Popen(
+            [*_PYTHON, module, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=start_new_session,
+        )
     ours, theirs = Pipe()
     with theirs:
         descriptors = [theirs.fileno(), log.fileno()]
@@ -146,10 +152,7 @@ def _running() -> socket.socket:
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            [
-                *(sys.executable, "-W", "error::RuntimeWarning"),
-                *("-m", "tests.forkserver", str(theirs.fileno())),
-            ],
+            [*_PYTHON, "tests.forkserver", str(theirs.fileno())],
             cwd=ROOT,
             env=_environment(),
             pass_fds=[theirs.fileno()],

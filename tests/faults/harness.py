@@ -26,7 +26,8 @@ from django_redisjobs.core.records import JobRecord, JobStatus, Keep, NewJob, ne
 from django_redisjobs.core.scripts import perform
 from tests import forkserver
 from tests.faults.history import Fault, History, Run
-from tests.forkserver import ROOT, Forked
+from tests.forkserver import ROOT
+from tests.forkserver import Started as Worker
 from tests.servers import Server
 
 QUEUES = ("high", "default", "low")
@@ -38,7 +39,6 @@ KEEP = {
 LIMIT = 60.0
 """Seconds after which a test gives up: how long a busy machine may take for anything."""
 
-Worker = subprocess.Popen[bytes] | Forked
 Process = psutil.Process | Worker
 
 
@@ -99,29 +99,16 @@ class Site:
         url: str = "",
         **environment: str,
     ) -> Worker:
-        """``runworker`` with its log in the folder; forked, where that is the same."""
+        """``runworker`` with its log in the folder."""
         command = ["django", "runworker", *queues, *arguments]
-        surroundings = self.surroundings(url, **environment)
-        worker: Worker
-        # In a session of its own: what a job does to its process group must not strike
-        # the tests.
         with (self.folder / "worker.log").open("ab") as log:
-            if forkserver.suits(surroundings):
-                worker = forkserver.start(
-                    *command,
-                    environment=surroundings,
-                    log=log,
-                    start_new_session=True,
-                )
-            else:
-                worker = subprocess.Popen(
-                    [sys.executable, "-W", "error::RuntimeWarning", "-m", *command],
-                    cwd=ROOT,
-                    env=surroundings,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+            worker = forkserver.start(
+                *command,
+                environment=self.surroundings(url, **environment),
+                log=log,
+                # What a job does to its process group must not strike the tests.
+                start_new_session=True,
+            )
         self.workers.append(worker)
         return worker
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import redis
 
 from tests import forkserver
-from tests.forkserver import ROOT, Forked
+from tests.forkserver import ROOT, Started
 
 TABLE = "redisjobs_outboxentry"
 
@@ -36,7 +36,7 @@ class Site:
     client: redis.Redis
     redisjobs: dict[str, Any]
     log: Path
-    workers: list[Forked] = field(default_factory=list)
+    workers: list[Started] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.environment = {
@@ -47,7 +47,7 @@ class Site:
             "OUTBOX_TEST_DATABASE": json.dumps(self.database.settings),
         }
 
-    def _start(self, module: str, *arguments: str) -> Forked:
+    def _start(self, module: str, *arguments: str) -> Started:
         with self.log.open("ab") as log:
             return forkserver.start(
                 module, *arguments, environment=self.environment, log=log

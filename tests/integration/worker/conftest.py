@@ -26,7 +26,7 @@ from django_redisjobs.core.scripts import perform
 from django_redisjobs.worker.pace import LARGEST_BATCH, Pace
 from django_redisjobs.worker.stations import Station, posts
 from tests import forkserver
-from tests.forkserver import ROOT, Forked
+from tests.forkserver import ROOT, Started
 from tests.servers import Server
 
 # Seconds. A worker starts within one, and on a busy machine within many.
@@ -36,7 +36,7 @@ PATIENCE = 60
 class Running:
     """A worker process and what it writes to its standard error."""
 
-    def __init__(self, process: subprocess.Popen[bytes] | Forked, log: Path) -> None:
+    def __init__(self, process: Started, log: Path) -> None:
         self.process = process
         self.log = log
 
@@ -126,7 +126,7 @@ def start(
             **(environment or {}),
         }
         log = tmp_path / f"worker-{len(begun)}.log"
-        process: subprocess.Popen[bytes] | Forked
+        process: Started
         with log.open("wb") as file:
             if command:
                 process = subprocess.Popen(
