@@ -10,10 +10,15 @@ from typing import Any
 import pytest
 import redis
 from django.core.management import call_command
+from django.db import transaction
 
 import django_redisjobs
-from django_redisjobs import connections, get_queue
+from django_redisjobs import connections, exceptions, get_queue
+from django_redisjobs.models import OutboxEntry
+from django_redisjobs.outbox import _ago
+from django_redisjobs.signals import job_enqueued
 from django_redisjobs.surroundings import server_problems
+from django_redisjobs.worker.relay import relay
 from tests.servers import Server
 
 from .conftest import ROOT
@@ -119,3 +124,87 @@ def test_the_further_rights_are_for_what_the_page_says(
     add.delay(1, 2)
     call_command("redisjobs", "doctor")
     assert [each.id for each in server_problems()] == ["redisjobs.W003"]
+
+
+@pytest.fixture
+def announced() -> Iterator[list[str]]:
+    """The queues of the jobs that receivers were told of."""
+    queues: list[str] = []
+
+    def receive(queue: str, **_: Any) -> None:
+        queues.append(queue)
+
+    job_enqueued.connect(receive)
+    yield queues
+    job_enqueued.disconnect(receive)
+
+
+def commit_to_all_groups() -> None:
+    with transaction.atomic():
+        add.using(queue="high").delay(1, 2)
+        add.delay(3, 4)
+        add.using(queue="low").delay(5, 6)
+
+
+def depths() -> list[int]:
+    return [get_queue(queue).depth() for queue in ("high", "default", "low")]
+
+
+@pytest.fixture
+def refused(
+    server: Server, admin: Any, use: Callable[..., Any]
+) -> Callable[..., Callable[[], None]]:
+    """REDISJOBS of a user who may not touch the group of the queue "default", the
+    second of three; what it gives permits it.
+    """
+
+    def begin(**more: Any) -> Callable[[], None]:
+        login = {"username": "jobs", "password": "password"}
+        prefix = use(server.url, OPTIONS=login, **more)["PREFIX"]
+        own = [rule for rule in rules(prefix) if not rule.startswith("~")]
+        others = [f"~{prefix}:{{{group}}}:*" for group in "ac"]
+        admin.execute_command("ACL", "SETUSER", "jobs", "reset", *own, *others)
+
+        def permit() -> None:
+            admin.execute_command("ACL", "SETUSER", "jobs", f"~{prefix}:{{b}}:*")
+
+        return permit
+
+    return begin
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_group_that_is_refused_keeps_no_other_back(
+    refused: Callable[..., Callable[[], None]], announced: list[str]
+) -> None:
+    permit = refused()
+
+    with pytest.raises(
+        exceptions.EnqueueError, match=r"add was not enqueued.*(?i:permi)"
+    ):
+        commit_to_all_groups()
+
+    assert announced == ["high", "low"]
+    permit()
+    assert depths() == [1, 0, 1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_refused_group_was_to_get_waits_in_the_outbox(
+    refused: Callable[..., Callable[[], None]],
+    announced: list[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    permit = refused(OUTBOX=True)
+
+    commit_to_all_groups()
+
+    assert announced == ["high", "low"]
+    assert "add was not enqueued" in caplog.text
+    assert "waits in the outbox" in caplog.text
+    assert list(OutboxEntry.objects.values_list("queue", flat=True)) == ["default"]
+    permit()
+    assert depths() == [1, 0, 1]
+    OutboxEntry.objects.update(created_at=_ago(3600))
+    assert relay("default") == 1
+    assert depths() == [1, 1, 1]
