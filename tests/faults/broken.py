@@ -127,7 +127,7 @@ def rescue_in_two_calls(
     """
     (entries,) = yield [("LRANGE", keys.claimed(worker), 0, -1)]
     ids = [entry.partition(" ")[0] for entry in words(entries)]
-    threading.Event().wait(random.uniform(0.05, 0.5))
+    threading.Event().wait(random.uniform(0.0, 0.1))
     for job_id in ids:
         yield [
             ("HSET", keys.state(job_id), "status", JobStatus.PENDING.value),
