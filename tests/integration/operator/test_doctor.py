@@ -127,11 +127,16 @@ def test_looking_changes_nothing(operator: Operator, site: Site):
     assert dump(site) == before
 
 
-def dump(site: Site) -> dict[bytes, bytes]:
-    return {
-        name: site.client.dump(name)
-        for name in site.client.scan_iter(f"{site.keys.base}*", count=1000)
-    }
+def dump(site: Site) -> dict[bytes, Any]:
+    names = site.client.scan_iter(f"{site.keys.base}*", count=1000)
+    return {name: contents(site.client, name) for name in names}
+
+
+def contents(client: redis.Redis, name: bytes) -> Any:
+    # To look into a set may change the order in which the server keeps it.
+    if client.type(name) == b"set":
+        return client.smembers(name)
+    return client.dump(name)
 
 
 # -- damage ------------------------------------------------------------------------------
