@@ -227,10 +227,12 @@ if held ~= expected then
   return {'differs', now_ms, refused, jobs}
 end
 
+local PROMOTED = 1000      -- jobs of a queue that one call makes ready at most
+
 -- Make ready what is due; gives how many.
 local function promote(queue)
   local key = base .. 'scheduled:' .. queue
-  local due = safely('ZRANGEBYSCORE', key, '-inf', text(now_ms), 'LIMIT', 0, 1000)
+  local due = safely('ZRANGEBYSCORE', key, '-inf', text(now_ms), 'LIMIT', 0, PROMOTED)
   if #due == 0 then return 0 end
   local plain = {}
   for _, id in ipairs(due) do
@@ -247,7 +249,7 @@ local function promote(queue)
   end
   if #plain > 0 then safely('RPUSH', base .. 'pending:' .. queue, unpack(plain)) end
   redis.call('ZREMRANGEBYRANK', key, 0, #due - 1)
-  if #due == 1000 then more = true end
+  if #due == PROMOTED then more = true end
   return #due
 end
 
@@ -430,7 +432,7 @@ if want > 0 then
       end
       -- The baton: whoever comes next to ready work must be woken, or a bulk of
       -- jobs wakes a few workers only.
-      if full and has_work(queue) then
+      if full and (promoted == PROMOTED or has_work(queue)) then
         local left = promoted - (claims - before)
         wake(queue, math.max(left, 1 - safely('LLEN', base .. 'wake:' .. queue)))
       end
@@ -440,6 +442,10 @@ end
 
 local due_in_ms = -1
 if claims == 0 then
+  -- Whoever was still to be woken would find nothing either.
+  if want > 0 and not more and alone_waiting == 0 then
+    for _, queue in ipairs(queues) do safely('LTRIM', base .. 'wake:' .. queue, 1, 0) end
+  end
   local function earliest(key, not_before)
     local first = safely('ZRANGE', key, 0, 0, 'WITHSCORES')
     if not first[2] then return end

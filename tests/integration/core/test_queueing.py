@@ -208,6 +208,43 @@ def test_what_fell_due_beyond_one_step_wakes_others(store: Store):
     assert store.tokens() == 8
 
 
+def test_what_is_due_beyond_what_one_step_makes_ready_wakes_others(store: Store):
+    added = store.add(number=1001, delay_ms=60_000)
+    store.make_due(*added)
+    store.client.delete(store.keys.wake("q"))
+
+    assert len(store.worker().claim(1000)) == 1000
+    assert store.tokens() == 1
+    assert len(store.worker().claim(1000)) == 1
+
+
+def test_who_finds_nothing_takes_the_tokens_away(store: Store):
+    """Else it would be woken up to eight times, for nothing, before it can sleep."""
+    store.add("high", 8)
+    store.add("low", 8)
+    worker = store.worker("high", "low")
+    assert len(worker.claim(64)) == 16
+    assert (store.tokens("high"), store.tokens("low")) == (8, 8)
+
+    worker.exchange([], want=0)
+    assert (store.tokens("high"), store.tokens("low")) == (8, 8)
+    store.worker("high").exchange([], want=1)
+    assert (store.tokens("high"), store.tokens("low")) == (0, 8)
+    worker.exchange([], want=1)
+    assert (store.tokens("high"), store.tokens("low")) == (0, 0)
+
+
+def test_tokens_stay_while_there_may_be_more(store: Store):
+    gone = store.add(number=1500)
+    store.cancel(*gone)
+    worker = store.worker()
+
+    assert worker.exchange([], want=1).more
+    assert store.tokens() == 8
+    assert not worker.exchange([], want=1).more
+    assert store.tokens() == 0
+
+
 def test_a_paused_queue_starts_nothing_and_does_not_spin(store: Store, look: Look):
     added = store.add(number=3)
     store.pause()

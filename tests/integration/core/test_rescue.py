@@ -161,6 +161,17 @@ def test_a_job_that_must_run_alone_is_only_for_a_fresh_and_idle_worker(
     look()
 
 
+def test_who_may_not_run_it_leaves_the_token_to_somebody_who_may(store: Store):
+    (added,) = store.add()
+    for _ in range(2):
+        crash_alone(store, added)
+
+    exchange = store.worker().exchange([], want=1)
+
+    assert (exchange.jobs, exchange.alone_waiting) == ([], True)
+    assert store.tokens() > 0
+
+
 def test_a_job_that_ran_alone_well_ends_as_any_other(store: Store, look: Look):
     (added,) = store.add()
     for _ in range(2):

@@ -69,6 +69,31 @@ def test_an_idle_worker_starts_a_job_at_once(own_server, start):
     assert sorted(waits)[len(waits) // 2] < USUAL_START
 
 
+def test_a_worker_sleeps_as_soon_as_a_burst_is_over(own_server, start):
+    """The burst leaves seven tokens that nobody was woken by; each of them cost a step."""
+    server, settings = own_server
+    bursts = 10
+    with server.client() as client:
+        start(settings=settings)
+        assert jobs.add.delay(0, 0).result(timeout=60) == 0
+        until(lambda: is_asleep(client))
+        client.config_resetstat()
+        for _ in range(bursts):
+            *_, last = jobs.add.delay_many([(number, 1) for number in range(8)])
+            until(lambda last=last: last.status() == "succeeded" and is_asleep(client))
+
+        # One to enqueue, one that claims, one or two that settle: with the tokens ten.
+        assert scripts_run(client) <= 6 * bursts
+
+
+def scripts_run(client: redis.Redis) -> int:
+    stats: Any = client.info("commandstats")
+    return sum(
+        stats.get(f"cmdstat_{name}", {"calls": 0})["calls"]
+        for name in ("eval", "evalsha")
+    )
+
+
 def is_asleep(client: redis.Redis) -> bool:
     """Whether the process and the liaison block."""
     clients: Any = client.client_list()
