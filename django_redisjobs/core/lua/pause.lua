@@ -12,6 +12,7 @@
 -- RETURNS {"paused", until_ms}
 
 --@include prelude
+--@include queueing
 
 -- This first write lets the others pass when Redis is full.
 redis.call('DEL', base)
@@ -19,4 +20,6 @@ local until_ms = 0
 if ARGV[2] ~= '' then until_ms = now_ms + tonumber(ARGV[2]) end
 if ARGV[3] ~= '' then until_ms = tonumber(ARGV[3]) end
 safely('HSET', base .. 'paused', ARGV[1], text(until_ms) .. ' ' .. text(now_ms) .. ' ' .. ARGV[4])
+-- Who sleeps has to know until when it may: nobody wakes it at the end of the pause.
+if until_ms > 0 then wake(ARGV[1], MAX_TOKENS) end
 return {'paused', text(until_ms)}

@@ -372,15 +372,19 @@ end
 -- A job that may crash once more runs alone, in a process that ran nothing before.
 local function claim_alone(queue)
   local key = base .. 'alone:' .. queue
-  local id = safely('LINDEX', key, 0)
-  if not id then return false end
-  if not fresh or held > 0 or claims > 0 then
-    alone_waiting = 1
-    return false
+  while true do
+    local id = safely('LINDEX', key, 0)
+    if not id then return false end
+    if not fresh or held > 0 or claims > 0 then
+      alone_waiting = 1
+      return false
+    end
+    if examined >= 1000 then more = true; return false end
+    examined = examined + 1
+    examine(queue, {id}, 'alone')
+    redis.call('LREM', key, 1, id)
+    if claims > 0 then return true end
   end
-  examine(queue, {id}, 'alone')
-  redis.call('LREM', key, 1, id)
-  return claims > 0
 end
 
 local function paused_queues()
@@ -442,9 +446,11 @@ end
 
 local due_in_ms = -1
 if claims == 0 then
-  -- Whoever was still to be woken would find nothing either.
+  -- Whoever was to be woken before would find nothing either.
   if want > 0 and not more and alone_waiting == 0 then
-    for _, queue in ipairs(queues) do safely('LTRIM', base .. 'wake:' .. queue, 1, 0) end
+    for _, queue in ipairs(queues) do
+      if not woken[queue] then safely('LTRIM', base .. 'wake:' .. queue, 1, 0) end
+    end
   end
   local function earliest(key, not_before)
     local first = safely('ZRANGE', key, 0, 0, 'WITHSCORES')

@@ -12,7 +12,7 @@ from django_redisjobs.core.producer import forget_sent
 from django_redisjobs.core.records import ON_FAILURE, REMEMBERED, JobStatus
 
 from .places import Places
-from .store import Store, ids, job
+from .store import Store, ids, job, settlement
 
 Look = Callable[[], Places]
 
@@ -142,20 +142,37 @@ def test_work_of_any_kind_wakes(store: Store):
     worker.settle(claimed)
     assert woken(lambda: store.retry(added)) == 1
     (claimed,) = worker.claim()
-    assert woken(lambda: worker.settle(claimed, kind="retry", delay_ms=9000)) == 1
+    assert woken(lambda: worker.settle(claimed, kind="retry", delay_ms=9000)) == 8
     store.make_due(added)
     store.pause()
     assert woken(worker.claim) == 0
     assert woken(store.resume) == 8
 
 
-def test_a_new_earliest_due_time_wakes_a_sleeper(store: Store):
-    store.add(delay_ms=60_000)
-    assert store.tokens() == 1
-    store.add(delay_ms=70_000)
-    assert store.tokens() == 1
-    store.add(delay_ms=50_000)
-    assert store.tokens() == 2
+def test_a_new_earliest_due_time_wakes_all_sleepers(store: Store):
+    """All have to know it: some may be busy then."""
+
+    def woken(delay_ms: int) -> int:
+        store.client.delete(store.keys.wake("q"))
+        store.add(delay_ms=delay_ms)
+        return store.tokens()
+
+    assert woken(60_000) == 8
+    assert woken(70_000) == 0
+    assert woken(50_000) == 8
+
+
+def test_who_settles_a_retry_tells_the_sleepers_when_it_is_due(store: Store):
+    """Also if it finds nothing else to do in the same step."""
+    store.add()
+    worker = store.worker()
+    (claimed,) = worker.claim()
+    store.client.delete(store.keys.wake("q"))
+
+    exchange = worker.exchange([settlement(claimed, "retry", delay_ms=9000)], want=1)
+
+    assert exchange.jobs == []
+    assert store.tokens() == 8
 
 
 def test_the_baton_wakes_the_next_one_while_work_is_left(store: Store):
@@ -310,7 +327,9 @@ def test_a_pause_ends_by_itself(store: Store):
 
 def test_a_sleeper_wakes_at_the_end_of_a_pause(store: Store):
     store.add()
+    store.client.delete(store.keys.wake("q"))
     store.pause(for_ms=7_000)
+    assert store.tokens() == 8
 
     exchange = store.worker().exchange([], want=1)
 

@@ -172,6 +172,19 @@ def test_who_may_not_run_it_leaves_the_token_to_somebody_who_may(store: Store):
     assert store.tokens() > 0
 
 
+def test_what_is_gone_keeps_nobody_from_what_has_to_run_alone(store: Store):
+    first, second = store.add(number=2)
+    for _ in range(2):
+        worker = store.worker()
+        store.rescue(worker, worker.claim(2))
+    store.client.delete(store.keys.job(first), store.keys.state(first))
+
+    exchange = store.worker().exchange([], want=1, fresh=True)
+
+    assert ids(exchange.jobs) == [second]
+    assert exchange.jobs[0].alone
+
+
 def test_a_job_that_ran_alone_well_ends_as_any_other(store: Store, look: Look):
     (added,) = store.add()
     for _ in range(2):

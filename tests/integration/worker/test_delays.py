@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+import redis
 
 from django_redisjobs import JobStatus, get_queue
 from tests.integration.worker import jobs
@@ -47,6 +49,30 @@ def test_what_came_due_while_no_worker_was_up_runs_when_one_is(start):
 
     assert [handle.result(timeout=0) for handle in handles] == list(range(20))
     assert later.status() is JobStatus.SCHEDULED
+
+
+def test_who_is_free_knows_what_is_due_while_another_is_busy(own_server, start):
+    """Nobody wakes it then; and it may have gone to sleep before either was enqueued."""
+    server, settings = own_server
+    with server.client() as client:
+        start(processes=2, settings=settings)
+        until(lambda: sleepers(client) == 3)
+        long = jobs.pass_gate.using(run_after=1).delay()
+        short = jobs.add.using(run_after=1.5).delay(1, 2)
+
+        assert short.result(timeout=60) == 3
+
+        info = short.info()
+        assert info.started_at - info.due_at < timedelta(seconds=3)
+        assert long.status() is JobStatus.RUNNING
+        client.rpush(f"{settings['PREFIX']}:gate", "open")
+        long.result(timeout=60)
+
+
+def sleepers(client: redis.Redis) -> int:
+    """How many block: each process that has nothing to do, and the liaison."""
+    clients: Any = client.client_list()
+    return sum("b" in each["flags"] for each in clients)
 
 
 @pytest.mark.slow

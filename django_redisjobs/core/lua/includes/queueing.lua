@@ -1,13 +1,15 @@
 -- Making work ready: the lists that workers claim from, and their wake-up.
 
+local woken = {}           -- queues whose sleepers this call wakes, when it is over
+
 -- Wake up to `count` sleeping workers of a queue. A lost token costs latency,
 -- never a job.
 local function wake(queue, count)
+  woken[queue] = true
   local key = base .. 'wake:' .. queue
-  local missing = math.min(count, MAX_TOKENS - safely('LLEN', key))
-  for _ = 1, missing do
-    redis.call('RPUSH', key, '1')
-  end
+  local tokens = {}
+  for index = 1, math.min(count, MAX_TOKENS - safely('LLEN', key)) do tokens[index] = '1' end
+  if #tokens > 0 then redis.call('RPUSH', key, unpack(tokens)) end
 end
 
 -- What most jobs have none of is left out: 6 bytes, which can be 16 in the server.
@@ -46,6 +48,7 @@ local function schedule(queue, id, due_ms)
   local key = base .. 'scheduled:' .. queue
   safely('ZADD', key, text(due_ms), id)
   announce(queue)
-  -- A new earliest one: a sleeper has to reckon anew until when it may sleep.
-  if redis.call('ZRANGE', key, 0, 0)[1] == id then wake(queue, 1) end
+  -- A new earliest one: all sleepers have to reckon anew until when they may sleep. One
+  -- alone could be busy then, and the others would not know what comes after this one.
+  if redis.call('ZRANGE', key, 0, 0)[1] == id then wake(queue, MAX_TOKENS) end
 end
