@@ -75,7 +75,7 @@ def local_clock() -> None:
 
 def lost_wake_up() -> None:
     """Work becomes ready, and nobody is told."""
-    _change("redis.call('RPUSH', key, '1')", "do end")
+    _change("redis.call('RPUSH', key, unpack(tokens))", "do end")
 
 
 def early_ack() -> None:
