@@ -327,7 +327,8 @@ local function examine(queue, ids, place)
       claim(id, envelope, state, place == 'alone')
     end
   end
-  if dropped > 0 and safely('HEXISTS', base .. 'tombstones', queue) == 1 then
+  -- Only those of the plain list are counted.
+  if dropped > 0 and place == 'pending' and safely('HEXISTS', base .. 'tombstones', queue) == 1 then
     if safely('HINCRBY', base .. 'tombstones', queue, -dropped) <= 0 then
       redis.call('HDEL', base .. 'tombstones', queue)
     end

@@ -178,11 +178,14 @@ def test_what_is_gone_keeps_nobody_from_what_has_to_run_alone(store: Store):
         worker = store.worker()
         store.rescue(worker, worker.claim(2))
     store.client.delete(store.keys.job(first), store.keys.state(first))
+    store.cancel(*store.add())
 
     exchange = store.worker().exchange([], want=1, fresh=True)
 
     assert ids(exchange.jobs) == [second]
     assert exchange.jobs[0].alone
+    # That of the cancelled one, which is still in its list.
+    assert store.client.hget(store.keys.tombstones, "q") == b"1"
 
 
 def test_a_job_that_ran_alone_well_ends_as_any_other(store: Store, look: Look):
