@@ -86,6 +86,15 @@ def statuses(handles):
     return {handle.status() for handle in handles}
 
 
+def test_a_due_time_is_no_whole_number_of_seconds(process):
+    """Redis ends the blocks of whole seconds by itself, and a little late."""
+    jobs.add.using(run_after=5).delay(1, 1)
+
+    claim = process.claim(1)
+
+    assert claim.due_seconds * 1000 % 1 == pytest.approx(0.5)
+
+
 def test_an_announcement_that_the_supervisor_took_is_forgotten(process):
     handles = jobs.add.delay_many([(1, 1)] * 4)
     process.claim_ahead(2)
