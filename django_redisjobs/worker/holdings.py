@@ -181,9 +181,9 @@ class Holdings:
             alone_waiting = alone_waiting or exchange.alone_waiting
             if exchange.due_in_ms is not None:
                 due = min(exchange.due_in_ms, due or exchange.due_in_ms)
-        # Half a millisecond is what the server's clock was cut by. So it is never a whole
-        # number of seconds, which the server ends by itself, up to a tenth of one late.
-        seconds = None if due is None else (due + 0.5) / 1000
+        # Never a whole number of seconds, which the server would end by itself, up to a
+        # tenth of one late. The half millisecond comes back where sleeps are rounded up.
+        seconds = None if due is None else max(0.0, due - 0.5) / 1000
         return Claim(jobs, wanted or 0, more, seconds, alone_waiting, trouble)
 
     def _announce(self, code: int) -> None:
