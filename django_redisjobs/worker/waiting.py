@@ -46,7 +46,8 @@ class Waiter(Protocol):
         bells: Sequence[int],
         errand: Errand | None = None,
     ) -> tuple[str, str] | None:
-        """Sleep at most so long (and at most LONGEST_SECONDS).
+        """Sleep at most so long (and at most LONGEST_SECONDS). A whole number of seconds
+        is left to the server to end, which may be a tenth of one late.
 
         Ends early when one of the ``bells`` (descriptors) can be read. Gives the
         key and the entry that was popped, if any. redis-py's errors pass through.

@@ -207,28 +207,28 @@ def test_no_baton_where_nothing_is_left(store: Store):
     assert store.tokens() == 0
 
 
-def test_what_one_step_takes_wakes_nobody_else(store: Store):
-    added = store.add(number=3, delay_ms=60_000)
-    store.make_due(*added)
+def add_due(store: Store, number: int) -> None:
+    """Delayed jobs that are due, and nobody is told yet."""
+    store.make_due(*store.add(number=number, delay_ms=60_000))
     store.client.delete(store.keys.wake("q"))
+
+
+def test_what_one_step_takes_wakes_nobody_else(store: Store):
+    add_due(store, 3)
 
     assert len(store.worker().claim(3)) == 3
     assert store.tokens() == 0
 
 
 def test_what_fell_due_beyond_one_step_wakes_others(store: Store):
-    added = store.add(number=20, delay_ms=60_000)
-    store.make_due(*added)
-    store.client.delete(store.keys.wake("q"))
+    add_due(store, 20)
 
     assert len(store.worker().claim(5)) == 5
     assert store.tokens() == 8
 
 
 def test_what_is_due_beyond_what_one_step_makes_ready_wakes_others(store: Store):
-    added = store.add(number=1001, delay_ms=60_000)
-    store.make_due(*added)
-    store.client.delete(store.keys.wake("q"))
+    add_due(store, 1001)
 
     assert len(store.worker().claim(1000)) == 1000
     assert store.tokens() == 1

@@ -736,7 +736,6 @@ def bustle(store: Store, server: Any) -> Iterator[Bustle]:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_store_under_load_is_whole(store: Store, bustle: Bustle, look: Look):
     reports: list[Report] = []
     while len(reports) < 12:

@@ -184,6 +184,12 @@ def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     return found
 
 
+def sleepers(client: redis.Redis) -> list[Any]:
+    """Who waits for a list: each process that has nothing to do, and the liaison."""
+    clients: Any = client.client_list()
+    return [each for each in clients if "b" in each["flags"] and each["cmd"] == "blpop"]
+
+
 @pytest.fixture
 def at_full_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers take their jobs for fast ones at once, however slow this machine is."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-import redis
 
 from django_redisjobs import JobStatus, get_queue
 from tests.integration.worker import jobs
-from tests.integration.worker.conftest import until
+from tests.integration.worker.conftest import sleepers, until
 
 # Redis keeps whole milliseconds.
 ROUNDED = timedelta(milliseconds=1)
@@ -56,7 +54,7 @@ def test_who_is_free_knows_what_is_due_while_another_is_busy(own_server, start):
     server, settings = own_server
     with server.client() as client:
         start(processes=2, settings=settings)
-        until(lambda: sleepers(client) == 3)
+        until(lambda: len(sleepers(client)) == 3)
         long = jobs.pass_gate.using(run_after=1).delay()
         short = jobs.add.using(run_after=1.5).delay(1, 2)
 
@@ -67,12 +65,6 @@ def test_who_is_free_knows_what_is_due_while_another_is_busy(own_server, start):
         assert long.status() is JobStatus.RUNNING
         client.rpush(f"{settings['PREFIX']}:gate", "open")
         long.result(timeout=60)
-
-
-def sleepers(client: redis.Redis) -> int:
-    """How many block: each process that has nothing to do, and the liaison."""
-    clients: Any = client.client_list()
-    return sum("b" in each["flags"] for each in clients)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from django_redisjobs.worker.bells import Bell
 from django_redisjobs.worker.stations import Station
 from django_redisjobs.worker.waiting import SocketWaiter, make_waiter
 from tests.integration.worker import jobs
-from tests.integration.worker.conftest import new_station, until
+from tests.integration.worker.conftest import new_station, sleepers, until
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
 
@@ -63,12 +63,7 @@ class Sleeper(threading.Thread):
         self._station.launch_behind(depart, want=3, fresh=True)
 
     def until_asleep(self, client: redis.Redis) -> None:
-        until(lambda: blocked(client))
-
-
-def blocked(client: redis.Redis) -> list[Any]:
-    clients: Any = client.client_list()
-    return [each for each in clients if "b" in each["flags"] and each["cmd"] == "blpop"]
+        until(lambda: sleepers(client))
 
 
 def calls(client: redis.Redis) -> int:
@@ -135,7 +130,7 @@ def test_a_flushed_script_is_sent_again(
 def test_a_cut_connection_costs_no_job(
     sleeper: Sleeper, station: Station, waiter: SocketWaiter, client: redis.Redis
 ) -> None:
-    (one,) = blocked(client)
+    (one,) = sleepers(client)
     client.client_kill_filter(_id=one["id"])
     sleeper.join(10)
     assert isinstance(sleeper.error, redis.ConnectionError)
