@@ -65,6 +65,13 @@ class RedisQuerySet(QuerySet[Any]):
             return self.filter(filter_obj)
         return self.filter(**filter_obj)
 
+    def using(self, alias: str | None) -> RedisQuerySet:
+        """No row is in a database of that name: so ``dumpdata`` finds none to dump, which
+        ``loaddata`` would have no table for.
+        """
+        chosen: RedisQuerySet = self.all() if alias is None else self.none()
+        return chosen
+
     def order_by(self, *field_names: Any) -> RedisQuerySet:
         """As Django's, by columns alone."""
         ordered: RedisQuerySet = super().order_by(*field_names)
@@ -114,6 +121,8 @@ class RedisQuerySet(QuerySet[Any]):
     @cached_property
     def _found(self) -> Found:
         """What the source has for this query, its window applied if it can."""
+        if self.query.is_empty():
+            return Found(rows=())
         return self.source.read(self.wanted(self.query.low_mark, self.query.high_mark))
 
     @property
@@ -218,8 +227,8 @@ class RedisQuerySet(QuerySet[Any]):
 
     def count(self) -> int:
         """How many rows iterating would give."""
-        if self._result_cache is not None:
-            return len(self._result_cache)
+        if self._result_cache is not None or self.query.is_empty():
+            return len(self._result_cache or ())
         total = self.source.count(self.wanted())
         if total is None:
             total = len(self._matching())

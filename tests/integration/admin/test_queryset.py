@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import timedelta
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.exceptions import FieldError
+from django.core.management import call_command
 from django.db import NotSupportedError
 from django.db.models import Count, F, Max, Min, Q
 from django.utils import timezone
@@ -247,6 +252,26 @@ def test_order_by_chance_is_refused(redisjobs: dict[str, Any]):
 def test_nothing_is_written_or_joined(redisjobs: dict[str, Any], write: Any):
     with pytest.raises(NotSupportedError, match=r"Redis|get_job"):
         write()
+
+
+@pytest.mark.usefixtures("db", "jobs")
+def test_a_dump_of_the_database_has_nothing_of_redis_and_can_be_loaded(tmp_path: Path):
+    User.objects.create_user("ada")
+    dump = tmp_path / "dump.json"
+
+    call_command("dumpdata", output=str(dump))
+
+    found = {row["model"] for row in json.loads(dump.read_text())}
+    assert "auth.user" in found
+    assert not {name for name in found if name.startswith("redisjobs.")}
+    call_command("loaddata", str(dump), verbosity=0)
+
+
+@pytest.mark.django_db
+def test_a_dump_of_the_database_needs_no_redis(redisjobs: dict[str, Any]):
+    redisjobs["URL"] = "redis://127.0.0.1:1/0"
+
+    call_command("dumpdata", "redisjobs", stdout=StringIO())
 
 
 def test_queues_come_in_the_order_of_the_settings_with_their_numbers(
