@@ -2,13 +2,15 @@
 
 E001 not a dict · E002 unknown key · E003 URL · E004 QUEUES · E005 a queue's name ·
 E006 a duration · E008 CACHE · E009 KEEP · E010 any other value · E011 a job function ·
-E013 SIGNING_KEYS · E014 DURABLE · W012 an OUTBOX without effect.
+E013 SIGNING_KEYS · E014 DURABLE · W012 an OUTBOX without effect · W014 a callback whose
+own callbacks nobody calls.
 With ``--deploy``: E012 a module of job functions, W013 the tables of the outbox, and what
 ``surroundings`` finds, for which it asks the server: the only I/O.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
@@ -37,7 +39,7 @@ def check_job_functions(**_: Any) -> list[CheckMessage]:
     """Job functions that have been imported by now: could they be enqueued?"""
     if conf.problems():
         return []
-    return [_misconfigured(*each) for each in registry.misconfigured()]
+    return _check_functions(registry.functions())
 
 
 def check_all_job_functions(**_: Any) -> list[CheckMessage]:
@@ -61,8 +63,7 @@ def check_all_job_functions(**_: Any) -> list[CheckMessage]:
                 id="redisjobs.E012",
             )
         ]
-    found = registry.misconfigured()
-    return [_misconfigured(*each) for each in found if each[0].path not in before]
+    return _check_functions(registry.functions().keys() - before)
 
 
 def check_place(**_: Any) -> list[CheckMessage]:
@@ -123,12 +124,36 @@ def _is_real(alias: str) -> bool:
     return str(engine) != "django.db.backends.dummy"
 
 
-def _misconfigured(function: JobFunction[..., Any], reason: str) -> CheckMessage:
-    return Error(
-        f"{function.path} cannot be enqueued. {reason}",
-        obj=function.path,
-        id="redisjobs.E011",
-    )
+def _check_functions(paths: Collection[str]) -> list[CheckMessage]:
+    wrong = {each.path: reason for each, reason in registry.misconfigured()}
+    messages: list[CheckMessage] = []
+    for path, function in registry.functions().items():
+        if path not in paths:
+            continue
+        if path in wrong:
+            messages.append(
+                Error(
+                    f"{path} cannot be enqueued. {wrong[path]}",
+                    obj=path,
+                    id="redisjobs.E011",
+                )
+            )
+        else:
+            messages += _check_callbacks(function)
+    return messages
+
+
+def _check_callbacks(function: JobFunction[..., Any]) -> list[CheckMessage]:
+    return [
+        CheckWarning(
+            f"{function.path} has {callback}, which names callbacks itself: at the end "
+            "of a callback nobody is called.",
+            hint="Let it call delay() for what comes next, at its own end.",
+            obj=function.path,
+            id="redisjobs.W014",
+        )
+        for callback in function.unheard_callbacks()
+    ]
 
 
 def _check_on_commit(alias: bool | str) -> list[CheckMessage]:

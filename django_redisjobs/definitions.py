@@ -15,7 +15,12 @@ from django_redisjobs import conf
 from django_redisjobs.binding import Binder
 from django_redisjobs.conf import Settings
 from django_redisjobs.core.keys import GroupKeys
-from django_redisjobs.core.payload import callback_body, check_size, encode_body
+from django_redisjobs.core.payload import (
+    Callback,
+    callback_body,
+    check_size,
+    encode_body,
+)
 from django_redisjobs.core.records import (
     ON_FAILURE,
     ON_SUCCESS,
@@ -190,6 +195,18 @@ class JobFunction(Generic[P, R]):
         """Raise what ``delay`` would raise under the present settings. No I/O."""
         self._current_plan()
 
+    def unheard_callbacks(self) -> list[str]:
+        """Its callbacks that name callbacks themselves: these are for jobs that ``delay``
+        makes, and nobody calls them at the end of a callback. Each as ``option: path``.
+        """
+        found = []
+        for name in _CALLBACKS:
+            path = getattr(self.options, name)
+            target = path and self._callback_target(name, path)
+            if target and (target.options.on_success or target.options.on_failure):
+                found.append(f"{name}: {path}")
+        return found
+
     def policy(self, queue: str, carried: Mapping[str, Any]) -> Policy:
         """What holds for a job of it in ``queue``, with what its envelope carries.
 
@@ -228,7 +245,7 @@ class JobFunction(Generic[P, R]):
         for name, (bit, _) in _CALLBACKS.items():
             path = getattr(options, name)
             if path is not None:
-                envelope[name] = [path, self._callback_queue(name, path)]
+                envelope[name] = self._callback(name, path)
                 callbacks |= bit
         after = options.run_after
         at_commit = settings.on_commit if options.on_commit is None else True
@@ -249,25 +266,34 @@ class JobFunction(Generic[P, R]):
         value = getattr(self.options, name)
         return value.to_json() if isinstance(value, Retry) else value
 
-    def _callback_queue(self, name: str, path: str) -> str:
-        """The queue of a callback; a plain function's runs where its job ran."""
+    def _callback(self, name: str, path: str) -> list[object]:
+        """A ``Callback``, without what is at its end and as is usual."""
+        target = self._callback_target(name, path)
+        if target is None:
+            # A plain function's runs where its job ran.
+            return [path, self.options.queue]
+        options = target.options
+        own, other = conf.keys_for(self.options.queue), conf.keys_for(options.queue)
+        if own != other:
+            raise ConfigurationError(
+                f"{self.path}: {name}={path!r} runs in queue {options.queue!r} of group "
+                f"{other.group!r}, but a callback is enqueued in the very step that "
+                f"ends its job, so it has to be of the same group, {own.group!r}."
+            )
+        if not options.priority and options.expires is None:
+            return [path, options.queue]
+        ttl_ms = 0 if options.expires is None else to_ms(options.expires)
+        return [*Callback(path, options.queue, None, options.priority, ttl_ms)]
+
+    def _callback_target(self, name: str, path: str) -> JobFunction[..., Any] | None:
+        """None where the path leads to a plain function."""
         try:
             target = import_string(path)
         except ImportError as error:
             raise UnknownJobFunction(
                 f"{self.path}: {name}={path!r} cannot be imported: {error}"
             ) from error
-        if not isinstance(target, JobFunction):
-            return self.options.queue
-        queue = target.options.queue
-        own, other = conf.keys_for(self.options.queue), conf.keys_for(queue)
-        if own != other:
-            raise ConfigurationError(
-                f"{self.path}: {name}={path!r} runs in queue {queue!r} of group "
-                f"{other.group!r}, but a callback is enqueued in the very step that "
-                f"ends its job, so it has to be of the same group, {own.group!r}."
-            )
-        return queue
+        return target if isinstance(target, JobFunction) else None
 
     def _check_retry(self, given: Retry) -> None:
         own = self.options.retry
@@ -355,9 +381,9 @@ def _with_signed_callbacks(
     signed = dict(envelope)
     for name, (_, suffix) in _CALLBACKS.items():
         if name in envelope:
-            path, queue = envelope[name]
+            path, queue, *others = envelope[name]
             signature = signatures.of(job_id + suffix, callback_body(path, job_id))
-            signed[name] = [path, queue, signature]
+            signed[name] = [path, queue, signature, *others[1:]]
     return signed
 
 

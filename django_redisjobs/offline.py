@@ -13,7 +13,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from django_redisjobs.core.consumer import STATUS_AFTER, Claimed, Settlement
-from django_redisjobs.core.payload import callback_body, parse_body
+from django_redisjobs.core.payload import Callback, callback_body, parse_body
 from django_redisjobs.core.records import (
     ENDED,
     ON_FAILURE,
@@ -122,11 +122,17 @@ class OfflineJob:
         bit, option, suffix = _CALLBACKS.get(self.status, (0, "", ""))
         if not self.new.callbacks & bit:
             return None
-        path, queue, *signatures = parse_body(self.new.body).options[option]
-        body = callback_body(path, self.id)
-        for signature in signatures:
-            body = with_signature(body, signature)
-        return NewJob(f"{self.id}-{suffix}{self.run}", queue, body)
+        callback = Callback(*parse_body(self.new.body).options[option])
+        body = callback_body(callback.path, self.id)
+        if callback.signature:
+            body = with_signature(body, callback.signature)
+        return NewJob(
+            f"{self.id}-{suffix}{self.run}",
+            callback.queue or self.new.queue,
+            body,
+            callback.priority,
+            ttl_ms=callback.ttl_ms or None,
+        )
 
     def record(self) -> JobRecord:
         return JobRecord(

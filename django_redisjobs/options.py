@@ -210,6 +210,11 @@ def _callback(value: Any) -> str:
         if len(parts) < 2 or not all(map(str.isidentifier, parts)):
             raise ValueError('a dotted path is like "shop.jobs.paid".')
         return value
+    if getattr(value, "_origin", value) is not value:
+        raise ValueError(
+            "a callback has the options of its @job; those of using() go no further "
+            "than the jobs of that copy."
+        )
     # A job function knows its own path.
     name = getattr(value, "path", None)
     return name if isinstance(name, str) else function_path(value)

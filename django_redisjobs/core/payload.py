@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .codec import Codec, parse_json, to_json
 from .exceptions import (
@@ -20,6 +20,7 @@ from .tags import PLAIN, Refused
 
 __all__ = [
     "Body",
+    "Callback",
     "Codec",
     "callback_body",
     "check_size",
@@ -50,6 +51,20 @@ class Body:
         args = [codec.restore(value) for value in self.args]
         kwargs = {name: codec.restore(value) for name, value in self.kwargs.items()}
         return Body(self.function, args, kwargs, self.options)
+
+
+class Callback(NamedTuple):
+    """What a job's options say of a callback; what stands last may be left out.
+
+    ``queue`` None is that of the job. ``ttl_ms``: how long after its job's end it may
+    still start, in milliseconds; 0 for ever.
+    """
+
+    path: str
+    queue: str | None = None
+    signature: str | None = None
+    priority: int = 0
+    ttl_ms: int = 0
 
 
 def encode_body(

@@ -231,7 +231,11 @@ def job_errors(*, deploy: bool) -> list[str]:
     apps = [*settings.INSTALLED_APPS, "checked_shop"]
     with override_settings(INSTALLED_APPS=apps, REDISJOBS={"URL": NOWHERE}):
         found = run_checks(include_deployment_checks=deploy)
-    return [f"{each.id} {each.msg}" for each in found if "E01" in str(each.id)]
+    return [
+        f"{each.id} {each.msg}"
+        for each in found
+        if str(each.id)[-4:] in {"E011", "E012", "W014"}
+    ]
 
 
 def test_job_functions_that_are_imported_are_checked(app: Path) -> None:
@@ -249,6 +253,20 @@ def test_job_functions_that_are_imported_are_checked(app: Path) -> None:
         assert unknown.startswith("redisjobs.E011 checked_shop.jobs.pay cannot be enq")
         assert "no queue 'hihg'" in unknown
         assert "'nowhere.gone' cannot be imported" in gone
+
+
+def test_a_callback_that_names_callbacks_is_told(app: Path) -> None:
+    app.write_text(
+        "from django_redisjobs import job\n"
+        "@job\ndef third(job_id): ...\n"
+        "@job(on_failure=third)\ndef second(job_id): ...\n"
+        "@job(on_success=second)\ndef first(): ...\n"
+    )
+
+    (unheard,) = job_errors(deploy=True)
+
+    assert unheard.startswith("redisjobs.W014 checked_shop.jobs.first has on_success: ")
+    assert "checked_shop.jobs.second, which names callbacks itself" in unheard
 
 
 def test_for_a_deployment_all_of_them_are_imported(app: Path) -> None:

@@ -33,7 +33,9 @@ CALLS_BOTH = (
 
 def run(store: Store, kind: str = "succeeded", **more: Any) -> str:
     """Enqueue a job, claim it, settle it; its id."""
-    (added,) = store.add(**{name: more.pop(name) for name in ("body",) if name in more})
+    (added,) = store.add(
+        **{name: more.pop(name) for name in ("body", "callbacks") if name in more}
+    )
     worker = store.worker()
     (claimed,) = worker.claim()
     worker.settle(claimed, kind=kind, **more)
@@ -166,6 +168,30 @@ def test_one_callback_for_success(store: Store, look: Look):
     assert callbacks(store) == [("shop.jobs.paid", [added])]
     assert look().place[f"{added}-s1"] == "pending:high"
     assert store.tokens("high") == 1
+
+
+def test_a_callback_has_its_own_priority_and_expiry(store: Store, look: Look):
+    spec = '["shop.jobs.paid","high",null,9,60000]'
+    added = run(store, body=f'["f",[],{{}},{{"on_success":{spec}}}]', callbacks=1)
+
+    called = store.record(f"{added}-s1")
+    assert (called.queue, called.priority) == ("high", 9)
+    assert called.expires_ms == called.enqueued_ms + 60_000
+    look()
+
+
+@pytest.mark.parametrize(
+    "spec", ["101,0", "-1e300,-5", '"9","x"', "[],{}", "null,1e99"]
+)
+def test_a_callback_of_a_nonsensical_priority_has_none(
+    store: Store, look: Look, spec: str
+):
+    spec = f'["shop.jobs.paid","high",null,{spec}]'
+    added = run(store, body=f'["f",[],{{}},{{"on_success":{spec}}}]', callbacks=1)
+
+    called = store.record(f"{added}-s1")
+    assert (called.priority in (0, 9), called.expires_ms) == (True, 0)
+    look()
 
 
 def test_one_callback_for_failure_in_the_jobs_own_queue(store: Store, look: Look):

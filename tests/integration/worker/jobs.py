@@ -412,7 +412,7 @@ def after_success(job_id: str) -> None:
     tell("success", job_id)
 
 
-@job
+@job(priority=7, expires="1h")
 def after_failure(job_id: str) -> None:
     tell("failure", job_id)
 

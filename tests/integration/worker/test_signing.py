@@ -94,6 +94,7 @@ def test_callbacks_are_signed_with_their_job(start, with_keys, events):
         assert events.wait() == ["success", well.id]
         badly = jobs.with_callbacks.delay(well=False)
         assert events.wait() == ["failure", badly.id]
+        assert get_job(f"{badly.id}-f1").info().priority == 7
         well.retry()
         assert events.wait() == ["success", well.id]
 

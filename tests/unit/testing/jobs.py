@@ -121,7 +121,7 @@ def note_success(job_id: str) -> None:
     Group.objects.create(name=f"done {job_id}")
 
 
-@job("low")
+@job("low", priority=5, expires="1h")
 def note_failure(job_id: str) -> None:
     Group.objects.create(name=f"failed {job_id}")
 

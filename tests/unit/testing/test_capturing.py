@@ -473,7 +473,10 @@ class Executing(TestCase):
             f"failed {bad.id}",
         }
         captured.assert_enqueued(jobs.note_success, args=(good.id,), queue="default")
-        captured.assert_enqueued(jobs.note_failure, args=(bad.id,), queue="low")
+        (called,) = captured.assert_enqueued(
+            jobs.note_failure, args=(bad.id,), queue="low"
+        )
+        assert called.options == {"priority": 5, "expires": 3600.0}
 
     def test_a_job_of_a_row_that_is_gone(self):
         group = Group.objects.create(name="a")

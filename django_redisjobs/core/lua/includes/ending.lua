@@ -118,7 +118,8 @@ end
 
 -- A callback is a job of its own, made in the same step that ends the job: so
 -- there is exactly one for a final outcome. Its id is derived: repeats are harmless.
--- Options name it as [PATH, QUEUE], and its signature, for which nobody here has a key.
+-- Options name it as [PATH, QUEUE, SIGNATURE, PRIORITY, TTL_MS], of which the last three
+-- may be missing; nobody here has a key for the signature.
 local function enqueue_callback(id, queue, body, run, option, suffix)
   local ok, decoded = pcall(cjson.decode, body)
   local options = ok and type(decoded) == 'table' and decoded[4]
@@ -131,12 +132,14 @@ local function enqueue_callback(id, queue, body, run, option, suffix)
     set_aside('job:' .. id, 'callback-unreadable', body)
     return
   end
-  local envelope = header_of(target, '0', NOW, 0, 0, 0)
+  local priority, ttl_ms = tonumber(callback[4]) or 0, number(callback[5])
+  priority = priority >= -100 and priority <= 100 and math.floor(priority) or 0
+  local envelope = header_of(target, text(priority), NOW, 0, ttl_ms > 0 and now_ms + ttl_ms or 0, 0)
     .. '[' .. cjson.encode(path) .. ',[' .. cjson.encode(id) .. '],{}'
     .. (type(callback[3]) == 'string' and ',' .. cjson.encode(callback[3]) or '') .. ']'
   local callback_id = id .. '-' .. suffix .. run
   if redis.call('SET', base .. 'job:' .. callback_id, envelope, 'NX') then
-    make_ready(target, callback_id, 0, false)
+    make_ready(target, callback_id, priority, false)
     wake(target, 1)
   end
 end
