@@ -14,8 +14,8 @@ from itertools import chain, repeat
 from typing import Any, Final
 
 from django_redisjobs import conf, registry
-from django_redisjobs.core.payload import Body
-from django_redisjobs.exceptions import RedisJobsError
+from django_redisjobs.core.payload import Body, parse_body
+from django_redisjobs.exceptions import PayloadMalformed, RedisJobsError
 
 HIDDEN: Final = "[hidden]"
 
@@ -72,6 +72,25 @@ def redacted_text(body: Body, text: str) -> str:
     for word in sorted(words, key=len, reverse=True):
         text = text.replace(word, HIDDEN)
     return text
+
+
+def discreet(text: str, body: str) -> str:
+    """``redacted_text`` for a body as it is stored. One that nobody can read has no
+    values to look for.
+    """
+    if not conf.get_settings().redact:
+        return text
+    try:
+        return redacted_text(parse_body(body), text)
+    except PayloadMalformed:
+        return text
+
+
+def unreadable(text: str) -> str:
+    """What could not be understood, or HIDDEN: where REDACT names something, who knows
+    what stands in there.
+    """
+    return HIDDEN if conf.get_settings().redact else text
 
 
 @lru_cache(maxsize=1024)

@@ -50,11 +50,11 @@ from django_redisjobs.exceptions import (
 from django_redisjobs.models import Job
 from django_redisjobs.policies import Policy
 from django_redisjobs.redaction import (
-    HIDDEN,
     names_of,
     redacted,
     redacted_text,
     redacted_value,
+    unreadable,
 )
 from django_redisjobs.serialization import snapshot_codec
 from django_redisjobs.snapshots import date_of
@@ -332,8 +332,7 @@ class JobPage:
     def arguments(self) -> list[Argument]:
         """The arguments; model instances as references, nothing is fetched."""
         if self._body is None:
-            # Where REDACT names something, who knows what stands in there.
-            raw = HIDDEN if conf.get_settings().redact else self.record.body
+            raw = unreadable(self.record.body)
             return [Argument(_("unreadable"), shortened(raw))]
         body = redacted(self._body)
         placed = [
@@ -435,7 +434,7 @@ class JobPage:
         try:
             return decoded(redacted_value(self.row.function, json.loads(text)))
         except ValueError:
-            return HIDDEN if conf.get_settings().redact else shortened(text)
+            return shortened(unreadable(text))
 
 
 def decoded(value: Any) -> str:

@@ -22,6 +22,7 @@ from django_redisjobs import conf, signals
 from django_redisjobs.context import JobContext, enter, leave
 from django_redisjobs.core.consumer import Claimed, Settlement
 from django_redisjobs.core.payload import Body, check_size, parse_body
+from django_redisjobs.redaction import discreet
 from django_redisjobs.retries import Retry
 from django_redisjobs.serialization import codec
 
@@ -30,7 +31,7 @@ from .attempts import settlement
 from .memory import FAILED, RETRIED, SUCCEEDED, Board
 from .outcome import ArgumentsRefused, Description, Verdict, describe, judge
 from .receivers import tell
-from .recording import discreet, lines_of, lines_text
+from .recording import lines_of, lines_text
 
 if TYPE_CHECKING:
     from .logs import JobLog

@@ -7,8 +7,9 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from django_redisjobs.redaction import discreet
+
 from .memory import TAIL_BYTES
-from .recording import discreet
 
 if TYPE_CHECKING:
     from django_redisjobs.core.records import LogLine

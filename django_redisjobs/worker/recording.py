@@ -14,12 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from django_redisjobs import conf
 from django_redisjobs.context import current_job
-from django_redisjobs.core.exceptions import PayloadMalformed
-from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.records import LogLine
-from django_redisjobs.redaction import redacted_text
+from django_redisjobs.redaction import discreet
 
 LONGEST_LINE: Final = 2_000
 """Characters of one line that are kept."""
@@ -86,13 +83,3 @@ def lines_of(kept: Sequence[LogLine], body: str) -> tuple[LogLine, ...]:
 def lines_text(lines: Sequence[LogLine]) -> str | None:
     """The lines as JSON; None for none."""
     return json.dumps(lines, separators=(",", ":")) if lines else None
-
-
-def discreet(text: str, body: str) -> str:
-    """``text`` without what REDACT hides of a job's ``body``."""
-    if not conf.get_settings().redact:
-        return text
-    try:
-        return redacted_text(parse_body(body), text)
-    except PayloadMalformed:
-        return text

@@ -19,8 +19,13 @@ from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import age, clock, harmless
 from django_redisjobs.management.operator.groups import find_job
-from django_redisjobs.management.operator.showing import document, function_of
+from django_redisjobs.management.operator.showing import (
+    document,
+    function_of,
+    result_of,
+)
 from django_redisjobs.management.operator.terminal import Terminal
+from django_redisjobs.redaction import discreet
 from django_redisjobs.vetting import obstacle
 from django_redisjobs.worker.outcome import describe
 
@@ -108,18 +113,19 @@ def _refused(job_id: str, refusal: Refusal) -> str:
 
 
 def _tell(terminal: Terminal, ran: Ran, record: JobRecord) -> None:
-    what = describe(ran.error) if ran.error is not None else None
+    error = ran.error
+    trace = "" if error is None else discreet(describe(error).traceback, record.body)
     if terminal.as_json:
         terminal.document(
             {
                 **document(record),
                 "outcome": "late" if ran.late else ran.outcome.kind,
                 "seconds": round(ran.seconds, 3),
-                "traceback": what.traceback if what else None,
+                "traceback": trace or None,
             }
         )
-    elif what is not None:
-        for line in what.traceback.rstrip().splitlines():
+    else:
+        for line in trace.rstrip().splitlines():
             terminal.line(harmless(line))
     took = age(ran.seconds)
     if ran.late:
@@ -132,10 +138,9 @@ def _tell(terminal: Terminal, ran: Ran, record: JobRecord) -> None:
     if ran.outcome.kind != "succeeded":
         raise CommandError(f"{_end(ran)} after {took}.")
     if not terminal.as_json:
-        result = f": {record.result}" if record.result not in (None, "null") else "."
-        terminal.line(
-            f"It succeeded after {took}{harmless(result)}", terminal.style.SUCCESS
-        )
+        result = result_of(record)
+        what = f": {harmless(result)}" if result else "."
+        terminal.line(f"It succeeded after {took}{what}", terminal.style.SUCCESS)
 
 
 def _end(ran: Ran) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from dataclasses import replace
 from pprint import pformat
 from typing import Any, Final
 
@@ -15,7 +16,12 @@ from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import age, clock, harmless
 from django_redisjobs.management.operator.groups import find_job
 from django_redisjobs.management.operator.terminal import Terminal
-from django_redisjobs.redaction import redacted, redacted_value
+from django_redisjobs.redaction import (
+    discreet,
+    redacted,
+    redacted_value,
+    unreadable,
+)
 from django_redisjobs.serialization import snapshot_codec
 from django_redisjobs.snapshots import iso
 
@@ -43,8 +49,19 @@ def function_of(record: JobRecord) -> str:
     return body.function if body else ""
 
 
+def result_of(record: JobRecord) -> str:
+    """What it returned, as people may see it; empty for nothing."""
+    if record.result in (None, "null"):
+        return ""
+    return _decoded_text(record.result, function_of(record))
+
+
 def error_of(record: JobRecord) -> str:
-    """Why it failed, or failed the last time."""
+    """Why it failed, or failed the last time, as people may see it."""
+    return discreet(_error(record), record.body)
+
+
+def _error(record: JobRecord) -> str:
     if record.error:
         return record.error
     last = record.attempts[-1] if record.attempts else None
@@ -68,7 +85,7 @@ def lines(record: JobRecord, terminal: Terminal) -> Iterator[str]:
         yield style.ERROR(f"  {'error'.ljust(width)}  {harmless(error)}")
     for attempt in record.attempts:
         yield ""
-        yield from _attempt(attempt, terminal)
+        yield from _attempt(_discreet(attempt, record), terminal)
 
 
 def _facts(record: JobRecord) -> Iterator[tuple[str, str]]:
@@ -105,7 +122,7 @@ def _facts(record: JobRecord) -> Iterator[tuple[str, str]]:
 def _call(record: JobRecord) -> Iterator[tuple[str, str]]:
     body = body_of(record)
     if body is None:
-        yield "body", record.body
+        yield "body", unreadable(record.body)
         return
     parts = [_decoded(value) for value in body.args]
     parts += [f"{name}={_decoded(value)}" for name, value in body.kwargs.items()]
@@ -132,6 +149,19 @@ def _attempt(attempt: AttemptRecord, terminal: Terminal) -> Iterator[str]:
         yield from (harmless(f"    {line}") for line in rest)
 
 
+def _discreet(attempt: AttemptRecord, record: JobRecord) -> AttemptRecord:
+    """As people may see it: it may be older than REDACT."""
+    return replace(
+        attempt,
+        message=discreet(attempt.message, record.body),
+        traceback=discreet(attempt.traceback, record.body),
+        logs=tuple(
+            (at_ms, level, logger, discreet(text, record.body))
+            for at_ms, level, logger, text in attempt.logs
+        ),
+    )
+
+
 def _decoded(value: Any) -> str:
     try:
         return pformat(snapshot_codec.restore(value), sort_dicts=False, compact=True)
@@ -143,7 +173,7 @@ def _decoded_text(text: str | None, function: str) -> str:
     try:
         return _decoded(redacted_value(function, json.loads(text or "null")))
     except ValueError:
-        return text or ""
+        return unreadable(text or "")
 
 
 def document(record: JobRecord) -> dict[str, Any]:
@@ -161,7 +191,9 @@ def document(record: JobRecord) -> dict[str, Any]:
         "result": _plain(record.result, function),
         "meta": _plain(record.meta, function),
         "progress": _plain(record.progress, function),
-        "attempts": [_attempt_document(attempt) for attempt in record.attempts],
+        "attempts": [
+            _attempt_document(_discreet(attempt, record)) for attempt in record.attempts
+        ],
     }
 
 
@@ -205,7 +237,7 @@ def _plain(text: str | None, function: str) -> Any:
     try:
         return None if text is None else redacted_value(function, json.loads(text))
     except ValueError:
-        return text
+        return unreadable(text or "")
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
