@@ -37,7 +37,7 @@ class Flight:
     like one. redis-py's errors pass through on landing, also of what could not be sent.
     """
 
-    __slots__ = ("_client", "_command", "_connection", "_error", "_reply")
+    __slots__ = ("_client", "_command", "_connection", "_error", "_pool", "_reply")
 
     def __init__(self, client: Client, command: Command) -> None:
         self._client = client
@@ -60,6 +60,7 @@ class Flight:
         client = client_for(self._command) if client_for else self._client
         pool = getattr(client, "connection_pool", None)
         if isinstance(pool, ConnectionPool):
+            self._pool = pool
             self._connection = pool.get_connection(*_POOL_ARGUMENTS)
             send_on(self._connection, self._command)
         else:
@@ -95,8 +96,7 @@ class Flight:
     def _release(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            pool: Any = self._client
-            pool.connection_pool.release(connection)
+            self._pool.release(connection)
 
 
 class Follower(Flight):

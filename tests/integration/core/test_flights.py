@@ -62,6 +62,30 @@ def test_what_is_claimed_ahead_is_what_would_have_been_claimed(
     assert look().claims == {}
 
 
+class Elsewhere(redis.Redis):
+    """Has each command served by another client, as that of a Cluster does."""
+
+    node: redis.Redis
+
+    def client_for(self, _command: object) -> redis.Redis:
+        return self.node
+
+
+def test_the_connection_to_a_node_goes_back_to_the_pool_of_that_node(
+    store: Store, single: redis.Redis
+):
+    wanted = store.add(number=4)
+    client = Elsewhere.from_pool(store.client.connection_pool)
+    client.node = single
+    consumer = store.worker(client=client).consumer
+
+    first = consumer.exchange([], want=1, ahead=lambda _came: 1)
+    claimed = [first, *(consumer.land(ahead=lambda _came: 1) for _ in range(3))]
+
+    assert [ids(each.jobs) for each in claimed] == [[each] for each in wanted]
+    assert not consumer.land().jobs
+
+
 def test_nothing_is_claimed_ahead_of_less_than_was_wanted(
     store: Store, single: redis.Redis, look: Look
 ):
