@@ -82,7 +82,22 @@ def _is_gone(pid: str, start_time: str) -> bool:
     if not pid.isdigit() or not start_time:
         return False
     state = process_state(int(pid))
-    return state is None or state[0] in _DEAD_STATES or state[1] != start_time
+    if state is None:
+        # Where /proc hides the processes of other users, they are alive all the same.
+        return not _answers(int(pid))
+    return state[0] in _DEAD_STATES or state[1] != start_time
+
+
+def _answers(pid: int) -> bool:
+    """Whether there is a process of that number, whosever it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        # There is one that may not be told anything.
+        return True
+    return True
 
 
 def _start_time(pid: int) -> str:

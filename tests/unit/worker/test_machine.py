@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from django_redisjobs.worker import machine
 from django_redisjobs.worker.machine import (
     identity,
     is_left_alone,
@@ -65,6 +66,24 @@ def test_a_zombie_is_dead():
     os.waitpid(pid, 0)
 
     assert dead
+
+
+def test_what_proc_hides_is_alive_as_long_as_it_can_be_signalled(dead, monkeypatch):
+    alive = identity()
+    monkeypatch.setattr(machine, "process_state", lambda _pid: None)
+
+    assert not is_left_alone(alive)
+    assert is_left_alone(dead)
+
+
+def test_what_proc_hides_is_alive_where_it_may_not_be_signalled(dead, monkeypatch):
+    def refuse(_pid, _number):
+        raise PermissionError
+
+    monkeypatch.setattr(machine, "process_state", lambda _pid: None)
+    monkeypatch.setattr(os, "kill", refuse)
+
+    assert not is_left_alone(dead)
 
 
 def test_the_dead_child_of_a_living_supervisor_is_its_own_to_bury(dead):
