@@ -290,6 +290,8 @@ def test_cancel_was_asked_and_then_the_worker_died(store: Store, look: Look):
     assert sorted(rescued.ended + rescued.returned) == sorted(added)
     assert look().of(JobStatus.CANCELLED) == set(added)
     assert store.record(added[0]).error == "cancelled"
+    counted = [each.get("q:q:cancelled", 0) for each in store.statistics(2)]
+    assert sum(counted) == 2
 
 
 @pytest.mark.parametrize("priority", [0, 5, -5])

@@ -93,6 +93,7 @@ local function charge_crash(id, envelope, state, reason, max_crashes, sole, left
   state.crashes = text(crashes)
   if state.cancel then
     end_unfinished(id, envelope, 'cancelled', state, 'cancelled')
+    count(queue, 'cancelled')
     return 'cancelled'
   end
   if crashes >= max_crashes and (state.alone or sole) then
