@@ -152,7 +152,14 @@ class ProbeProcess:
             self._pid, self._start_at = 0, now + RESTART_SECONDS
         if not self._pid and now >= self._start_at:
             own = self.descriptors
-            self._pid = fork(self._run, [each for each in close if each not in own])
+            try:
+                self._pid = fork(self._run, [each for each in close if each not in own])
+            except OSError as error:
+                # No reason to end those that work.
+                logger.warning(
+                    "Health checks cannot be answered: %s. It is tried again.", error
+                )
+                self._start_at = now + RESTART_SECONDS
 
     def end(self) -> None:
         """Wait for it, but not for long: it may hang on a disk."""

@@ -59,6 +59,7 @@ FROZEN_SECONDS: Final = 5.0
 FORGIVING_SECONDS: Final = 15.0
 # The liaison may need so long to bring back what the last children held.
 FAREWELL_SECONDS: Final = 5.0
+LIAISON_AGAIN_SECONDS: Final = 1.0
 SUMMARY_SECONDS: Final = 60.0
 SHORT_LIFE_SECONDS: Final = 2.0
 LONGEST_RESTART_SECONDS: Final = 10.0
@@ -116,6 +117,7 @@ class Supervisor:
             now = monotonic()
             self._memory.common[TURNED] = now
             self._start_children(now)
+            self._start_liaison(now)
             if self._probes is not None:
                 self._probes.tend(now, self._own_descriptors())
             self._wait(now)
@@ -142,6 +144,22 @@ class Supervisor:
 
     # Starting
 
+    def _start_liaison(self, now: float) -> None:
+        """See that there is one. Nor is it a reason to end what works if there cannot be
+        one for the moment: leases hold for a while.
+        """
+        if self._liaison_pid or now < self._liaison_at:
+            return
+        try:
+            self._fork_liaison()
+        except OSError as error:
+            logger.warning(
+                "The process that talks to Redis cannot be started: %s. It is tried "
+                "again.",
+                error,
+            )
+            self._liaison_at = now + LIAISON_AGAIN_SECONDS
+
     def _fork_liaison(self) -> None:
         ours, theirs = open_line()
         close = [ours.fileno(), *self._own_descriptors()]
@@ -154,9 +172,12 @@ class Supervisor:
             ).run()
 
         self._memory.common[LIAISON_DEADLINE] = inf
-        self._liaison_pid = fork(run, close)
-        theirs.close()
-        self._liaison_at = monotonic()
+        with theirs:
+            try:
+                self._liaison_pid = fork(run, close)
+            except OSError:
+                ours.close()
+                raise
         self._line = Line(ours)
         self._selector.register(self._line, selectors.EVENT_READ, "liaison")
         self._desk.connect(self._line)
@@ -289,9 +310,10 @@ class Supervisor:
                 pid, status, usage = os.wait4(child.pid, os.WNOHANG)
                 if pid:
                     self._bury(child, describe_end(status, usage))
-        pid, status = os.waitpid(self._liaison_pid, os.WNOHANG)
-        if pid:
-            self._replace_liaison(status)
+        if self._liaison_pid:
+            pid, status = os.waitpid(self._liaison_pid, os.WNOHANG)
+            if pid:
+                self._replace_liaison(status)
 
     def _bury(self, child: Offspring, end: str) -> None:
         running = child.running()
@@ -389,7 +411,8 @@ class Supervisor:
         self._selector.unregister(self._line)
         self._line.close()
         self._line = None
-        self._fork_liaison()
+        self._liaison_pid = 0
+        self._start_liaison(monotonic())
 
     # Looking after everything
 
@@ -430,7 +453,7 @@ class Supervisor:
             child.kill(HUNG)
 
     def _look_at_liaison(self, now: float) -> None:
-        if now >= self._memory.common[LIAISON_DEADLINE]:
+        if self._liaison_pid and now >= self._memory.common[LIAISON_DEADLINE]:
             self._memory.common[LIAISON_DEADLINE] = inf
             os.kill(self._liaison_pid, signal.SIGKILL)
 
@@ -464,9 +487,9 @@ class Supervisor:
         if self._probes is not None:
             self._probes.end()
         deadline = monotonic() + FAREWELL_SECONDS
-        while monotonic() < deadline:
-            pid, _ = os.waitpid(self._liaison_pid, os.WNOHANG)
-            if pid:
+        while (now := monotonic()) < deadline:
+            self._start_liaison(now)
+            if self._liaison_pid and os.waitpid(self._liaison_pid, os.WNOHANG)[0]:
                 break
             self._selector.select(0.1)
             self._drain_wakeups()
@@ -479,8 +502,9 @@ class Supervisor:
                 "Redis does not answer; what this worker held comes back when its "
                 "lease ends."
             )
-            os.kill(self._liaison_pid, signal.SIGKILL)
-            os.waitpid(self._liaison_pid, 0)
+            if self._liaison_pid:
+                os.kill(self._liaison_pid, signal.SIGKILL)
+                os.waitpid(self._liaison_pid, 0)
         signal.set_wakeup_fd(-1)
         self._selector.close()
 

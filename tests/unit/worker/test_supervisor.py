@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from django_redisjobs.worker.options import WorkerOptions
-from django_redisjobs.worker.supervisor import Supervisor
+from django_redisjobs.worker.supervisor import LIAISON_AGAIN_SECONDS, Supervisor
 
 
 class Asleep(selectors.DefaultSelector):
@@ -62,6 +62,27 @@ def test_a_machine_without_room_for_a_process_is_asked_again(supervisor, monkeyp
     assert supervisor._to_start() == [later]
     assert psutil.Process().num_fds() == before
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
+
+
+def test_without_room_for_what_talks_to_redis_nobody_is_ended(supervisor, monkeypatch):
+    def full():
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    before = psutil.Process().num_fds()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fork", full)
+        supervisor._start_liaison(now := monotonic())
+
+        assert not supervisor._liaison_pid
+        assert psutil.Process().num_fds() == before
+        supervisor._look_at_liaison(monotonic())
+
+    tries = []
+    monkeypatch.setattr(supervisor, "_fork_liaison", lambda: tries.append(monotonic()))
+    supervisor._start_liaison(now)
+    assert not tries
+    supervisor._start_liaison(now + LIAISON_AGAIN_SECONDS)
+    assert tries
 
 
 def test_it_sleeps_while_the_last_job_of_a_shutdown_runs(supervisor):
