@@ -321,9 +321,13 @@ class Child:
             # it back, of which no bell tells, only a later step.
             now = monotonic()
             robbed = not busy or self._crew.is_robbed
-            taken = robbed and not self._holdings.is_past_lease(now)
             seconds = self._crew.until_soon(now) if self._plenty else None
-            self._sleep(State.WAITING_FOR_ROOM, _TAKEN_SECONDS if taken else seconds)
+            if self._holdings.is_past_lease(now):
+                # Of a lease that was renewed no bell tells either.
+                seconds = _SOON_SECONDS
+            elif robbed:
+                seconds = _TAKEN_SECONDS
+            self._sleep(State.WAITING_FOR_ROOM, seconds)
 
     def _end_burst(self) -> None:
         if self._holdings.has_outcomes:
