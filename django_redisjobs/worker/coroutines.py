@@ -18,7 +18,6 @@ from django.utils import translation
 
 from django_redisjobs.context import enter, leave
 from django_redisjobs.core.payload import Body
-from django_redisjobs.serialization import codec
 
 from . import databases
 from .logs import worker_logger
@@ -164,6 +163,10 @@ class Coroutines:
         slot.task = asyncio.current_task()
         try:
             await self._attempt(slot, plan, body)
+            if plan.settle_each:
+                await asyncio.to_thread(self._execution.settle_now)
+            # Its outcome is there: others may keep the thread in which that is done.
+            await databases.arefresh()
         except BaseException as error:  # noqa: BLE001 - it is raised where it is heard
             self.failure = error
         finally:
@@ -208,7 +211,7 @@ class Coroutines:
         try:
             if body.tagged:
                 # A model instance is fetched, which Django allows in a thread only.
-                body = await sync_to_async(body.decoded)(codec)
+                body = await sync_to_async(slot.prepare)(body)
             self._execution.begin(slot, plan, context, monotonic())
             with ExitStack() as stack:
                 if plan.language:
@@ -216,7 +219,6 @@ class Coroutines:
                 return await _armed(slot, plan.function(*body.args, **body.kwargs))
         finally:
             leave(token)
-            await databases.arefresh()
 
 
 async def _armed(slot: TaskSlot, call: Coroutine[Any, Any, Any]) -> Any:

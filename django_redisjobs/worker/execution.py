@@ -74,7 +74,7 @@ class Execution:
         self._cells = board.cells
         self._overrun = overrun
         self._max_payload = max_payload
-        self._settle_now = settle_now
+        self.settle_now = settle_now
         self._signatures = conf.get_settings().signatures
         self._rng = Random()
 
@@ -110,7 +110,7 @@ class Execution:
         else:
             self.succeed(slot, plan, value)
         if plan.settle_each:
-            self._settle_now()
+            self.settle_now()
 
     def _call(self, slot: Slot, job: Claimed, plan: Plan, body: Body) -> Any:
         self.refresh()

@@ -46,7 +46,7 @@ CHILD_CELLS = 16
 CODE = 0  # 0: the slot is free. Written last and cleared first
 SLOT_GENERATION = 1
 STARTED = 2
-HARD = 3  # monotonic time at which the supervisor kills; inf: never
+HARD = 3  # monotonic time at which the supervisor kills; inf: never; or WAITING
 TAIL = 4  # which half of its room for last lines holds them, and how many bytes
 SLOT_CELLS = 5
 
@@ -58,6 +58,9 @@ REDIS_AT = (
 )
 STOPPING = 3  # not 0: the worker was asked to end
 COMMON_CELLS = 8
+
+WAITING = -1.0
+"""In place of when to kill: the job waits for its turn, and its time does not run."""
 
 CELL = 8
 _BASE_LIMIT = 1 << 52
@@ -87,6 +90,11 @@ class Running:
     started: float
     hard: float
     job_id: str
+
+    @property
+    def waits(self) -> bool:
+        """Whether others keep it from beginning."""
+        return self.hard == WAITING
 
 
 def worker_id(base: int, generation: int) -> str:

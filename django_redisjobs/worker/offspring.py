@@ -24,6 +24,9 @@ LONGEST_TRACE: Final = 8_000
 
 HUNG: Final = "it hung outside of any job and was killed"
 
+STALLED_SECONDS: Final = 60.0
+"""So long a job may wait for its turn while nothing runs that came before it."""
+
 
 class Offspring:
     """Empty (``pid`` 0) until it is started; started anew after each death."""
@@ -46,6 +49,8 @@ class Offspring:
         self.overrun: Overrun | None = None
         self._generation = 0
         self._cancelling: dict[tuple[int, int], float] = {}
+        # Code of the job that waits although it is the first, and since when.
+        self._stalled = (0, 0.0)
 
     @property
     def alive(self) -> bool:
@@ -73,6 +78,7 @@ class Offspring:
         self.killed_for, self.overrun = "", None
         self._generation = 0
         self._cancelling.clear()
+        self._stalled = (0, 0.0)
         return theirs
 
     def began(self, pid: int, now: float) -> None:
@@ -147,6 +153,8 @@ class Offspring:
         for key in [key for key in self._cancelling if key not in running]:
             del self._cancelling[key]
         for key, one in running.items():
+            if one.waits:
+                continue
             if now >= self._cancelling.get(key, inf):
                 return Overrun(one.code, one.job_id, CANCEL, now - one.started)
             if now >= one.hard:
@@ -154,7 +162,19 @@ class Offspring:
         return None
 
     def hangs(self, now: float) -> bool:
-        return now >= self.board.cells[DEADLINE]
+        """Whether it is stuck where no job is to blame that runs."""
+        return now >= self.board.cells[DEADLINE] or self._stalls(now)
+
+    def _stalls(self, now: float) -> bool:
+        """Whether a job has its turn no more: something that an ended one left behind
+        keeps the event loop, or the thread in which Django has coroutines use the
+        database.
+        """
+        first = min(self.running(), key=lambda one: one.started, default=None)
+        code = first.code if first is not None and first.waits else 0
+        if code != self._stalled[0]:
+            self._stalled = (code, now)
+        return code != 0 and now - self._stalled[1] >= STALLED_SECONDS
 
 
 def _open_nameless() -> int:

@@ -15,17 +15,29 @@ import signal
 import threading
 from collections.abc import Callable, Coroutine
 from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from django_redisjobs.exceptions import JobInterrupted, JobTimeout
+from django_redisjobs.serialization import codec
 
 from .lastwords import LastWords
-from .memory import CODE, HARD, ID_BYTES, SLOT_GENERATION, STARTED, TAIL, Board
+from .memory import (
+    CODE,
+    HARD,
+    ID_BYTES,
+    SLOT_GENERATION,
+    STARTED,
+    TAIL,
+    WAITING,
+    Board,
+)
 from .outcome import CANCEL, SHUTDOWN, TIMEOUT
 
 if TYPE_CHECKING:
     from django_redisjobs.context import JobContext
     from django_redisjobs.core.consumer import Claimed
+    from django_redisjobs.core.payload import Body
     from django_redisjobs.core.records import LogLine
 
     from .stations import Station
@@ -124,7 +136,7 @@ class Slot:
         self._ids[self._name_at : self._name_at + len(name)] = name
         cells[self._generation] = station.generation
         cells[self._started] = now
-        cells[self._hard] = now + PREPARATION_SECONDS
+        cells[self._hard] = self._first_limit(now)
         cells[self._code] = code
         self.fired = ""
         self.soft = inf
@@ -133,6 +145,9 @@ class Slot:
         self.station = station
         # Last: whoever reads the code finds the rest to belong to it.
         self.code = code
+
+    def _first_limit(self, now: float) -> float:
+        return now + PREPARATION_SECONDS
 
     def limit(self, soft: float, hard: float) -> None:
         """Until when (monotonic) the job may run, and when its process is killed."""
@@ -325,6 +340,21 @@ class TaskSlot(Slot):
     @property
     def coroutine(self) -> Coroutine[Any, Any, Any] | None:
         return self.call
+
+    def _first_limit(self, now: float) -> float:
+        # Others may keep the loop, or the thread in which Django has coroutines use the
+        # database: that is not this job's time.
+        return WAITING
+
+    def prepare(self, body: Body) -> Body:
+        """Decode the arguments, in that thread: from when it has it until it is done
+        that is this job's time.
+        """
+        self._cells[self._hard] = monotonic() + PREPARATION_SECONDS
+        try:
+            return body.decoded(codec)
+        finally:
+            self._cells[self._hard] = WAITING
 
     def arm(self) -> None:
         self.armed = True

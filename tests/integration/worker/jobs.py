@@ -20,7 +20,7 @@ from django.dispatch import receiver
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import get_language
 
-from django_redisjobs import Retry, current_job, get_connection, job
+from django_redisjobs import Retry, current_job, get_connection, get_job, job
 from django_redisjobs.conf import get_settings
 from django_redisjobs.exceptions import JobInterrupted, JobTimeout
 from django_redisjobs.signals import job_failed
@@ -449,6 +449,25 @@ async def write_async(name: str) -> int:
 
 
 @job
+async def keep_database_thread() -> bool:
+    """Work in the one thread in which coroutines use the database."""
+
+    def keep() -> bool:
+        tell("keeps")
+        return _database_thread.wait(60)
+
+    return await sync_to_async(keep)()
+
+
+@job
+def free_database_thread() -> None:
+    _database_thread.set()
+
+
+_database_thread = threading.Event()
+
+
+@job
 async def connection_is_open_async() -> bool:
     return await sync_to_async(lambda: connection.connection is not None)()
 
@@ -478,6 +497,12 @@ def one_by_one(number: int, seconds: float) -> int:
     if seconds:
         hold_the_interpreter(seconds)
     return number
+
+
+@job(settle_each=True, retry=0)
+async def ended_before(job_id: str) -> bool:
+    """Whether that one's end is written."""
+    return not job_id or (await get_job(job_id).ainfo()).finished_at is not None
 
 
 @receiver(job_failed)

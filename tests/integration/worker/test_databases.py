@@ -83,6 +83,25 @@ def enqueue_with_missing_row(function, database):
     return function.delay(row)
 
 
+def test_what_one_coroutine_does_in_djangos_thread_holds_up_no_others_outcome(
+    start, database, events
+):
+    start(environment={"WORKER_TEST_DATABASE": database})
+    # From now on each one looks after the connections of that thread.
+    assert jobs.write_async.delay("x").result(timeout=60) == 1
+    quick = jobs.pass_gate_async.delay("quick")
+    assert events.wait()[:2] == ["arrived", "quick"]
+    slow = jobs.keep_database_thread.delay()
+    assert events.wait() == ["keeps"]
+
+    events.open_gate(1)
+
+    assert quick.result(timeout=20) == "quick"
+    assert slow.status() is JobStatus.RUNNING
+    jobs.free_database_thread.delay()
+    assert slow.result(timeout=60) is True
+
+
 @pytest.mark.parametrize("function", [jobs.take, jobs.take_async])
 def test_a_missing_row_fails_the_job_once(start, database, function):
     start(environment={"WORKER_TEST_DATABASE": database})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import transaction
 
 from django_redisjobs import get_queue
 from tests.integration.worker import jobs
@@ -88,3 +89,17 @@ def test_a_job_function_may_have_each_end_written_at_once(start, client, prefix)
 
     assert [handle.result(timeout=60) for handle in handles[:20]] == list(range(20))
     assert handles[20].info().finished_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_also_on_the_event_loop_before_another_one_begins_there(start):
+    start(async_concurrency=1)
+    warm_up(500)
+    with transaction.atomic():
+        before = jobs.ended_before.delay("")
+        after = []
+        for _ in range(30):
+            after.append(jobs.ended_before.delay(before.id))
+            before = after[-1]
+
+    assert all(handle.result(timeout=60) for handle in after)

@@ -12,12 +12,13 @@ from django_redisjobs.worker.inbox import Inbox
 from django_redisjobs.worker.memory import (
     GENERATION,
     REGISTERED,
+    WAITING,
     Phase,
     SharedMemory,
     code_of,
     worker_id,
 )
-from django_redisjobs.worker.offspring import Offspring
+from django_redisjobs.worker.offspring import STALLED_SECONDS, Offspring
 from django_redisjobs.worker.outcome import CANCEL, TIMEOUT
 from django_redisjobs.worker.slots import TaskSlot
 
@@ -57,6 +58,40 @@ def test_a_job_past_its_hard_limit_has_overrun(child):
 
     assert (found.code, found.job_id, found.reason) == (6, "job6", TIMEOUT)
     assert found.seconds == 60.0
+
+
+def test_a_job_that_waits_for_its_turn_has_not_overrun(child):
+    slot = occupy(child, 0, 5)
+    slot.take(5, SimpleNamespace(id="job5"), SimpleNamespace(generation=1), 0.0)
+    child.cancel(f"job5 {child.board.worker}:0:5", kill_at=50.0)
+
+    assert child.find_overrun(1e6) is None
+    slot.limit(100.0, 100.0)
+    assert child.find_overrun(1e6).code == 5
+
+
+def test_a_child_whose_jobs_all_wait_for_their_turn_hangs(child):
+    first = occupy(child, 0, 5, started=1.0, hard=WAITING)
+    occupy(child, 1, 6, started=2.0, hard=WAITING)
+
+    assert not child.hangs(10.0)
+    assert not child.hangs(10.0 + STALLED_SECONDS - 1)
+    # It had its turn: the next one has as long.
+    first.free()
+    assert not child.hangs(10.0 + STALLED_SECONDS)
+    assert not child.hangs(10.0 + 2 * STALLED_SECONDS - 1)
+    assert child.hangs(10.0 + 2 * STALLED_SECONDS)
+
+
+def test_whoever_waits_for_a_job_that_runs_keeps_waiting(child):
+    first = occupy(child, 0, 5, started=1.0, hard=1e9)
+    occupy(child, 1, 6, started=2.0, hard=WAITING)
+
+    assert not child.hangs(10.0)
+    assert not child.hangs(1000.0)
+    first.free()
+    assert not child.hangs(1000.5)
+    assert child.hangs(1000.5 + STALLED_SECONDS)
 
 
 def test_a_cancelled_job_has_less_time(child):
