@@ -15,7 +15,7 @@ from django_redisjobs.core.scripts import Client, perform
 
 from .holdings import trusted_seconds
 from .machine import resident_bytes
-from .memory import LEASE, PID, Board
+from .memory import PID, Board
 from .stations import Post
 from .trouble import LONGEST_SECONDS, TROUBLE
 
@@ -84,7 +84,7 @@ class Beats:
             for worker, board in workers.items()
             if board.cells[PID]
         }
-        before = monotonic()
+        renewed: dict[Post, float] = {}
         for post in self._posts:
             conversation = beat(
                 post.keys,
@@ -95,11 +95,13 @@ class Beats:
                 keep=self._keep,
                 memory=memory,
             )
+            before = monotonic()
             try:
                 result = perform(client, conversation)
             except TROUBLE as error:
                 heard.trouble = error
                 continue
+            renewed[post] = before + self._trusted_seconds
             lost.update(result.lost)
             for worker, texts in result.messages.items():
                 heard.messages += [(worker, text) for text in texts]
@@ -109,8 +111,7 @@ class Beats:
             # It may have begun anew meanwhile: then this is not about it.
             if board.worker != worker:
                 continue
-            if worker in lost:
-                board.cells[LEASE] = 0.0
-            elif heard.trouble is None:
-                board.cells[LEASE] = before + self._trusted_seconds
+            for post, until in renewed.items():
+                # Who has lost one begins anew in all groups.
+                board.leases[post.number] = 0.0 if worker in lost else until
         return heard

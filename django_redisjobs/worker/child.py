@@ -307,27 +307,26 @@ class Child:
 
     def _idle(self, claim: Claim) -> None:
         """Nothing to do for this thread: end, or sleep until something changes."""
-        busy, room = self._crew.busy, self._room()
+        busy, room, now = self._crew.busy, self._room(), monotonic()
         if room and (claim.jobs or not claim.wanted):
             return
+        # Of a lease that was renewed no bell tells.
+        longest = _SOON_SECONDS if self._holdings.doubts_lease(now) else LONGEST_SECONDS
         if claim.alone_waiting and not busy and not self._is_fresh:
             self._give_way()
         elif room and self._options.burst and not busy:
             self._end_burst()
         elif room and not self._options.burst:
-            self._sleep(State.WAITING_FOR_WORK, claim.due_seconds)
+            self._sleep(State.WAITING_FOR_WORK, claim.due_seconds, longest)
         else:
             # No room, and yet somebody is free: the supervisor took the inbox and hands
-            # it back, of which no bell tells, only a later step.
-            now = monotonic()
+            # it back, of which no bell tells either, only a later step.
             robbed = not busy or self._crew.is_robbed
+            taken = robbed and not self._holdings.is_past_lease(now)
             seconds = self._crew.until_soon(now) if self._plenty else None
-            if self._holdings.is_past_lease(now):
-                # Of a lease that was renewed no bell tells either.
-                seconds = _SOON_SECONDS
-            elif robbed:
+            if taken:
                 seconds = _TAKEN_SECONDS
-            self._sleep(State.WAITING_FOR_ROOM, seconds)
+            self._sleep(State.WAITING_FOR_ROOM, seconds, longest)
 
     def _end_burst(self) -> None:
         if self._holdings.has_outcomes:
@@ -338,14 +337,16 @@ class Child:
         else:
             self._end(Phase.EXHAUSTED)
 
-    def _sleep(self, state: State, due_seconds: float | None) -> None:
+    def _sleep(
+        self, state: State, due_seconds: float | None, longest: float = LONGEST_SECONDS
+    ) -> None:
         self._state = state
         # After the state: who has an outcome looks at it then, or it is seen here.
         if self._holdings.has_outcomes or self._news or self._ending is not None:
             return
-        seconds = LONGEST_SECONDS if due_seconds is None else due_seconds
+        seconds = longest if due_seconds is None else min(due_seconds, longest)
         if state is State.WAITING_FOR_ROOM:
-            self._bell.wait(min(seconds, LONGEST_SECONDS))
+            self._bell.wait(seconds)
             return
         try:
             self._wait(seconds)

@@ -12,18 +12,15 @@ from . import databases
 from .attempts import unstarted
 from .coroutines import Coroutines
 from .inbox import Announced
-from .memory import LEASE, Board
+from .memory import CODES_PER_GROUP, Board
 from .pace import BATCH_SECONDS, LARGEST_BATCH, SOON_SECONDS, Pace
 from .slots import MainSlot, Slot, TaskSlot, ThreadSlot
 
 if TYPE_CHECKING:
-    from django_redisjobs.core.consumer import Claimed
-
     from .execution import Execution
     from .inbox import Entry, Inbox
     from .options import WorkerOptions
     from .plans import Prepared
-    from .stations import Station
 
 
 class Crew:
@@ -41,7 +38,7 @@ class Crew:
         begun: Callable[[], None],
         completed: Callable[[], None],
     ) -> None:
-        self._cells = board.cells
+        self._leases = board.leases
         self._inbox = inbox
         self._execution = execution
         self._begun = begun
@@ -270,7 +267,7 @@ class Crew:
                     return False
                 code, job, station = entry
                 now = monotonic()
-                if not self._may_start(job, station, now):
+                if not self._may_start(entry, now):
                     continue
                 if not self._execution.knows_coroutine(job):
                     self._passed = self._inbox.lay_back(entry)
@@ -318,7 +315,7 @@ class Crew:
         coroutine function's job is the loop's then.
         """
         code, job, station = entry
-        if not self._may_start(job, station, now):
+        if not self._may_start(entry, now):
             return None
         self.started += 1
         slot.take(code, job, station, now)
@@ -346,13 +343,15 @@ class Crew:
             self.pace.slow()
         return after
 
-    def _may_start(self, job: Claimed, station: Station, now: float) -> bool:
+    def _may_start(self, entry: Entry, now: float) -> bool:
         """Whether a job that was just taken may begin; what is held and may not goes
         back.
         """
+        code, job, station = entry
         if not station.alive:
             return False
-        if now > self._cells[LEASE] or (self.cancelled and job.entry in self.cancelled):
+        lease = self._leases[code // CODES_PER_GROUP]
+        if now > lease or (self.cancelled and job.entry in self.cancelled):
             # Too late to start it; a cancelled one ends as such where it goes back.
             self.cancelled.discard(job.entry)
             station.outcomes.append(unstarted(job))

@@ -21,7 +21,7 @@ from django_redisjobs.core.presence import keep_stacks
 from django_redisjobs.core.scripts import perform
 
 from .attempts import unstarted
-from .memory import GENERATION, LEASE, REGISTERED, Board, call_of
+from .memory import GENERATION, REGISTERED, Board, call_of
 from .stations import Post, Station
 from .trouble import TROUBLE
 
@@ -102,8 +102,12 @@ class Holdings:
         return [key for station in self._stations for key in station.wake_keys]
 
     def is_past_lease(self, now: float) -> bool:
-        """Nothing may start: nobody has renewed the lease in time."""
-        return now > self._cells[LEASE]
+        """Nothing may start: nobody has renewed a lease in time."""
+        return all(now > lease for lease in self._board.leases)
+
+    def doubts_lease(self, now: float) -> bool:
+        """Of some group nothing may start."""
+        return any(now > lease for lease in self._board.leases)
 
     def register(self, info: Mapping[str, str]) -> None:
         """Begin anew under a new worker id. Raises redis-py's errors; then again."""
@@ -112,14 +116,14 @@ class Holdings:
         generation = self._board.generation + 1
         self._cells[GENERATION] = generation
         client = connections.worker_client()
-        before = monotonic()
         stations = [
             Station(post, client, self._board.worker, generation)
             for post in self._posts
         ]
         for station in stations:
+            before = monotonic()
             station.register(info)
-        self._cells[LEASE] = before + self._trusted_seconds
+            self._board.leases[station.post.number] = before + self._trusted_seconds
         self._cells[REGISTERED] = generation
         self._stations = stations
 
@@ -167,7 +171,8 @@ class Holdings:
                     exchange = None
                 if exchange is None:
                     wanted = room(0) if wanted is None else wanted
-                    want = 0 if self.exclusive else wanted - jobs
+                    late = monotonic() > self._board.leases[station.post.number]
+                    want = 0 if self.exclusive or late else wanted - jobs
                     exchange = station.exchange(want=want, fresh=alone_may, ahead=ahead)
                 elif wanted is None:
                     wanted = exchange.wanted

@@ -53,7 +53,7 @@ class InlineWorker:
         self._options = options
         self._posts = posts
         self._info = info
-        self._memory = SharedMemory(1, options.slots)
+        self._memory = SharedMemory(1, options.slots, len(posts))
         self._board = self._memory.board(0)
         self._probes = probes
         self._child: Child | None = None

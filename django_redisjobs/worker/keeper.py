@@ -157,7 +157,7 @@ class Keeper(threading.Thread):
         settling = stuck or self._owner.is_waiting
         if noted or (settling and self._holdings.has_outcomes):
             self._redis(now, self._holdings.settle)
-        elif running and self._holdings.is_past_lease(now):
+        elif running and self._holdings.doubts_lease(now):
             self._redis(now, partial(self._holdings.settle, probe=True))
             self._try_at = max(self._try_at, now + PROBE_SECONDS)
 

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Final
 
+import redis
+
 from django_redisjobs import connections, outbox
 from django_redisjobs.core.presence import Remains
 
@@ -88,29 +90,39 @@ class Liaison:
                 poll([self._line.fileno()], self._trouble.met(error))
 
     def _turn(self) -> None:
+        """Trouble with one group keeps nobody from what is to be done in the others."""
         # First: no trouble with anything else may cost a lease.
-        self._renew()
-        while self._requests:
-            # Taken away only when it is done: trouble leaves it for the next turn.
-            self._serve(self._requests[0])
-            self._requests.popleft()
-            self._renew()
+        trouble = self._renew()
+        patient_until = monotonic() + self._beats.interval
+        for _ in range(len(self._requests)):
+            try:
+                self._serve_first()
+                trouble = self._renew() or trouble
+            except TROUBLE as error:
+                trouble = error
+            if trouble is not None and monotonic() > patient_until:
+                # A group that hangs takes ten seconds each time; leases end meanwhile.
+                break
         self._care()
+        if trouble is not None:
+            raise trouble
         if not self._dismissed:
             self._wait(self._beat_at - monotonic())
 
-    def _renew(self) -> None:
+    def _renew(self) -> redis.RedisError | OSError | None:
+        """If it is time; gives why a group gave no answer."""
         now = monotonic()
         if now < self._beat_at:
-            return
+            return None
         self._heard = self._beats.renew(connections.worker_client())
         for worker, message in self._heard.messages:
             self._tell(worker, message)
         if self._heard.trouble is not None:
-            raise self._heard.trouble
+            return self._heard.trouble
         self._beat_at = now + self._beats.interval
         if now < self._began_at + SECOND_LOOK_SECONDS:
             self._beat_at = min(self._beat_at, now + SECOND_LOOK_SECONDS)
+        return None
 
     def _care(self) -> None:
         """See to what the last beat told of; nothing is asked where it told nothing."""
@@ -156,6 +168,21 @@ class Liaison:
         self._line.flush()
         self._requests.extend(self._line.receive())
 
+    def _serve_first(self) -> None:
+        request = self._requests[0]
+        if request["do"] == "dismiss" and len(self._requests) > 1:
+            # It would leave the others undone.
+            self._requests.rotate(-1)
+            return
+        try:
+            self._serve(request)
+        except TROUBLE:
+            # Again when the others have had their turn.
+            self._requests.rotate(-1)
+            raise
+        # Taken away only when it is done.
+        self._requests.popleft()
+
     def _serve(self, request: dict[str, Any]) -> None:
         what = request["do"]
         client = connections.worker_client()
@@ -176,8 +203,10 @@ class Liaison:
         elif what == "look":
             # Somebody registered, or waits for what the dead held.
             self._beat_at = 0.0
-            self._renew()
+            trouble = self._renew()
             self._care()
+            if trouble is not None:
+                raise trouble
         elif what == "dismiss":
             self._dismissed = True
         self._line.send({"done": request["number"]})

@@ -31,15 +31,14 @@ TAIL_BYTES = 4096
 BASE = 0  # the random part of its worker id
 GENERATION = 1  # W = base-generation; raised before each registration
 REGISTERED = 2  # the generation that Redis knows, 0 before the first
-LEASE = 3  # monotonic time after which nothing may start
-PHASE = 4
-DEADLINE = 5  # monotonic time by which this phase must end; inf: none
-SUCCEEDED = 6
-FAILED = 7
-RETRIED = 8
-RSS = 9  # resident bytes, as last measured by the child itself
-STEPPED = 10  # monotonic time at which Redis last answered a claim
-PID = 11
+PHASE = 3
+DEADLINE = 4  # monotonic time by which this phase must end; inf: none
+SUCCEEDED = 5
+FAILED = 6
+RETRIED = 7
+RSS = 8  # resident bytes, as last measured by the child itself
+STEPPED = 9  # monotonic time at which Redis last answered a claim
+PID = 10
 CHILD_CELLS = 16
 
 # Cells of a slot.
@@ -141,14 +140,19 @@ def tokens_of(code: int, worker: str) -> list[str]:
 
 
 class Board:
-    """What one child shows. Only the child writes, but for LEASE (the liaison)."""
+    """What one child shows. Only the child writes, but for leases (the liaison).
 
-    __slots__ = ("cells", "ids", "slots", "tails")
+    ``leases``: of each group, by its number, the monotonic time after which nothing of
+    it may start.
+    """
+
+    __slots__ = ("cells", "ids", "leases", "slots", "tails")
 
     def __init__(
         self, cells: memoryview[float], ids: memoryview, tails: memoryview, slots: int
     ) -> None:
         self.cells = cells
+        self.leases = cells[CHILD_CELLS + slots * SLOT_CELLS :]
         self.ids = ids
         self.tails = tails
         self.slots = slots
@@ -228,8 +232,8 @@ class Board:
 class SharedMemory:
     """One anonymous mapping for a supervisor and all that it forks."""
 
-    def __init__(self, children: int, slots: int) -> None:
-        self._child_cells = CHILD_CELLS + slots * SLOT_CELLS
+    def __init__(self, children: int, slots: int, groups: int = 1) -> None:
+        self._child_cells = CHILD_CELLS + slots * SLOT_CELLS + groups
         cells = COMMON_CELLS + children * self._child_cells
         self._slots = slots
         self._cells = memoryview(mmap.mmap(-1, cells * CELL)).cast("d")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+
+import redis
 
 from django_redisjobs import conf
 from django_redisjobs.core import inspection
@@ -26,6 +28,7 @@ from .memory import group_of, token_of, tokens_of
 from .outcome import CANCEL, Description, judge
 from .plans import Plan, Plans
 from .stations import Post
+from .trouble import TROUBLE
 
 logger = logging.getLogger("redisjobs.worker")
 
@@ -41,7 +44,9 @@ class Overrun:
 
 
 class Rescuer:
-    """Acts in every group of a worker. redis-py's errors pass; repeating is safe."""
+    """Acts in every group of a worker. redis-py's errors pass, when all groups have been
+    tried; repeating is safe.
+    """
 
     def __init__(self, posts: Sequence[Post], log: JobLog) -> None:
         settings = conf.get_settings()
@@ -75,7 +80,8 @@ class Rescuer:
         for code, left in zip(codes, remains, strict=True):
             of_group = running.setdefault(group_of(code), {})
             of_group[token_of(code, worker)] = left
-        for post in self._posts:
+
+        def rescue_in(post: Post) -> None:
             held = running.get(post.number, {})
             if overrun is not None and group_of(overrun.code) == post.number:
                 left = held.get(token_of(overrun.code, worker), NOTHING)
@@ -92,9 +98,12 @@ class Rescuer:
             )
             _tell(rescued, f"A worker process ended ({reason})", charged=charged)
 
+        self._in_each_group(rescue_in)
+
     def hand_back(self, client: Client, worker: str, codes: Sequence[int]) -> None:
         """A child is stuck in a job: return what waits behind it, in order."""
-        for post in self._posts:
+
+        def hand_back_in(post: Post) -> None:
             tokens = [
                 token
                 for code in codes
@@ -103,6 +112,18 @@ class Rescuer:
             ]
             if tokens:
                 perform(client, hand_back(post.keys, worker, tokens))
+
+        self._in_each_group(hand_back_in)
+
+    def _in_each_group(self, act: Callable[[Post], None]) -> None:
+        trouble: redis.RedisError | OSError | None = None
+        for post in self._posts:
+            try:
+                act(post)
+            except TROUBLE as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
 
     def rescue_vanished(
         self, client: Client, post: Post, workers: Sequence[str]

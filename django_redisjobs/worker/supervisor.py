@@ -78,7 +78,7 @@ class Supervisor:
         self._options = options
         self._posts = posts
         self._info = info
-        self._memory = SharedMemory(options.processes, options.slots)
+        self._memory = SharedMemory(options.processes, options.slots, len(posts))
         self._children = [
             Offspring(number, self._memory.board(number))
             for number in range(options.processes)

@@ -197,11 +197,16 @@ def test_workers_wait_and_go_on(behind_proxy: Site, proxy: Proxy, word: str) -> 
     assert not site.complaints()
 
 
+def without_apart(message: Message) -> bytes | None:
+    """As when one node of a Cluster is down, and others are not."""
+    apart = any(word.startswith(b"redisjobs:{apart}") for word in message.words)
+    return f"-{TEXTS['TRYAGAIN']}\r\n".encode() if apart else None
+
+
 @pytest.mark.slow
 def test_trouble_with_one_group_takes_no_lease_from_another(
     open_site: Callable[..., Site], proxy: Proxy
 ) -> None:
-    """As when one node of a Cluster is down, and others are not."""
     site = open_site(lease=3.0)
     queues = ("apart", "default")
     site.start_worker("--processes", "1", queues=queues, url=proxy.url)
@@ -209,13 +214,36 @@ def test_trouble_with_one_group_takes_no_lease_from_another(
     site.wait_started(number)
     site.start_worker("--processes", "1")
 
-    def answer(message: Message) -> bytes | None:
-        apart = any(word.startswith(b"redisjobs:{apart}") for word in message.words)
-        return f"-{TEXTS['TRYAGAIN']}\r\n".encode() if apart else None
-
-    proxy.before = answer
+    proxy.before = without_apart
     site.pause(2.5 * site.lease)
     proxy.calm()
 
     assert not site.complaints()
     assert site.history().reruns == 0
+
+
+@pytest.mark.slow
+def test_trouble_with_one_group_keeps_nobody_from_the_jobs_of_another(
+    open_site: Callable[..., Site], proxy: Proxy
+) -> None:
+    site = open_site(lease=8.0)
+    queues = ("apart", "default")
+    worker = site.start_worker("--processes", "1", queues=queues, url=proxy.url)
+    (first,) = site.add([0.0])
+    site.wait_started(first)
+    liaison = site.liaison(worker)
+
+    proxy.before = without_apart
+    # Longer than the lease that nobody renews.
+    site.pause(1.5 * site.lease)
+    (second,) = site.add([3.0])
+    site.wait_started(second, limit=site.lease)
+
+    # What a dead process held comes back without waiting for its lease, which is fresh.
+    site.start_worker("--processes", "1")
+    site.wait_ready()
+    site.kill([one for one in site.family(worker) if one != liaison])
+    site.wait_started(second, run=2, limit=site.lease / 2)
+    proxy.calm()
+
+    assert not site.complaints()

@@ -29,11 +29,11 @@ class Process:
     """A child's part in this process; ``steal`` is its supervisor's."""
 
     def __init__(self, queues=("default",)):
-        self.board = SharedMemory(1, 1).board(0)
+        self.posts = posts(queues)
+        self.board = SharedMemory(1, 1, len(self.posts)).board(0)
         self.board.clear(new_base())
         self.pipe = open_pipe()
         self.inbox = Inbox(self.pipe)
-        self.posts = posts(queues)
         self.holdings = Holdings(
             self.posts,
             self.board,

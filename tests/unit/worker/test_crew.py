@@ -12,7 +12,7 @@ import pytest
 
 from django_redisjobs.worker.crew import Crew
 from django_redisjobs.worker.inbox import Announced, Inbox, drain
-from django_redisjobs.worker.memory import LEASE, SharedMemory
+from django_redisjobs.worker.memory import SharedMemory
 from django_redisjobs.worker.options import WorkerOptions
 
 
@@ -170,7 +170,7 @@ def loop_crew(pipe):
     """One thread, and a loop with one place, which a job has just left."""
     options = WorkerOptions(queues=("q",), threads=1, async_concurrency=1)
     board = SharedMemory(1, options.slots).board(0)
-    board.cells[LEASE] = inf
+    board.leases[0] = inf
     made = Crew(options, board, Inbox(pipe), Execution(), begun=Mock(), completed=None)
     made.place = made.coroutines.place()
     return made
@@ -261,7 +261,7 @@ def test_the_loop_passes_over_what_cannot_be_run(loop_crew):
 def test_nothing_begins_in_the_loop_when_the_lease_is_in_doubt(loop_crew):
     station = Station()
     put(loop_crew, "coroutine", station=station)
-    loop_crew._cells[LEASE] = 0.0
+    loop_crew._leases[0] = 0.0
 
     assert loop_crew._refill(loop_crew.place) is None
 
