@@ -53,6 +53,7 @@ class Claimed:
     """A job that this worker holds. ``run`` rises with every claim of the job:
     the fence for writes outside Redis. ``attempts`` are those that ended before.
     ``alone``: it must run in a process that ran nothing before, beside nothing.
+    ``ready_ms``: when it was ready once more, after a retry say; 0 for the first time.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Claimed:
     alone: bool = False
     meta: str | None = None
     claimed_ms: int = 0
+    ready_ms: int = 0
 
     @property
     def entry(self) -> str:
@@ -487,11 +489,12 @@ def parse_claimed(
         claimed_ms=server_ms,
     )
     if history:
-        run, attempts, crashes, alone, meta = history.split(b" ", 4)
+        run, attempts, crashes, alone, ready_ms, meta = history.split(b" ", 5)
         claimed.run = int(run)
         claimed.attempts = int(attempts)
         claimed.crashes = int(crashes)
         claimed.alone = alone == b"1"
+        claimed.ready_ms = int(ready_ms)
         claimed.meta = meta.decode(errors="replace") or None
     return claimed
 
@@ -523,7 +526,7 @@ def settlement_fields(settlement: Settlement, kept_ms: int) -> Fields:
     result_expires_ms = finished_ms + ttl_ms if apart else 0
     ran_ms = max(0, finished_ms - started_ms)
     # A job that was enqueued for later has both times, and waits since the second.
-    waited_ms = max(0, started_ms - (job.due_ms or job.enqueued_ms))
+    waited_ms = max(0, started_ms - (job.ready_ms or job.due_ms or job.enqueued_ms))
     stats = f"{settlement.function} {ran_ms} {waited_ms}"
     worker, _, _ = job.token.partition(":")
     document = _document(settlement, "" if apart else result)

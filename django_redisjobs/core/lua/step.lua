@@ -16,7 +16,7 @@
 --
 -- RETURNS {"ok", now_ms, more, due_in_ms, alone_waiting, refused, claims} | {"settled", now_ms, refused}
 --       | {"lost", now_ms, refused} | {"stale", now_ms, refused, call} | {"differs", now_ms, refused, held}:
---         3 fields a claim: id, envelope, 'RUN ATTEMPTS CRASHES ALONE META' or, of a job that
+--         3 fields a claim: id, envelope, 'RUN ATTEMPTS CRASHES ALONE READY_MS META' or, of a job that
 --         was never claimed before, ''; of what is held a fourth, the token
 
 --@include prelude
@@ -61,6 +61,7 @@ local function retry(id, envelope, queue, flags, delay_ms, attempt, tail)
   redis.call('HDEL', state_key, 'token', 'claimed_ms', 'alone')
   redis.call('HSET', state_key, 'status', 'scheduled')
   redis.call('HSET', state_key, 'attempts', text(number(state.attempts) + 1))
+  redis.call('HSET', state_key, 'ready_ms', text(now_ms + delay_ms))
   schedule(queue, id, now_ms + delay_ms)
   return 'retried'
 end
@@ -202,7 +203,7 @@ end
 -- What is known of earlier claims.
 local function history_of(state, run, alone)
   local numbers = run .. ' ' .. text(number(state.attempts)) .. ' ' .. text(number(state.crashes))
-  return numbers .. (alone and ' 1 ' or ' 0 ') .. (state.meta or '')
+  return numbers .. (alone and ' 1 ' or ' 0 ') .. text(number(state.ready_ms)) .. ' ' .. (state.meta or '')
 end
 
 local held = safely('LLEN', claimed)

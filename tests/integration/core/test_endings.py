@@ -471,6 +471,29 @@ def test_how_long_runs_took_is_counted_those_that_are_retried_too(store: Store):
         assert spread_of(store, "other", bucket) == Timings()
 
 
+def test_a_run_after_another_one_waits_from_when_it_was_ready(store: Store):
+    worker = store.worker()
+    store.add()
+    (first,) = worker.claim()
+    ran = {"started_ms": first.enqueued_ms, "finished_ms": first.enqueued_ms + 70_000}
+    worker.settle(first, kind="retry", delay_ms=60_000, **ran)
+    store.make_due(first.id)
+    (second,) = worker.claim()
+    assert second.ready_ms >= first.claimed_ms + 60_000
+    # Handed back as it came, it has waited all the while.
+    worker.settle(second, kind="released", started_ms=0)
+    (third,) = worker.claim()
+    assert third.ready_ms == second.ready_ms
+    store.rescue(worker, [third])
+    other = store.worker()
+    (fourth,) = other.claim(fresh=True)
+    assert third.claimed_ms <= fourth.ready_ms < second.ready_ms
+    started_ms = fourth.ready_ms + 64
+    other.settle(fourth, started_ms=started_ms, finished_ms=started_ms)
+
+    assert counts(spread_of(store).wait) == {0: 1, 64: 1}
+
+
 def test_many_runs_are_counted_at_once(store: Store):
     store.add(number=64)
     worker = store.worker()

@@ -1,7 +1,10 @@
 -- Bringing back what a dead worker held, and the periodic care that any worker gives.
 
 local LOST = 'the worker was lost (its lease ended)'
-local STATE_FIELDS = {'status', 'token', 'run', 'attempts', 'crashes', 'claimed_ms', 'alone', 'cancel', 'meta', 'progress'}
+-- ready_ms: when it was, or will be, ready for the second time and later ones.
+local STATE_FIELDS = {
+  'status', 'token', 'run', 'attempts', 'crashes', 'claimed_ms', 'ready_ms', 'alone', 'cancel', 'meta', 'progress',
+}
 
 -- The state of a job as a table; fields that are not there are nil.
 local function read_state(id)
@@ -58,6 +61,7 @@ local function put_back(id, envelope, state, unstarted)
     redis.call('HDEL', key, 'token', 'claimed_ms')
     redis.call('HSET', key, 'status', 'pending')
     redis.call('HSET', key, 'run', text(run))
+    if not unstarted then redis.call('HSET', key, 'ready_ms', NOW) end
   end
   if state.alone then
     safely('LPUSH', base .. 'alone:' .. queue, id)
@@ -104,6 +108,7 @@ local function charge_crash(id, envelope, state, reason, max_crashes, sole, left
   redis.call('HDEL', key, 'token', 'claimed_ms')
   redis.call('HSET', key, 'status', 'pending')
   redis.call('HSET', key, 'crashes', text(crashes))
+  redis.call('HSET', key, 'ready_ms', NOW)
   if crashes >= max_crashes - 1 then
     redis.call('HSET', key, 'alone', '1')
     safely('LPUSH', base .. 'alone:' .. queue, id)
