@@ -161,7 +161,8 @@ class Queue:
         It lasts until ``resume()``, or for a duration, or until an aware time.
 
         Raises:
-            ValueError: ``for_`` and ``until`` together, or one is no such time.
+            ValueError: ``for_`` and ``until`` together, or one is no such time or
+                over at once.
         """
         ask(self._pause(reason, by, for_, until))
 
@@ -207,13 +208,24 @@ class Queue:
     ) -> Conversation[int]:
         if for_ is not None and until is not None:
             raise ValueError("pause() takes for_= or until=, not both.")
-        return operations.pause(
-            self._keys,
-            self.name,
-            reason=reason,
-            by=by,
-            for_ms=None if for_ is None else to_ms(parse_duration(for_)),
-            until_ms=None if until is None else epoch_ms(_time(until)),
+        for_ms = None if for_ is None else to_ms(parse_duration(for_))
+        until_ms = None if until is None else epoch_ms(_time(until))
+        if for_ms == 0:
+            raise ValueError(f"A pause for {for_!r} is none: give a time above 0.")
+        # The server's time is the one that pauses end by.
+        if until_ms is not None and until_ms <= (yield from inspection.now_ms()):
+            raise ValueError(
+                f"A pause until {until} is over already: give a time that is to come."
+            )
+        return (
+            yield from operations.pause(
+                self._keys,
+                self.name,
+                reason=reason,
+                by=by,
+                for_ms=for_ms,
+                until_ms=until_ms,
+            )
         )
 
 

@@ -347,22 +347,26 @@ def counted(
             pending=max(0, each.waiting.total - each.waiting.tombstones),
             running=held[each.queue],
             **{status.value: each.indexed[status] for status in INDEXED},
-            paused=_pause(each.paused),
+            paused=_pause(each.paused, each.now_ms),
         )
         for each in found
     ]
 
 
-def _pause(raw: bytes | None) -> PauseRecord | None:
+def _pause(raw: bytes | None, now_ms: int) -> PauseRecord | None:
     if raw is None:
         return None
     try:
         until_ms, since_ms, document = word(raw).split(" ", 2)
         fields = json.loads(document)
-        return PauseRecord(fields["reason"], fields["by"], int(since_ms), int(until_ms))
+        found = PauseRecord(
+            fields["reason"], fields["by"], int(since_ms), int(until_ms)
+        )
     except (ValueError, TypeError, KeyError):
         # Workers take it for a pause without an end.
         return PauseRecord(f"unreadable: {raw!r:.200}", "", 0, 0)
+    # Only a worker that claims from the queue takes away what is over.
+    return None if 0 < found.until_ms <= now_ms else found
 
 
 def page(

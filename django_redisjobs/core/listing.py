@@ -51,12 +51,15 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many ids a queue has. ``paused`` is what is stored of a pause."""
+    """How many ids a queue has. ``paused`` is what is stored of a pause, which may be
+    over at ``now_ms``, the server's time.
+    """
 
     queue: str
     waiting: Waiting
     indexed: dict[JobStatus, int]
     paused: bytes | None
+    now_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +124,15 @@ def sizes(keys: GroupKeys, names: Sequence[str]) -> Conversation[list[Sizes]]:
     if not names:
         return []
     commands: list[Command] = [
+        ("TIME",),
         ("HMGET", keys.paused, *names),
         ("HMGET", keys.tombstones, *names),
     ]
     for queue in names:
         commands += _waiting_commands(keys, queue)
         commands += (("ZCARD", Place(keys, queue, status).key) for status in INDEXED)
-    paused, tombstones, *replies = yield commands
+    clock, paused, tombstones, *replies = yield commands
+    now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
     nothing = [None] * len(names)
     paused, tombstones = paused or nothing, tombstones or nothing
     width = 4 + len(INDEXED)
@@ -137,7 +142,7 @@ def sizes(keys: GroupKeys, names: Sequence[str]) -> Conversation[list[Sizes]]:
         alone, before, listed, behind, *others = own
         waiting = Waiting(alone, before, listed, behind, as_number(tombstones[index]))
         indexed: dict[JobStatus, int] = dict(zip(INDEXED, others, strict=True))
-        found.append(Sizes(queue, waiting, indexed, paused[index]))
+        found.append(Sizes(queue, waiting, indexed, paused[index], now_ms))
     return found
 
 

@@ -142,6 +142,41 @@ def test_a_pause_may_end_by_itself() -> None:
         queue.pause(until=datetime(2030, 1, 1))  # noqa: DTZ001
 
 
+def test_a_pause_that_is_over_is_none_though_no_worker_looks() -> None:
+    queue = get_queue("low")
+    store = Store(client(), conf.keys_for("low"))
+
+    store.pause("low", until_ms=store.now_ms())
+
+    assert queue.counts().paused is None
+    assert queue.resume() is False
+    store.pause("low", until_ms=store.now_ms() + 60_000)
+    assert queue.counts().paused is not None
+    assert queue.resume() is True
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ({"for_": 0}, "pause for 0 is none"),
+        ({"for_": timedelta()}, "is none: give a time above 0"),
+        ({"until": datetime(2020, 1, 1, tzinfo=UTC)}, "until 2020-01-01 .* is over"),
+    ],
+)
+def test_a_pause_that_would_be_over_at_once_is_refused(times: Any, words: str) -> None:
+    queue = get_queue("low")
+    queue.pause(reason="stays")
+
+    with pytest.raises(ValueError, match=words):
+        queue.pause(**times)
+    with pytest.raises(ValueError, match=words):
+        asyncio.run(queue.apause(**times))
+
+    paused = queue.counts().paused
+    assert paused is not None
+    assert paused.reason == "stays"
+
+
 def test_a_queue_can_be_emptied() -> None:
     queue = get_queue("low")
     handles = add.using(queue="low").delay_many([(1,), (2,)])

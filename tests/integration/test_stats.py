@@ -132,6 +132,7 @@ def test_metrics(store: Store):
     worker.settle(first, started_ms=now - 1500, finished_ms=now)
     worker.settle(second, kind="failed", started_ms=now - 500, finished_ms=now)
     store.rescue(store.worker("high"))
+    store.pause("low", until_ms=1)
 
     answer = ask("/jobs/metrics")
 

@@ -11,7 +11,10 @@
 --@include queueing
 
 local queue = ARGV[1]
-local removed = safely('HDEL', base .. 'paused', queue)
+local value = safely('HGET', base .. 'paused', queue)
+local until_ms = value and tonumber(string.match(value, '^(%d+) ')) or 0
+safely('HDEL', base .. 'paused', queue)
 wake(queue, MAX_TOKENS)
-if removed == 1 then return {'resumed'} end
+-- What is over was no pause any more, though nobody had taken it away yet.
+if value and (until_ms == 0 or until_ms > now_ms) then return {'resumed'} end
 return {'active'}

@@ -6,6 +6,8 @@ import getpass
 import platform
 from argparse import ArgumentParser
 
+from django.core.management.base import CommandError
+
 from django_redisjobs import conf
 from django_redisjobs.calls import ask
 from django_redisjobs.core.operations import purge_part
@@ -54,7 +56,10 @@ def _add_pause_arguments(parser: ArgumentParser) -> None:
 def _pause(terminal: Terminal, options: Options) -> None:
     queue = get_queue(options["queue"])
     by = options["by"] if options["by"] is not None else _who()
-    queue.pause(options["reason"], by, options["for_"], options["until"])
+    try:
+        queue.pause(options["reason"], by, options["for_"], options["until"])
+    except ValueError as error:
+        raise CommandError(str(error)) from error
     counts = queue.counts()
     paused = counts.paused
     until_ms = paused.until_ms if paused else 0

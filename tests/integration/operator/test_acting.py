@@ -354,6 +354,22 @@ def test_pause_for_and_until(operator: Operator):
         operator("pause", "low", "--for", "1m", "--until", "18:00")
 
 
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (("--for", "0"), "for 0.0 is none"),
+        (("--until", "2020-01-01T00:00Z"), "until 2020-01-01 .* is over already"),
+    ],
+)
+def test_a_pause_that_would_be_over_at_once_is_refused(
+    operator: Operator, words: tuple[str, str], answer: str
+):
+    with pytest.raises(CommandError, match=answer):
+        operator("pause", "low", *words)
+
+    assert get_queue("low").counts().paused is None
+
+
 def test_purge_wants_a_yes(operator: Operator, answers: Answers):
     kept = add.delay(1)
     later.delay()
