@@ -334,18 +334,19 @@ class JobQuery:
     ) -> Conversation[int]:
         """Add to ``ids``; how many records were looked at."""
         most = None if limit is None else len(ids) + limit
-        offset = 0
-        while look_at is None or offset < look_at:
-            total, page = yield from scope.page(offset, PAGE, brief=True)
+        looked = 0
+        while look_at is None or looked < look_at:
+            size = PAGE if look_at is None else min(PAGE, look_at - looked)
+            total, page = yield from scope.page(looked, size, brief=True)
             for record in page:
                 if len(ids) == most:
-                    return offset
+                    return looked
                 if self.matches(record) and also(record):
                     ids[record.id] = None
-            offset += PAGE
-            if offset >= total or self.is_past(scope, page):
+            looked = min(looked + size, total)
+            if looked >= total or self.is_past(scope, page):
                 break
-        return offset
+        return looked
 
     @property
     def _statuses(self) -> tuple[JobStatus, ...]:

@@ -13,6 +13,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from django_redisjobs import JobStatus, conf, jobs
+from django_redisjobs.calls import ask
 from django_redisjobs.exceptions import UnknownQueue
 from tests.integration.core.store import Store
 
@@ -74,6 +75,23 @@ def test_pages_of_many(store: Store, monkeypatch: pytest.MonkeyPatch):
     assert jobs.pending().ids() == ids
     assert jobs.pending().cancel().words == {"cancelled": 30}
     assert set(jobs.cancelled().ids()) == set(ids)
+
+
+def test_only_what_is_there_counts_as_looked_at(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("django_redisjobs.queries.PAGE", 5)
+    ids = [*store.add("q00", 7)]
+    for number in range(1, 30):
+        ids += store.add(f"q{number:02}")
+
+    def found(look_at: int) -> list[str]:
+        chosen = ask(jobs.chosen(list(JobStatus), look_at=look_at))
+        return [job_id for part in chosen.values() for job_id in part]
+
+    assert found(36) == ids
+    assert found(6) == ids[:6]
+    assert found(11) == ids[:11]
 
 
 def test_a_job_that_stands_in_a_list_and_went_elsewhere_is_not_meant(store: Store):
