@@ -305,24 +305,34 @@ class JobQuery:
         statuses: Sequence[JobStatus],
         limit: int | None = None,
         also: Test = lambda _record: True,
-        look_at: int | None = None,
     ) -> Conversation[dict[GroupKeys, list[str]]]:
-        """The ids by group, each once; at most ``limit`` of them, found among the first
-        ``look_at``. Records are read a page at a time, and no more than their ids kept.
+        """The ids by group, each once; at most ``limit`` of them. Records are read a
+        page at a time, and no more than their ids kept.
         """
+        found, _ = yield from self.search(statuses, limit, also)
+        return found
+
+    def search(
+        self,
+        statuses: Sequence[JobStatus],
+        limit: int | None = None,
+        also: Test = lambda _record: True,
+        look_at: int | None = None,
+    ) -> Conversation[tuple[dict[GroupKeys, list[str]], bool]]:
+        """``chosen`` among the first ``look_at``, and whether that kept it from others."""
         found: dict[GroupKeys, dict[str, None]] = {}
-        left, to_look_at = limit, look_at
+        left, to_look_at, is_cut = limit, look_at, False
         for scope in (yield from self.scopes(statuses)):
             ids = found.setdefault(scope.keys, {})
             before = len(ids)
-            seen = yield from self._collect(scope, ids, left, also, to_look_at)
+            seen, is_cut = yield from self._collect(scope, ids, left, also, to_look_at)
             if left is not None:
                 left -= len(ids) - before
             if to_look_at is not None:
                 to_look_at -= seen
-            if any(rest is not None and rest <= 0 for rest in (left, to_look_at)):
+            if is_cut or (left is not None and left <= 0):
                 break
-        return {keys: list(ids) for keys, ids in found.items() if ids}
+        return {keys: list(ids) for keys, ids in found.items() if ids}, is_cut
 
     def _collect(
         self,
@@ -331,22 +341,25 @@ class JobQuery:
         limit: int | None,
         also: Test,
         look_at: int | None,
-    ) -> Conversation[int]:
-        """Add to ``ids``; how many records were looked at."""
+    ) -> Conversation[tuple[int, bool]]:
+        """Add to ``ids``; how many records were looked at, and whether others were not
+        because of ``look_at``: with 0, whether there are any.
+        """
         most = None if limit is None else len(ids) + limit
         looked = 0
-        while look_at is None or looked < look_at:
+        while True:
             size = PAGE if look_at is None else min(PAGE, look_at - looked)
             total, page = yield from scope.page(looked, size, brief=True)
             for record in page:
                 if len(ids) == most:
-                    return looked
+                    return looked, False
                 if self.matches(record) and also(record):
                     ids[record.id] = None
             looked = min(looked + size, total)
             if looked >= total or self.is_past(scope, page):
-                break
-        return looked
+                return looked, False
+            if looked == look_at:
+                return looked, True
 
     @property
     def _statuses(self) -> tuple[JobStatus, ...]:

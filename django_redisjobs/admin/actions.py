@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_redisjobs import conf, queries
+from django_redisjobs.admin.formats import number_text
 from django_redisjobs.admin.pages import log_entry
 from django_redisjobs.admin.queryset import RedisQuerySet
 from django_redisjobs.admin.sources import job_row
@@ -155,7 +156,8 @@ class MoveForm(forms.Form):
 @dataclass(frozen=True, slots=True)
 class Errand:
     """What somebody wants done to jobs. ``asks``: only after a question; ``hidden``:
-    what its form sends again; ``back``: where they go who think better of it.
+    what its form sends again; ``back``: where they go who think better of it;
+    ``is_cut``: others may be meant that nobody looked at.
     """
 
     model_admin: admin.ModelAdmin[Any]
@@ -165,6 +167,7 @@ class Errand:
     asks: bool
     hidden: Fields
     back: str
+    is_cut: bool = False
 
     def run(self) -> HttpResponse | None:
         """The question; or it is done, and the message says what came of it."""
@@ -198,11 +201,21 @@ class Errand:
             "total": len(records),
             "only": job_row(records[0]) if len(records) == 1 else None,
             "most": MOST if len(records) >= MOST else None,
+            "cut": self._cut,
             "statuses": sorted(statuses.items()),
             "hidden": self.hidden,
             "back": self.back,
         }
         return TemplateResponse(self.request, CONFIRM, context)
+
+    @property
+    def _cut(self) -> str:
+        if not self.is_cut:
+            return ""
+        return _(
+            "Only %(looked_at)s jobs were looked through, and more may match. Narrow "
+            "the filters to reach them."
+        ) % {"looked_at": number_text(LOOKED_THROUGH)}
 
     def _act(self, operation: Operation, within: GroupKeys | None, label: str) -> None:
         words: Counter[str] = Counter()
@@ -227,6 +240,8 @@ class Errand:
         all_done = bool(changed) and len(changed) == words.total()
         level = messages.SUCCESS if all_done else messages.WARNING
         self.model_admin.message_user(self.request, f"{text}.", level)
+        if self.is_cut:
+            self.model_admin.message_user(self.request, self._cut, messages.WARNING)
         self._log(changed, text, label)
 
     def _log(self, changed: list[JobRecord], text: str, label: str) -> None:
@@ -262,17 +277,19 @@ def as_admin_action(action: JobAction) -> Callable[..., HttpResponse | None]:
             ("select_across", "1" if across else "0"),
             *((ACTION_CHECKBOX_NAME, pk) for pk in selected),
         )
+        chosen, is_cut = _chosen(rows, action, across=across)
         return Errand(
             model_admin,
             request,
             action,
-            _chosen(rows, action, across=across),
+            chosen,
             asks=action.destroys or across,
             hidden=hidden,
             back=reverse(
                 "admin:redisjobs_job_changelist",
                 current_app=model_admin.admin_site.name,
             ),
+            is_cut=is_cut,
         ).run()
 
     perform.__name__ = action.name
@@ -281,8 +298,12 @@ def as_admin_action(action: JobAction) -> Callable[..., HttpResponse | None]:
     return decorated
 
 
-def _chosen(rows: RedisQuerySet, action: JobAction, *, across: bool) -> Chosen:
-    """The jobs that are meant. All that match: also those that no page shows."""
+def _chosen(
+    rows: RedisQuerySet, action: JobAction, *, across: bool
+) -> tuple[Chosen, bool]:
+    """The jobs that are meant, and whether there may be more that nobody looked at. All
+    that match: also those that no page shows.
+    """
     condition = rows.condition()
     if across and "pk" not in condition.fixed:
         span = rows.wanted().span
@@ -293,16 +314,17 @@ def _chosen(rows: RedisQuerySet, action: JobAction, *, across: bool) -> Chosen:
         )
         asked = condition.fixed.get("status", action.takes)
         # Not those for which there is nothing to do: they might be very many.
-        ids = ask(
-            query.chosen(
+        ids, is_cut = ask(
+            query.search(
                 [each for each in action.takes & action.offered if each in asked],
                 MOST,
                 lambda record: condition.test(job_row(record)),
                 LOOKED_THROUGH,
             )
         )
-        return _records(ids, action.takes)
-    return named([str(pk) for pk in condition.fixed.get("pk", ())], action.takes)
+        return _records(ids, action.takes), is_cut
+    pks = [str(pk) for pk in condition.fixed.get("pk", ())]
+    return named(pks, action.takes), False
 
 
 def named(ids: Sequence[str], statuses: frozenset[JobStatus]) -> Chosen:

@@ -85,13 +85,15 @@ def test_only_what_is_there_counts_as_looked_at(
     for number in range(1, 30):
         ids += store.add(f"q{number:02}")
 
-    def found(look_at: int) -> list[str]:
-        chosen = ask(jobs.chosen(list(JobStatus), look_at=look_at))
-        return [job_id for part in chosen.values() for job_id in part]
+    def found(look_at: int) -> tuple[list[str], bool]:
+        chosen, is_cut = ask(jobs.search(list(JobStatus), look_at=look_at))
+        return [job_id for part in chosen.values() for job_id in part], is_cut
 
-    assert found(36) == ids
-    assert found(6) == ids[:6]
-    assert found(11) == ids[:11]
+    assert found(37) == found(36) == (ids, False)
+    assert found(35) == (ids[:35], True)
+    # In the middle of a queue, and of a page; at the end of a queue.
+    assert found(6) == (ids[:6], True)
+    assert found(7) == (ids[:7], True)
 
 
 def test_a_job_that_stands_in_a_list_and_went_elsewhere_is_not_meant(store: Store):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.messages import get_messages
+from django.contrib.messages import WARNING, get_messages
 from django.test import Client, override_settings
 
 from django_redisjobs import JobStatus
@@ -169,6 +169,33 @@ def test_one_click_is_bounded(
 
     assert "5 jobs at most" in asked.content.decode()
     assert said(answer) == "5 deleted."
+
+
+@pytest.mark.parametrize(("looked_through", "is_cut"), [(4, True), (5, False)])
+def test_a_click_tells_that_it_did_not_look_at_all(
+    store: Store,
+    operator: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    looked_through: int,
+    is_cut: bool,
+):
+    monkeypatch.setattr(actions, "LOOKED_THROUGH", looked_through)
+    store.add("low", 3, body='["shop.jobs.send",[],{}]')
+    first, last = (
+        store.add("low", body='["shop.jobs.charge",[],{}]')[0] for _ in range(2)
+    )
+    path, words = f"{JOBS}?q=charge", "Only 4 jobs were looked through"
+
+    asked = post(operator, "cancel", first, path=path, select_across="1")
+    answer = post(
+        operator, "cancel", first, path=path, select_across="1", confirmed="1"
+    )
+
+    assert (words in asked.content.decode()) is is_cut
+    assert said(answer).startswith("1 cancelled." if is_cut else "2 cancelled.")
+    told = [one.level for one in get_messages(answer.wsgi_request) if words in str(one)]
+    assert told == ([WARNING] if is_cut else [])
+    assert (store.status(last) is JobStatus.PENDING) is is_cut
 
 
 def test_redis_away_during_an_action_is_a_page(
