@@ -112,14 +112,14 @@ class Scope:
     status: JobStatus
 
     def page(
-        self, offset: int, limit: int, *, brief: bool
+        self, offset: int, limit: int, *, brief: bool, newest: bool = False
     ) -> Conversation[tuple[int, list[JobRecord]]]:
         """How many there are and some of them: the newest first of what ended, else
-        in the order in which they will run.
+        in the order in which they will run. ``newest``: pages of pending ones begin
+        with the last.
         """
-        return inspection.page(
-            self.keys, self.queue, self.status, offset, limit, brief=brief
-        )
+        place = (self.keys, self.queue, self.status)
+        return inspection.page(*place, offset, limit, brief=brief, newest=newest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

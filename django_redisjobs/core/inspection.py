@@ -377,11 +377,13 @@ def page(
     limit: int,
     *,
     brief: bool = False,
+    newest: bool = False,
 ) -> Conversation[tuple[int, list[JobRecord]]]:
     """Jobs of one status: how many there are, and one page of records.
 
     Ended ones newest first; pending ones in the order in which they will be
-    claimed; scheduled ones by due time. ``brief`` as in ``jobs``.
+    claimed; scheduled ones by due time. ``brief`` as in ``jobs``. ``newest``: pages of
+    pending ones begin with the last, though each has the order of claims.
     """
     if status is JobStatus.RUNNING:
         pairs = yield from running(keys)
@@ -391,6 +393,10 @@ def page(
     if status is JobStatus.PENDING:
         there = yield from waiting(keys, queue)
         total = there.total
+        if newest:
+            high = total - offset
+            offset = max(0, high - limit)
+            limit = high - offset
         ids = yield from pending_ids(keys, queue, there, offset, limit)
     else:
         place = Place(keys, queue, status)

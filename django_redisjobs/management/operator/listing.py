@@ -72,8 +72,8 @@ def _run(terminal: Terminal, options: Options) -> None:
         warn_of_unknown(terminal, options["function"])
     if found.cut:
         terminal.notice(
-            f"Only the newest part was looked at (about {LOOKED_AT:,} jobs): there may "
-            "be more. Choose a status, a queue or a time to see further back."
+            f"Only a part was looked at (about {LOOKED_AT:,} jobs): there may be others. "
+            "Choose a status, a queue or a time to see more."
         )
 
 

@@ -9,8 +9,9 @@ from typing import Final
 
 from django_redisjobs import registry
 from django_redisjobs.calls import ask
-from django_redisjobs.core import inspection
+from django_redisjobs.core import inspection, listing
 from django_redisjobs.core.records import JobRecord, JobStatus
+from django_redisjobs.core.scripts import Conversation
 from django_redisjobs.exceptions import UnknownJobFunction
 from django_redisjobs.management.operator.action import Options
 from django_redisjobs.management.operator.formats import read_moment
@@ -22,11 +23,14 @@ PAGE: Final = 200
 """Records read at once."""
 
 
-def pages(scope: Scope) -> Iterator[tuple[int, list[JobRecord]]]:
+def pages(
+    scope: Scope, *, newest: bool = False
+) -> Iterator[tuple[int, list[JobRecord]]]:
     """How many there are and the next of them, whole, until there are no more."""
     offset = 0
     while True:
-        total, records = ask(scope.page(offset, PAGE, brief=False))
+        page = scope.page(offset, PAGE, brief=False, newest=newest)
+        total, records = ask(page)
         yield total, records
         offset += PAGE
         if offset >= total:
@@ -42,32 +46,62 @@ class Found:
 
 
 def newest(query: JobQuery, limit: int, most: int) -> Found:
-    """Up to ``limit`` jobs, having looked at about ``most`` at the most."""
+    """Up to ``limit`` jobs, having looked at about ``most`` at the most. Pending or
+    scheduled ones alone are the first that will run.
+    """
     scopes = ask(query.scopes(query.statuses))
-    found = Found([])
-    for scope in scopes:
-        share = max(PAGE, most // len(scopes))
-        found.cut |= _look_into(scope, query, limit, share, found.records)
-    if query.statuses not in ((JobStatus.PENDING,), (JobStatus.SCHEDULED,)):
-        found.records.sort(key=lambda one: (moment_of(one), one.id), reverse=True)
-    del found.records[limit:]
-    return found
+    as_run = query.statuses in ((JobStatus.PENDING,), (JobStatus.SCHEDULED,))
+    looks = [
+        _Look(
+            query,
+            scope,
+            max(PAGE, most // len(scopes)),
+            enough=limit if as_run or ask(_is_by_time(scope)) else None,
+            newest=not as_run,
+        )
+        for scope in scopes
+    ]
+    parts = [look.take() for look in looks]
+    # What came in between two pages moves the others: one may be read twice.
+    records = list({one.id: one for part in parts for one in part.records}.values())
+    if not as_run:
+        records.sort(key=lambda one: (moment_of(one), one.id), reverse=True)
+    return Found(records[:limit], any(part.cut for part in parts))
 
 
-def _look_into(
-    scope: Scope, query: JobQuery, limit: int, share: int, records: list[JobRecord]
-) -> bool:
-    looked, matched = 0, 0
-    for total, page in pages(scope):
-        chosen = [record for record in page if query.matches(record)]
-        records += ask(inspection.due_next(scope.keys, chosen))
-        matched += len(chosen)
-        looked += PAGE
-        if matched >= limit or looked >= total or query.is_past(scope, page):
-            return False
-        if looked >= share:
-            return True
-    return False
+def _is_by_time(scope: Scope) -> Conversation[bool]:
+    """Whether the newest can be read first. What is due first came in at any time, and
+    among what is pending only the plain list is in the order of coming in.
+    """
+    if scope.status is JobStatus.PENDING:
+        there = yield from listing.waiting(scope.keys, scope.queue)
+        return there.total == there.listed
+    return scope.status not in (JobStatus.SCHEDULED, JobStatus.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """At the jobs of one place: at ``share`` of them, or until ``enough`` are found."""
+
+    query: JobQuery
+    scope: Scope
+    share: int
+    enough: int | None
+    newest: bool
+
+    def take(self) -> Found:
+        looked, found = 0, Found([])
+        for total, page in pages(self.scope, newest=self.newest):
+            chosen = [record for record in page if self.query.matches(record)]
+            found.records += ask(inspection.due_next(self.scope.keys, chosen))
+            looked += PAGE
+            is_enough = self.enough is not None and len(found.records) >= self.enough
+            if is_enough or looked >= total or self.query.is_past(self.scope, page):
+                break
+            if looked >= self.share:
+                found.cut = True
+                break
+        return found
 
 
 def add_filters(parser: ArgumentParser) -> None:

@@ -275,6 +275,39 @@ def test_ls_shows_the_newest_and_stops_at_its_limit(operator: Operator, store: S
     assert listed == added[:2:-1]
 
 
+@pytest.mark.parametrize(
+    "older",
+    [{}, {"delay_ms": 60_000}, {"priority": 5}, {"priority": -5}],
+    ids=["pending", "scheduled", "before the others", "behind them"],
+)
+def test_ls_shows_the_newest_of_what_waits(
+    operator: Operator,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    older: dict[str, Any],
+):
+    monkeypatch.setattr(selection, "PAGE", 5)
+    store.add("high", 14, **older)
+    (ready,) = store.add("high")
+    (due_last,) = store.add("high", delay_ms=3_600_000)
+
+    assert operator("ls", "--limit", "2", "--ids").split() == [due_last, ready]
+    assert operator.notices == ""
+
+
+def test_ls_says_that_scheduled_jobs_may_hide_newer_ones(
+    operator: Operator, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(selection, "PAGE", 5)
+    monkeypatch.setattr(listing, "LOOKED_AT", 10)
+    store.add("high", 11, delay_ms=60_000)
+
+    operator("ls", "scheduled", "pending", "--limit", "2")
+    assert "Only a part was looked at" in operator.notices
+    operator("ls", "scheduled", "--limit", "2")
+    assert operator.notices == ""
+
+
 @pytest.mark.parametrize("limit", ["0", "-3", "many"])
 def test_ls_refuses_a_limit_that_is_none(operator: Operator, limit: str):
     with pytest.raises(CommandError, match="no number of 1 or more"):
@@ -292,7 +325,7 @@ def test_ls_says_when_it_did_not_look_at_all(
     text = operator("ls", "pending", "--queue", "high", "--function", "nowhere.at.all")
 
     assert "No jobs." in text
-    assert "Only the newest part was looked at" in operator.notices
+    assert "Only a part was looked at" in operator.notices
     assert operator.json("ls", "pending", "--function", "no")["cut"] is True
     assert operator("ls", "pending", "--function", ADD, "--ids").split() == [wanted]
 
