@@ -1,4 +1,4 @@
-"""Links from a job's page to other pages of the same admin, for whom they are open."""
+"""Links from one page to others of the same admin, for whom they are open."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Links:
 
     def page(self, model: type[Any], pk: str) -> str:
         """The address of one row, if there is one for who asks."""
-        if not self._is_open(model):
+        if not self.is_open(model):
             return ""
         meta = model._meta
         name = f"admin:{meta.app_label}_{meta.model_name}_change"
@@ -34,7 +34,8 @@ class Links:
         except NoReverseMatch:
             return ""
 
-    def _is_open(self, model: type[Any]) -> bool:
+    def is_open(self, model: type[Any]) -> bool:
+        """Whether the site has pages of that model, and who asks may see them."""
         if not self._site.is_registered(model):
             return False
         options = self._site.get_model_admin(model)
@@ -50,7 +51,7 @@ class Links:
 
     def queue(self, name: str) -> SafeString | str:
         """The list of the queue's jobs."""
-        if not self._is_open(Job):
+        if not self.is_open(Job):
             return name
         address = reverse(
             "admin:redisjobs_job_changelist",

@@ -19,11 +19,12 @@ from django.utils.translation import gettext_lazy as _
 from django_redisjobs import views
 from django_redisjobs.admin.formats import NOTHING, duration, when
 from django_redisjobs.admin.grouping import retry_group_view
+from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.overview import OverviewPage
 from django_redisjobs.admin.pages import LiveAdmin, may
 from django_redisjobs.admin.pausing import PERMISSION, pause_view
 from django_redisjobs.admin.purging import purge_view
-from django_redisjobs.models import Queue
+from django_redisjobs.models import Job, Queue, Worker
 from django_redisjobs.monitoring.periods import Period, period_of
 from django_redisjobs.monitoring.reading import take_overview
 
@@ -86,7 +87,10 @@ class QueueAdmin(LiveAdmin):
             raise PermissionDenied
         may_see_jobs = may(request, "view_job")
         may_see_workers = may(request, "view_worker")
-        jobs = partial(self._jobs, request) if may_see_jobs else _no_address
+        links = Links(self.admin_site, request)
+        has_jobs = may_see_jobs and links.is_open(Job)
+        has_workers = may_see_workers and links.is_open(Worker)
+        jobs = partial(self._jobs, request) if has_jobs else _no_address
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Background jobs"),
@@ -97,7 +101,7 @@ class QueueAdmin(LiveAdmin):
             "may_retry": may_see_jobs and may(request, "retry_job"),
             "may_purge": may(request, "purge_queue"),
             "may_see_workers": may_see_workers,
-            "workers_link": self._address(request, "worker") if may_see_workers else "",
+            "workers_link": self._address(request, "worker") if has_workers else "",
             **(extra_context or {}),
         }
         is_live = request.headers.get("X-Redisjobs-Live") == "rj-overview"

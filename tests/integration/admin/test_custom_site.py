@@ -17,7 +17,7 @@ from django_redisjobs.admin.queues import QueueAdmin
 from django_redisjobs.admin.workers import WorkerAdmin
 from django_redisjobs.core.records import AttemptRecord
 from django_redisjobs.models import Job, Queue, Worker
-from tests.integration.core.store import Store
+from tests.integration.core.store import Store, attempt
 from tests.urls import urlpatterns as of_tests
 
 site = AdminSite(name="ops")
@@ -25,7 +25,13 @@ site.register(Job, JobAdmin)
 site.register(Queue, QueueAdmin)
 site.register(Worker, WorkerAdmin)
 site.register(User, UserAdmin)
-urlpatterns = [*of_tests, path("ops/", site.urls)]
+queues_alone = AdminSite(name="queues")
+queues_alone.register(Queue, QueueAdmin)
+urlpatterns = [
+    *of_tests,
+    path("ops/", site.urls),
+    path("queues/", queues_alone.urls),
+]
 
 LINK = re.compile(r'(?:href|action)="(/[^"]*)"')
 
@@ -80,3 +86,27 @@ def test_every_link_stays_on_the_site(store: Store, root: Client):
     assert root.post(f"{workers}w-1/control/", {"message": "dump"}).url.startswith(
         workers
     )
+
+
+@override_settings(ROOT_URLCONF=__name__)
+def test_a_site_may_have_the_queues_alone(store: Store, root: Client):
+    store.add("low", 2, body='["shop.pay",[],{}]')
+    worker = store.worker("low")
+    job, _ = worker.claim(2)
+    worker.settle(job, kind="failed", attempt=attempt(job))
+    queues = "/queues/redisjobs/queue/"
+
+    pages = [
+        root.get(queues),
+        *(root.get(f"{queues}low/{page}/") for page in ("pause", "purge", "change")),
+        root.post(f"{queues}retry-group/?function=shop.pay&reason=ValueError"),
+    ]
+
+    for page in pages:
+        assert page.status_code == 200, page.request["PATH_INFO"]
+        text = page.content.decode()
+        assert 'href=""' not in text
+        assert not re.search("redisjobs/(job|worker)/", text)
+    overview = pages[0].content.decode()
+    assert "shop.pay" in overview
+    assert "ValueError" in overview
