@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
+from django.db import connections as databases
 from django.utils.module_loading import import_string
 
 from django_redisjobs import conf
@@ -248,8 +249,10 @@ class JobFunction(Generic[P, R]):
                 envelope[name] = self._callback(name, path)
                 callbacks |= bit
         after = options.run_after
-        at_commit = settings.on_commit if options.on_commit is None else True
+        at_commit = settings.on_commit
         database = at_commit if isinstance(at_commit, str) else None
+        if options.on_commit is not None:
+            at_commit = options.on_commit
         return _Plan(
             settings=settings,
             keys=keys,
@@ -258,8 +261,17 @@ class JobFunction(Generic[P, R]):
             delay_ms=to_ms(after) if isinstance(after, int | float) else None,
             due_ms=epoch_ms(after) if isinstance(after, datetime) else None,
             ttl_ms=None if options.expires is None else to_ms(options.expires),
-            on_commit=bool(at_commit) and options.on_commit is not False,
-            using_db=options.using_db or database,
+            on_commit=bool(at_commit),
+            using_db=self._named_database() or database,
+        )
+
+    def _named_database(self) -> str | None:
+        alias = self.options.using_db
+        if alias is None or alias in databases.settings:
+            return alias
+        raise ConfigurationError(
+            f"{self.path}: using_db={alias!r} is no alias in DATABASES, which has "
+            f"{', '.join(databases.settings)}."
         )
 
     def _carried(self, name: str) -> object:

@@ -350,6 +350,28 @@ def test_the_setting_may_name_the_database(redisjobs: dict[str, Any]) -> None:
 
 
 @transactional
+def test_a_call_at_commit_waits_for_the_database_of_the_settings(
+    redisjobs: dict[str, Any],
+) -> None:
+    with override_settings(REDISJOBS={**redisjobs, "ON_COMMIT": "other"}):
+        with transaction.atomic(using="other"):
+            with transaction.atomic():
+                add.using(on_commit=True).delay(3)
+                add.using(on_commit=True, using_db="default").delay(2)
+                add.using(on_commit=False).delay(1)
+                assert sent() == [1]
+            assert sent() == [1, 2]
+        assert sent() == [1, 2, 3]
+
+
+def test_a_database_that_is_none_is_refused_at_delay() -> None:
+    with pytest.raises(exceptions.ConfigurationError, match="has default, other"):
+        add.using(using_db="ledgr").delay(1)
+
+    assert sent() == []
+
+
+@transactional
 def test_manual_transaction_management_is_a_clear_error() -> None:
     databases["default"].ensure_connection()
     transaction.set_autocommit(False)

@@ -243,16 +243,18 @@ def test_job_functions_that_are_imported_are_checked(app: Path) -> None:
         "from django_redisjobs import job\n"
         "@job('hihg')\ndef pay(): ...\n"
         "@job(on_failure='nowhere.gone')\ndef charge(): ...\n"
+        "@job(using_db='othr')\ndef book(): ...\n"
         "@job\ndef fine(): ...\n"
     )
     assert job_errors(deploy=False) == []
     import_module("checked_shop.jobs")
 
     for deploy in (False, True):
-        unknown, gone = job_errors(deploy=deploy)
+        unknown, gone, alias = job_errors(deploy=deploy)
         assert unknown.startswith("redisjobs.E011 checked_shop.jobs.pay cannot be enq")
         assert "no queue 'hihg'" in unknown
         assert "'nowhere.gone' cannot be imported" in gone
+        assert "using_db='othr' is no alias in DATABASES, which has default" in alias
 
 
 def test_a_callback_that_names_callbacks_is_told(app: Path) -> None:

@@ -12,6 +12,7 @@ from django_redisjobs.testing import run_jobs
 __all__ = ["Order", "audit", "charge", "entry", "post", "transaction"]
 
 connections["ledger"] = connections["other"]
+connections.settings["ledger"] = connections.settings["other"]
 order = entry = SimpleNamespace(pk=7)
 Order = SimpleNamespace(objects=SimpleNamespace(create=lambda *_: order))
 
@@ -32,6 +33,6 @@ def post(entry_id: int) -> int:
 
 
 def check() -> None:
-    del connections["ledger"]
+    del connections["ledger"], connections.settings["ledger"]
     assert get_queue().depth() == 6
     assert [each.result for each in run_jobs()] == [7, "tried", 7, 1, 2, 3]
