@@ -35,7 +35,8 @@ def read(
 ) -> tuple[Settings | None, tuple[Problem, ...]]:
     """The settings, or None, and every problem in them. No I/O."""
     if not isinstance(raw, Mapping):
-        message = f"REDISJOBS is {raw!r}, which is not a dict."
+        # Not what it is: an address may have a password.
+        message = f"REDISJOBS is of type {type(raw).__name__}, not a dict."
         return None, (Problem("E001", message, 'Write REDISJOBS = {"URL": …}.'),)
     reading = _Reading(raw, caches)
     settings = reading.settings()
@@ -131,9 +132,9 @@ class _Reading:
             self._problem("E008", "REDISJOBS has both URL and CACHE. Remove one.")
         elif not isinstance(alias, str) or alias not in self.caches:
             known = ", ".join(sorted(self.caches))
-            self._problem(
-                "E008", f"REDISJOBS['CACHE'] is {alias!r}; CACHES has {known}."
-            )
+            is_address = any(mark in str(alias) for mark in ("://", "@"))
+            given = "an address, not an alias" if is_address else repr(alias)
+            self._problem("E008", f"REDISJOBS['CACHE'] is {given}; CACHES has {known}.")
         else:
             try:
                 return readers.place(self.caches[alias])

@@ -199,10 +199,11 @@ def test_no_message_has_a_password() -> None:
         ["redis://u:secret@h"],
         {"LOCATION": "u:secret@h"},
     ):
-        found = ids_and_texts({"URL": url})
+        for redisjobs in ({"URL": url}, {"CACHE": url}, url):
+            found = ids_and_texts(redisjobs)
 
-        assert found
-        assert "secret" not in str(found)
+            assert found
+            assert "secret" not in str(found)
 
 
 def deploy_ids(redisjobs: Any) -> list[str]:
