@@ -7,6 +7,7 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
@@ -30,7 +31,7 @@ class Links:
         meta = model._meta
         name = f"admin:{meta.app_label}_{meta.model_name}_change"
         try:
-            return reverse(name, args=[pk], current_app=self._site.name)
+            return reverse(name, args=[quote(pk)], current_app=self._site.name)
         except NoReverseMatch:
             return ""
 

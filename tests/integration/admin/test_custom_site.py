@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 
 import pytest
 from django.contrib.admin import AdminSite
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.test import Client, override_settings
 from django.urls import path
 
@@ -25,6 +27,7 @@ site.register(Job, JobAdmin)
 site.register(Queue, QueueAdmin)
 site.register(Worker, WorkerAdmin)
 site.register(User, UserAdmin)
+site.register(Session)
 queues_alone = AdminSite(name="queues")
 queues_alone.register(Queue, QueueAdmin)
 urlpatterns = [
@@ -86,6 +89,20 @@ def test_every_link_stays_on_the_site(store: Store, root: Client):
     assert root.post(f"{workers}w-1/control/", {"message": "dump"}).url.startswith(
         workers
     )
+
+
+@override_settings(ROOT_URLCONF=__name__)
+def test_a_row_is_found_whatever_its_key_is_made_of(store: Store, root: Client):
+    Session.objects.create(pk="plan_2500", expire_date=datetime(2030, 1, 1, tzinfo=UTC))
+    plan = {"$": "model", "v": "sessions.session:plan_2500@default"}
+    (job_id,) = store.add("low", body=json.dumps(["shop.renew", [plan], {}]))
+
+    page = root.get(f"/ops/redisjobs/job/{job_id}/change/").content.decode()
+
+    (link,) = (link for link in LINK.findall(page) if "/plan" in link)
+    answer = root.get(link)
+    assert answer.status_code == 200
+    assert answer.context["original"].pk == "plan_2500"
 
 
 @override_settings(ROOT_URLCONF=__name__)
