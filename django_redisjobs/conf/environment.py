@@ -37,6 +37,11 @@ def _timeout(text: str) -> str | None:
     return None if text.lower() == "none" else text
 
 
+def _boolean_or_number(text: str) -> bool | int:
+    # 0 replicas are nothing to wait for, and 1 is one, as in the settings.
+    return int(text) or False if text.isdecimal() else _boolean(text)
+
+
 def _boolean_or_alias(text: str) -> bool | str:
     return _WORDS.get(text.lower(), text)
 
@@ -54,7 +59,7 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
     "max_payload": _text,
     "log_lines": int,
     "outbox": _boolean,
-    "durable": _boolean,
+    "durable": _boolean_or_number,
     "eager": _boolean,
     "autodiscover": _list,
     "admin": _boolean,

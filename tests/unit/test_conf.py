@@ -315,18 +315,26 @@ def test_from_env_reads_options_from_the_url() -> None:
         ("embedded://", {"URL": "embedded://"}),
         ("embedded://?timeout=none", {"URL": "embedded://", "TIMEOUT": None}),
         ("redis://h?on_commit=other", {"URL": "redis://h", "ON_COMMIT": "other"}),
+        ("redis://h?durable=on", {"URL": "redis://h", "DURABLE": True}),
+        ("redis://h?durable=1", {"URL": "redis://h", "DURABLE": 1}),
+        ("redis://h?durable=2", {"URL": "redis://h", "DURABLE": 2}),
+        ("redis://h?durable=0", {"URL": "redis://h", "DURABLE": False}),
         ("", {}),
     ],
 )
 def test_from_env_with_little_in_it(line: str, expected: dict[str, Any]) -> None:
-    assert conf.from_env(env_of(REDISJOBS_URL=line)) == expected
+    found = conf.from_env(env_of(REDISJOBS_URL=line))
+
+    assert found == expected
+    # True is 1 and False is 0, but not for the settings.
+    assert [*map(type, found.values())] == [*map(type, expected.values())]
 
 
 def test_from_env_without_the_variable_is_the_embedded_server() -> None:
     assert conf.from_env(env_of()) == {}
 
 
-@pytest.mark.parametrize("option", ["eager=perhaps", "retry=many"])
+@pytest.mark.parametrize("option", ["eager=perhaps", "retry=many", "durable=-1"])
 def test_from_env_names_the_option_that_is_wrong(option: str) -> None:
     with pytest.raises(ConfigurationError, match=f"MINE: .*{option.partition('=')[0]}"):
         conf.from_env(env_of(MINE=f"redis://h?{option}"), "MINE")
