@@ -44,6 +44,9 @@ MEASURE_SECONDS: Final = 0.01
 _SOON_SECONDS: Final = 0.1
 _TAKEN_SECONDS: Final = 0.02
 _GIVING_WAY_SECONDS: Final = (0.5, 2.0)
+# So long threads and coroutines may stand idle so that all have ended. What takes longer
+# is not waited for, but met again.
+_STANDSTILL_SECONDS: Final = 1.0
 
 
 class State(Enum):
@@ -293,7 +296,10 @@ class Child:
 
     def _room(self, coming: int = 0) -> int:
         """How many jobs to claim; or how many more, while ``coming`` are worked off."""
-        if self._ending is not None or self._holdings.is_past_lease(monotonic()):
+        now = monotonic()
+        if self._ending is not None or self._holdings.is_past_lease(now):
+            return 0
+        if self._stands_still(now):
             return 0
         if self._holdings.exclusive:
             if self._crew.busy or len(self._inbox):
@@ -311,7 +317,8 @@ class Child:
         if room and (claim.jobs or not claim.wanted):
             return
         # Of a lease that was renewed no bell tells.
-        longest = _SOON_SECONDS if self._holdings.doubts_lease(now) else LONGEST_SECONDS
+        is_soon = self._holdings.doubts_lease(now) or self._stands_still(now)
+        longest = _SOON_SECONDS if is_soon else LONGEST_SECONDS
         if claim.alone_waiting and not busy and not self._is_fresh:
             self._give_way()
         elif room and self._options.burst and not busy:
@@ -394,14 +401,24 @@ class Child:
 
     def _consider_giving_way(self, claim: Claim) -> None:
         """Who has always more to do gives way after a while. Not all do so at once: one
-        new process is enough.
+        new process is enough. Where there are several executors they have to be idle at
+        the same time for that, so nothing is claimed for a moment.
         """
-        if not claim.alone_waiting:
+        now = monotonic()
+        if claim.wanted and not claim.alone_waiting:
             self._give_way_at = inf
         elif self._give_way_at == inf:
-            self._give_way_at = monotonic() + uniform(*_GIVING_WAY_SECONDS)
-        elif monotonic() >= self._give_way_at and not self._crew.busy:
+            if claim.alone_waiting:
+                self._give_way_at = now + uniform(*_GIVING_WAY_SECONDS)
+        elif now >= self._give_way_at and not self._crew.busy:
             self._give_way()
+        elif now >= self._give_way_at + _STANDSTILL_SECONDS:
+            self._give_way_at = now + 10 * uniform(*_GIVING_WAY_SECONDS)
+
+    def _stands_still(self, now: float) -> bool:
+        """Whether nothing is claimed so that this process can give way."""
+        begun = self._give_way_at
+        return begun <= now < begun + _STANDSTILL_SECONDS and self._crew.busy
 
     def _give_way(self) -> None:
         """Only a process that has run nothing may take what has to run alone."""

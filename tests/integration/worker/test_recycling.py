@@ -88,15 +88,18 @@ def test_the_last_permitted_start_is_alone_in_a_fresh_process(start):
     assert worker.stop() == 0
 
 
-def test_what_must_run_alone_does_not_wait_for_the_end_of_all_work(start):
-    suspect = jobs.add.using(queue="low").delay(2, 2)
-    crash_twice("low")
-    get_queue("low").pause()
-    others = jobs.nap.using(queue="low").delay_many([(0.05,)] * 400)
-    start()
-    # It has run something, and now there is always more to do.
-    assert jobs.add.delay(1, 1).result(timeout=60) == 2
-    get_queue("low").resume()
+@pytest.mark.parametrize("threads", [1, 4])
+def test_what_must_run_alone_does_not_wait_for_the_end_of_all_work(start, threads):
+    suspect = jobs.add.using(queue="high").delay(2, 2)
+    crash_twice("high")
+    get_queue("high").pause()
+    # Of unlike lengths, so that threads do not end theirs together by chance.
+    lengths = [(0.03 + 0.01 * (number % 5),) for number in range(400 * threads)]
+    others = jobs.nap.using(queue="low").delay_many(lengths)
+    start(threads=threads)
+    # It has run something, and there is always more to do.
+    others[10].wait(timeout=60)
+    get_queue("high").resume()
 
     assert suspect.result(timeout=15) == 4
 
