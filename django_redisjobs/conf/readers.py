@@ -68,13 +68,19 @@ def place(value: object) -> tuple[str, dict[str, Any]]:
 
 def options(value: object) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise TypeError(f"{value!r} is not a dict of options for redis-py's client.")
+        raise TypeError(
+            f"it is of type {type(value).__name__}, not a dict of options for "
+            "redis-py's client."
+        )
     reserved = sorted(_RESERVED_OPTIONS & value.keys())
     if reserved:
         raise ValueError(f"{', '.join(reserved)} cannot be chosen. Remove it.")
     sentinel = value.get("sentinel_kwargs", {})
     if not isinstance(sentinel, Mapping):
-        raise TypeError(f"'sentinel_kwargs' is {sentinel!r}, not a dict of options.")
+        raise TypeError(
+            f"'sentinel_kwargs' is of type {type(sentinel).__name__}, not a dict of "
+            "options."
+        )
     return value
 
 
