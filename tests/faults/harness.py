@@ -427,7 +427,8 @@ class Site:
         for number in self.ids:
             record, runs = records.get(number), history.runs_of(number)
             if record is None or not runs:
-                yield f"job {number} has no record, or never ran: lost"
+                what = "has no record" if record is None else "never ran"
+                yield f"job {number} {what}: lost"
                 continue
             last = runs[-1].number
             if record.status is not JobStatus.SUCCEEDED:

@@ -61,7 +61,9 @@ def test_local_clock_ahead(open_site: Open) -> None:
 def test_local_clock_behind(open_site: Open) -> None:
     site = open_site(broken="local-clock")
 
-    assert wrong_clock(site, -HOUR, limit=10)
+    # What ended by that clock ended longer ago than it is kept, to the other worker. On a
+    # machine that is merely slow jobs end late, or not at all, and keep their records.
+    assert caught(wrong_clock(site, -HOUR, limit=10), "has no record")
 
 
 @pytest.mark.slow
