@@ -35,14 +35,16 @@ def test_no_more_are_claimed_ahead_than_may_run():
 
 
 @pytest.mark.parametrize("kind", ["threads", "async"])
-def test_other_executors_count_too(start, kind):
-    function = jobs.count_beside if kind == "async" else jobs.nap
+def test_other_executors_count_too(start, events, kind):
+    function = jobs.sleep_async if kind == "async" else jobs.sleep
     handles = function.delay_many([(0.01,)] * 7)
 
     worker = start(max_jobs=3, burst=True, threads=2 if kind == "threads" else 1)
 
     assert worker.wait() == 0
     assert {handle.status() for handle in handles} == {JobStatus.SUCCEEDED}
+    pids = [line.split(" ")[2] for line in events.all()]
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 1]
 
 
 def test_a_process_that_holds_too_much_memory_is_replaced(start):
