@@ -24,6 +24,7 @@ from django_redisjobs import Retry, current_job, get_connection, get_job, job
 from django_redisjobs.conf import get_settings
 from django_redisjobs.exceptions import JobInterrupted, JobTimeout
 from django_redisjobs.signals import job_failed
+from django_redisjobs.worker.pace import LARGEST_BATCH, Pace
 
 SOON = Retry(max=3, base=0.02, jitter=False)
 
@@ -347,6 +348,13 @@ def note_runs() -> list[int]:
         tell("noted", context.run, os.getpid())
         wait_at_gate()
     return context.meta["runs"]
+
+
+@job
+def take_all_for_fast() -> int:
+    """From now on this process claims many jobs at once, however slow this machine is."""
+    Pace.batch = LARGEST_BATCH  # type: ignore[assignment, method-assign]
+    return os.getpid()
 
 
 @job

@@ -7,7 +7,7 @@ import signal
 import psutil
 import pytest
 
-from django_redisjobs import JobStatus
+from django_redisjobs import JobStatus, get_queue
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import until
 
@@ -61,17 +61,26 @@ def test_what_a_killed_run_had_noted_is_there_for_the_next(start, events):
     assert handle.info().crashes == 1
 
 
-def test_what_had_not_started_is_not_charged(start, events):
-    start(threads=1)
-    jobs.pass_gate.delay("first")
+def test_what_had_not_started_is_not_charged(start):
+    worker = start()
+    child = psutil.Process(jobs.take_all_for_fast.delay().result(timeout=60))
+    # Else it may take what waits behind a job while the process is still dying.
+    worker.signal(signal.SIGSTOP)
+
+    # Claimed together: nobody sees a part of them.
+    get_queue("default").pause()
+    poison = jobs.die.delay()
     behind = jobs.add.delay(1, 1)
-    _, _, pid = events.wait()
+    get_queue("default").resume()
 
-    psutil.Process(int(pid)).kill()
-    events.open_gate(1)
-
+    until(lambda: child.status() == psutil.STATUS_ZOMBIE)
+    # It is the only one that claims, so it held both.
+    assert {poison.status(), behind.status()} == {JobStatus.RUNNING}
+    worker.signal(signal.SIGCONT)
     assert behind.result(timeout=60) == 2
     assert behind.info().crashes == 0
+    assert poison.wait(timeout=60) is JobStatus.FAILED
+    assert poison.info().crashes == 3
 
 
 def test_children_die_with_their_supervisor_and_the_next_worker_rescues(start, events):
