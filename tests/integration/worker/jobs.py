@@ -151,8 +151,9 @@ _complete = asyncio.Event()
 
 
 @job
-async def count_beside(seconds: float) -> int:
+async def count_beside(seconds: float, name: str = "") -> int:
     """How many ran when it ended, itself included."""
+    tell("started", name, os.getpid())
     _beside.append(seconds)
     await asyncio.sleep(seconds)
     seen = len(_beside)
