@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import Context, copy_context
 from time import monotonic
@@ -60,6 +61,7 @@ class Coroutines:
         self._stepping = False
         self._unstarted = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._settler: ThreadPoolExecutor | None = None
         self.pace = Pace()
         self._starting = threading.Lock()
         self.failure: BaseException | None = None
@@ -164,15 +166,24 @@ class Coroutines:
         try:
             await self._attempt(slot, plan, body)
             if plan.settle_each:
-                await asyncio.to_thread(self._execution.settle_now)
-            # Its outcome is there: others may keep the thread in which that is done.
-            await databases.arefresh()
+                await self._settle()
         except BaseException as error:  # noqa: BLE001 - it is raised where it is heard
             self.failure = error
         finally:
             slot.task = None
             self.pace.learn(monotonic() - slot.started, 1)
             self._leave(slot)
+        # Not before: others may keep the thread in which that is done.
+        await databases.arefresh()
+
+    async def _settle(self) -> None:
+        if self._settler is None:
+            # Not the loop's own, which jobs may fill.
+            self._settler = ThreadPoolExecutor(1, "redisjobs-settler")
+        settling = self._settler.submit(self._execution.settle_now)
+        # A job may have left its task cancelled.
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wrap_future(settling)
 
     def _leave(self, slot: TaskSlot) -> None:
         following: Prepared | None = None

@@ -227,18 +227,21 @@ class Holdings:
         exchange.jobs = []
         self._absorb(station, exchange)
 
-    def settle(self, *, probe: bool = False) -> None:
+    def settle(self, *, probe: bool = False, wholly: bool = False) -> None:
         """Write what has ended; with ``probe`` ask even if there is nothing, whether
-        the lease still holds.
+        the lease still holds; with ``wholly`` all is written afterwards that has ended
+        before, whoever does it.
 
         Raises LeaseLost, and redis-py's errors when all groups have been asked.
         """
         trouble: redis.RedisError | OSError | None = None
         for station in self._stations:
-            # Who holds nothing may be waiting for what is claimed on waking.
-            if not station.outcomes and not (probe and station.held):
-                continue
             try:
+                if wholly:
+                    station.wait_written()
+                # Who holds nothing may be waiting for what is claimed on waking.
+                if not station.outcomes and not (probe and station.held):
+                    continue
                 self._absorb(station, station.exchange(want=0, fresh=False))
             except TROUBLE as error:
                 trouble = error

@@ -25,7 +25,11 @@ LONGEST_TRACE: Final = 8_000
 HUNG: Final = "it hung outside of any job and was killed"
 
 STALLED_SECONDS: Final = 60.0
-"""So long a job may wait for its turn while nothing runs that came before it."""
+"""So long a job may wait for its turn while nothing runs that could keep it waiting."""
+LONG_SECONDS: Final = 1.0
+"""What has run for as long may keep others waiting."""
+HEARING_SECONDS: Final = 1.0
+"""So soon a job ends that was cancelled while it waited for its turn."""
 
 
 class Offspring:
@@ -154,6 +158,10 @@ class Offspring:
             del self._cancelling[key]
         for key, one in running.items():
             if one.waits:
+                # It has as long from when it hears of it.
+                if key in self._cancelling:
+                    kill_at = max(self._cancelling[key], now + HEARING_SECONDS)
+                    self._cancelling[key] = kill_at
                 continue
             if now >= self._cancelling.get(key, inf):
                 return Overrun(one.code, one.job_id, CANCEL, now - one.started)
@@ -170,8 +178,12 @@ class Offspring:
         keeps the event loop, or the thread in which Django has coroutines use the
         database.
         """
-        first = min(self.running(), key=lambda one: one.started, default=None)
-        code = first.code if first is not None and first.waits else 0
+        running = self.running()
+        first = min(running, key=lambda one: one.started, default=None)
+        kept = any(
+            not one.waits and now - one.started > LONG_SECONDS for one in running
+        )
+        code = first.code if first is not None and first.waits and not kept else 0
         if code != self._stalled[0]:
             self._stalled = (code, now)
         return code != 0 and now - self._stalled[1] >= STALLED_SECONDS

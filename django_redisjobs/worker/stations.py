@@ -117,6 +117,14 @@ class Station:
             call = partial(exchange, batch, want=want, fresh=fresh, ahead=ahead)
             return self._concluded(batch, call, going_on=0)
 
+    def wait_written(self) -> None:
+        """Until others have written what they took from here. What is under way behind a
+        block is not waited for, but that takes nothing along.
+        """
+        with self._lock:
+            if self._launched:
+                self._arrive()
+
     def launch_behind(self, depart: Depart, *, want: int, fresh: bool) -> None:
         """Launch an exchange that begins when what blocks before it is over.
 

@@ -94,6 +94,37 @@ def test_whoever_waits_for_a_job_that_runs_keeps_waiting(child):
     assert child.hangs(1000.5 + STALLED_SECONDS)
 
 
+def test_whoever_is_kept_by_a_later_job_keeps_waiting(child):
+    """It began first, as its arguments needed no decoding, and holds the loop."""
+    occupy(child, 0, 5, started=1.0, hard=WAITING)
+    occupy(child, 1, 6, started=2.0, hard=1e9)
+
+    for now in range(10, 1000, 10):
+        assert not child.hangs(float(now))
+
+
+def test_short_jobs_of_another_thread_keep_nobody_waiting(child):
+    occupy(child, 0, 5, started=1.0, hard=WAITING)
+    for step in range(int(2 * STALLED_SECONDS)):
+        now = 10.0 + step / 2
+        occupy(child, 1, 6 + step, started=now - 0.1, hard=1e9)
+        assert not child.hangs(now)
+
+    assert child.hangs(10.0 + STALLED_SECONDS)
+
+
+def test_a_job_that_was_cancelled_while_it_waited_is_given_a_moment(child):
+    token = f"{child.board.worker}:0:5"
+    slot = occupy(child, 0, 5, hard=WAITING)
+    child.cancel(f"job5 {token}", kill_at=50.0)
+    assert child.find_overrun(90.0) is None
+
+    slot.limit(1e9, 1e9)
+
+    assert child.find_overrun(90.5) is None
+    assert child.find_overrun(92.0).reason == CANCEL
+
+
 def test_a_cancelled_job_has_less_time(child):
     worker = child.board.worker
     code = code_of(f"{worker}:3:2", 0)
