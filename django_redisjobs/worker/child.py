@@ -182,7 +182,7 @@ class Child:
 
     def _settle_now(self) -> None:
         try:
-            self._holdings.settle()
+            self._holdings.settle(wholly=True)
         except LeaseLost:
             self.lease_lost()
         except TROUBLE as error:
@@ -317,13 +317,14 @@ class Child:
         if room and (claim.jobs or not claim.wanted):
             return
         # Of a lease that was renewed no bell tells.
-        is_soon = self._holdings.doubts_lease(now) or self._stands_still(now)
+        doubtful = self._holdings.doubts_lease(now)
+        is_soon = doubtful or self._stands_still(now)
         longest = _SOON_SECONDS if is_soon else LONGEST_SECONDS
         if claim.alone_waiting and not busy and not self._is_fresh:
             self._give_way()
-        elif room and self._options.burst and not busy:
+        elif room and self._options.burst and not busy and not doubtful:
             self._end_burst()
-        elif room and not self._options.burst:
+        elif room and (doubtful or not self._options.burst):
             self._sleep(State.WAITING_FOR_WORK, claim.due_seconds, longest)
         else:
             # No room, and yet somebody is free: the supervisor took the inbox and hands
@@ -405,7 +406,8 @@ class Child:
         the same time for that, so nothing is claimed for a moment.
         """
         now = monotonic()
-        if claim.wanted and not claim.alone_waiting:
+        # Who got all that was wanted has not looked into every queue.
+        if not claim.alone_waiting and claim.jobs < claim.wanted:
             self._give_way_at = inf
         elif self._give_way_at == inf:
             if claim.alone_waiting:
@@ -417,8 +419,7 @@ class Child:
 
     def _stands_still(self, now: float) -> bool:
         """Whether nothing is claimed so that this process can give way."""
-        begun = self._give_way_at
-        return begun <= now < begun + _STANDSTILL_SECONDS and self._crew.busy
+        return self._give_way_at <= now < self._give_way_at + _STANDSTILL_SECONDS
 
     def _give_way(self) -> None:
         """Only a process that has run nothing may take what has to run alone."""

@@ -81,6 +81,11 @@ def nap(seconds: float, name: str = "") -> str:
     return name
 
 
+@job
+async def nap_async(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
 @job(retry=0)
 def sleep(seconds: float, name: str = "") -> str:
     tell("started", name, os.getpid())

@@ -90,15 +90,18 @@ def test_the_last_permitted_start_is_alone_in_a_fresh_process(start):
     assert worker.stop() == 0
 
 
-@pytest.mark.parametrize("threads", [1, 4])
-def test_what_must_run_alone_does_not_wait_for_the_end_of_all_work(start, threads):
+@pytest.mark.parametrize(
+    ("nap", "threads"), [(jobs.nap, 1), (jobs.nap, 4), (jobs.nap_async, 1)]
+)
+def test_what_must_run_alone_does_not_wait_for_the_end_of_all_work(start, nap, threads):
     suspect = jobs.add.using(queue="high").delay(2, 2)
     crash_twice("high")
     get_queue("high").pause()
     # Of unlike lengths, so that threads do not end theirs together by chance.
-    lengths = [(0.03 + 0.01 * (number % 5),) for number in range(400 * threads)]
-    others = jobs.nap.using(queue="low").delay_many(lengths)
-    start(threads=threads)
+    number = 400 if nap is jobs.nap and threads == 1 else 1600
+    lengths = [(0.03 + 0.01 * (each % 5),) for each in range(number)]
+    others = nap.using(queue="low").delay_many(lengths)
+    start(threads=threads, async_concurrency=4)
     # It has run something, and there is always more to do.
     others[10].wait(timeout=60)
     get_queue("high").resume()
