@@ -30,13 +30,13 @@ class Heard:
     """What the answers to one round of beats said.
 
     ``messages``: (worker, message) pairs. ``others``: ids of other workers by group.
-    ``parked``: queues with parked jobs by group. ``trouble``: why a group gave no answer.
+    ``parked``: queues with parked jobs by group. ``troubles``: why groups gave no answer.
     """
 
     messages: list[tuple[str, str]] = field(default_factory=list)
     others: dict[Post, tuple[str, ...]] = field(default_factory=dict)
     parked: dict[Post, tuple[str, ...]] = field(default_factory=dict)
-    trouble: redis.RedisError | OSError | None = None
+    troubles: dict[Post, redis.RedisError | OSError] = field(default_factory=dict)
 
 
 class Beats:
@@ -99,7 +99,7 @@ class Beats:
             try:
                 result = perform(client, conversation)
             except TROUBLE as error:
-                heard.trouble = error
+                heard.troubles[post] = error
                 continue
             renewed[post] = before + self._trusted_seconds
             lost.update(result.lost)

@@ -106,7 +106,7 @@ class Liaison:
         self._care()
         if trouble is not None:
             raise trouble
-        if not self._dismissed:
+        if not self._dismissed and not self._requests:
             self._wait(self._beat_at - monotonic())
 
     def _renew(self) -> redis.RedisError | OSError | None:
@@ -117,8 +117,9 @@ class Liaison:
         self._heard = self._beats.renew(connections.worker_client())
         for worker, message in self._heard.messages:
             self._tell(worker, message)
-        if self._heard.trouble is not None:
-            return self._heard.trouble
+        self._rescuer.away = self._heard.troubles
+        for trouble in self._heard.troubles.values():
+            return trouble
         self._beat_at = now + self._beats.interval
         if now < self._began_at + SECOND_LOOK_SECONDS:
             self._beat_at = min(self._beat_at, now + SECOND_LOOK_SECONDS)

@@ -46,6 +46,8 @@ class Overrun:
 class Rescuer:
     """Acts in every group of a worker. redis-py's errors pass, when all groups have been
     tried; repeating is safe.
+
+    ``away``: groups that are not tried, and why: those that hang take ten seconds.
     """
 
     def __init__(self, posts: Sequence[Post], log: JobLog) -> None:
@@ -57,6 +59,7 @@ class Rescuer:
         self._max_crashes = settings.max_crashes
         self._keep = settings.keep
         self._infos: dict[Post, Mapping[str, Mapping[str, str]]] = {}
+        self.away: Mapping[Post, redis.RedisError | OSError] = {}
 
     def rescue(
         self,
@@ -119,6 +122,8 @@ class Rescuer:
         trouble: redis.RedisError | OSError | None = None
         for post in self._posts:
             try:
+                if post in self.away:
+                    raise self.away[post]
                 act(post)
             except TROUBLE as error:
                 trouble = error

@@ -29,7 +29,10 @@ local function promote(id)
     redis.call('SET', base .. 'job:' .. id, header_of(
       queue, priority, enqueued_ms, now_ms, number(expires_ms), number(flags)) .. body_of(envelope))
   end
-  if state.status then redis.call('HSET', base .. 'state:' .. id, 'status', 'pending') end
+  if state.status then
+    redis.call('HSET', base .. 'state:' .. id, 'status', 'pending')
+    redis.call('HSET', base .. 'state:' .. id, 'ready_ms', NOW)
+  end
   make_ready(queue, id, tonumber(priority), false)
   redis.call('ZREM', base .. 'scheduled:' .. queue, id)
   wake(queue, 1)

@@ -98,6 +98,7 @@ def test_what_one_coroutine_does_in_djangos_thread_holds_up_no_others_outcome(
 
     assert quick.result(timeout=20) == "quick"
     assert slow.status() is JobStatus.RUNNING
+
     jobs.free_database_thread.delay()
     assert slow.result(timeout=60) is True
 
