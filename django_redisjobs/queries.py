@@ -70,6 +70,8 @@ class Tally:
         return cls(done, MappingProxyType(dict(words)))
 
 
+# What is in the order of running, and leaves at the beginning.
+_AS_RUN: Final = (JobStatus.PENDING, JobStatus.SCHEDULED)
 WAITING: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.PARKED)
 
 
@@ -112,14 +114,14 @@ class Scope:
     status: JobStatus
 
     def page(
-        self, offset: int, limit: int, *, brief: bool, newest: bool = False
+        self, offset: int, limit: int, *, brief: bool, from_end: bool = False
     ) -> Conversation[tuple[int, list[JobRecord]]]:
         """How many there are and some of them: the newest first of what ended, else
-        in the order in which they will run. ``newest``: pages of pending ones begin
-        with the last.
+        in the order in which they will run. ``from_end``: of these the last first, page
+        by page; so none is passed over while workers take others.
         """
         place = (self.keys, self.queue, self.status)
-        return inspection.page(*place, offset, limit, brief=brief, newest=newest)
+        return inspection.page(*place, offset, limit, brief=brief, from_end=from_end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,7 +311,7 @@ class JobQuery:
         """The ids by group, each once; at most ``limit`` of them. Records are read a
         page at a time, and no more than their ids kept.
         """
-        found, _ = yield from self.search(statuses, limit, also)
+        found, _ = yield from self.search(statuses, limit, also, from_end=limit is None)
         return found
 
     def search(
@@ -318,14 +320,22 @@ class JobQuery:
         limit: int | None = None,
         also: Test = lambda _record: True,
         look_at: int | None = None,
+        *,
+        from_end: bool = True,
     ) -> Conversation[tuple[dict[GroupKeys, list[str]], bool]]:
-        """``chosen`` among the first ``look_at``, and whether that kept it from others."""
+        """``chosen`` among ``look_at`` of them, and whether that kept it from others.
+
+        ``from_end``: of what waits in a queue the last ones, where there is a bound, and
+        none is passed over while workers take others.
+        """
         found: dict[GroupKeys, dict[str, None]] = {}
         left, to_look_at, is_cut = limit, look_at, False
         for scope in (yield from self.scopes(statuses)):
             ids = found.setdefault(scope.keys, {})
             before = len(ids)
-            seen, is_cut = yield from self._collect(scope, ids, left, also, to_look_at)
+            looking = (left, also, to_look_at)
+            backwards = from_end and scope.status in _AS_RUN
+            seen, is_cut = yield from self._collect(scope, ids, *looking, backwards)
             if left is not None:
                 left -= len(ids) - before
             if to_look_at is not None:
@@ -341,25 +351,28 @@ class JobQuery:
         limit: int | None,
         also: Test,
         look_at: int | None,
+        from_end: bool,
     ) -> Conversation[tuple[int, bool]]:
         """Add to ``ids``; how many records were looked at, and whether others were not
         because of ``look_at``: with 0, whether there are any.
         """
-        most = None if limit is None else len(ids) + limit
-        looked = 0
-        while True:
+        taken: dict[str, None] = {}
+        looked, is_cut = 0, False
+        while len(taken) != limit and not is_cut:
             size = PAGE if look_at is None else min(PAGE, look_at - looked)
-            total, page = yield from scope.page(looked, size, brief=True)
-            for record in page:
-                if len(ids) == most:
-                    return looked, False
-                if self.matches(record) and also(record):
-                    ids[record.id] = None
+            total, page = yield from scope.page(
+                looked, size, brief=True, from_end=from_end
+            )
+            for record in reversed(page) if from_end else page:
+                is_new = record.id not in ids and len(taken) != limit
+                if is_new and self.matches(record) and also(record):
+                    taken[record.id] = None
             looked = min(looked + size, total)
             if looked >= total or self.is_past(scope, page):
-                return looked, False
-            if looked == look_at:
-                return looked, True
+                break
+            is_cut = looked == look_at
+        ids.update(dict.fromkeys(reversed(taken) if from_end else taken))
+        return looked, is_cut
 
     @property
     def _statuses(self) -> tuple[JobStatus, ...]:

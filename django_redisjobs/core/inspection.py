@@ -377,13 +377,15 @@ def page(
     limit: int,
     *,
     brief: bool = False,
-    newest: bool = False,
+    from_end: bool = False,
 ) -> Conversation[tuple[int, list[JobRecord]]]:
     """Jobs of one status: how many there are, and one page of records.
 
     Ended ones newest first; pending ones in the order in which they will be
-    claimed; scheduled ones by due time. ``brief`` as in ``jobs``. ``newest``: pages of
-    pending ones begin with the last, though each has the order of claims.
+    claimed; scheduled ones by due time. ``brief`` as in ``jobs``. ``from_end``: pages of
+    pending and scheduled ones begin with the last, though each is in that order. Then
+    nothing is passed over that waits all the while: what is claimed or falls due leaves
+    at the other end, and what comes in is at worst read twice.
     """
     if status is JobStatus.RUNNING:
         pairs = yield from running(keys)
@@ -393,11 +395,21 @@ def page(
     if status is JobStatus.PENDING:
         there = yield from waiting(keys, queue)
         total = there.total
-        if newest:
+        if from_end:
             high = total - offset
             offset = max(0, high - limit)
             limit = high - offset
-        ids = yield from pending_ids(keys, queue, there, offset, limit)
+        ids = yield from pending_ids(
+            keys, queue, there, offset, limit, from_end=from_end
+        )
+    elif from_end and status is JobStatus.SCHEDULED:
+        key = keys.scheduled(queue)
+        commands: list[Command] = [
+            ("ZCARD", key),
+            ("ZREVRANGE", key, offset, offset + limit - 1),
+        ]
+        total, raw = yield commands
+        ids = words(raw or ())[::-1]
     else:
         place = Place(keys, queue, status)
         asked: list[Conversation[Any]] = [

@@ -168,22 +168,34 @@ def _waiting_commands(keys: GroupKeys, queue: str) -> list[Command]:
 
 
 def pending_ids(
-    keys: GroupKeys, queue: str, sizes: Waiting, offset: int, limit: int
+    keys: GroupKeys,
+    queue: str,
+    sizes: Waiting,
+    offset: int,
+    limit: int,
+    *,
+    from_end: bool = False,
 ) -> Conversation[list[str]]:
-    """Ids in the order of claims, in one round trip."""
+    """Ids in the order of claims, in one round trip.
+
+    ``from_end``: their places are told from the ends of the lists, where claims since
+    ``sizes`` were read have not moved them.
+    """
+    prioritized = sizes.before + sizes.behind
     # Four places one behind the other.
     parts = (
-        (sizes.alone, "LRANGE", keys.alone(queue), 0),
-        (sizes.before, "ZRANGE", keys.priority(queue), 0),
-        (sizes.listed, "LRANGE", keys.pending(queue), 0),
-        (sizes.behind, "ZRANGE", keys.priority(queue), sizes.before),
+        (sizes.alone, "LRANGE", keys.alone(queue), 0, sizes.alone),
+        (sizes.before, "ZRANGE", keys.priority(queue), 0, prioritized),
+        (sizes.listed, "LRANGE", keys.pending(queue), 0, sizes.listed),
+        (sizes.behind, "ZRANGE", keys.priority(queue), sizes.before, prioritized),
     )
     commands: list[Command] = []
     start, left = offset, limit
-    for size, command, name, shift in parts:
+    for size, command, name, shift, length in parts:
         if start < size and left > 0:
             take = min(left, size - start)
-            commands.append((command, name, shift + start, shift + start + take - 1))
+            first = shift + start - (length if from_end else 0)
+            commands.append((command, name, first, first + take - 1))
             left -= take
         start = max(0, start - size)
     if not commands:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from django_redisjobs import JobStatus, conf, jobs
 from django_redisjobs.calls import ask
+from django_redisjobs.core.scripts import send
 from django_redisjobs.exceptions import UnknownQueue
 from tests.integration.core.store import Store
 
@@ -92,8 +93,38 @@ def test_only_what_is_there_counts_as_looked_at(
     assert found(37) == found(36) == (ids, False)
     assert found(35) == (ids[:35], True)
     # In the middle of a queue, and of a page; at the end of a queue.
-    assert found(6) == (ids[:6], True)
+    assert found(6) == (ids[1:7], True)
     assert found(7) == (ids[:7], True)
+
+
+@pytest.mark.parametrize("status", [JobStatus.PENDING, JobStatus.SCHEDULED])
+@pytest.mark.parametrize("priority", [0, 5, -5])
+def test_none_is_passed_over_while_workers_take_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch, status: JobStatus, priority: int
+):
+    monkeypatch.setattr("django_redisjobs.queries.PAGE", 5)
+    delay_ms = 60_000 if status is JobStatus.SCHEDULED else None
+    store.add("low", 40, priority=priority, delay_ms=delay_ms)
+    worker = store.worker("low")
+    search = jobs.in_queue("low").search([status])
+
+    def take_two() -> None:
+        if status is JobStatus.SCHEDULED:
+            first = store.client.zrange(store.keys.scheduled("low"), 0, 1)
+            store.make_due(*map(bytes.decode, first), queue="low")
+        worker.claim(2)
+
+    try:
+        commands = next(search)
+        while True:
+            commands = search.send(send(store.client, commands))
+            take_two()
+    except StopIteration as stop:
+        found, _ = stop.value
+
+    left = ask(jobs.in_queue("low").search([status]))[0].get(store.keys, [])
+    assert 0 < len(left) < 40
+    assert [each for each in found[store.keys] if each in left] == left
 
 
 def test_a_job_that_stands_in_a_list_and_went_elsewhere_is_not_meant(store: Store):

@@ -58,7 +58,7 @@ def check_code(terminal: Terminal) -> None:
     total, found = obstacles(
         record
         for scope in ask(jobs.scopes(_QUEUED))
-        for _, page in pages(scope)
+        for _, page in pages(scope, from_end=True)
         for record in page
     )
     stuck = sum(one.count for one in found)

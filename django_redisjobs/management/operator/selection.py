@@ -24,12 +24,12 @@ PAGE: Final = 200
 
 
 def pages(
-    scope: Scope, *, newest: bool = False
+    scope: Scope, *, from_end: bool = False
 ) -> Iterator[tuple[int, list[JobRecord]]]:
     """How many there are and the next of them, whole, until there are no more."""
     offset = 0
     while True:
-        page = scope.page(offset, PAGE, brief=False, newest=newest)
+        page = scope.page(offset, PAGE, brief=False, from_end=from_end)
         total, records = ask(page)
         yield total, records
         offset += PAGE
@@ -57,7 +57,7 @@ def newest(query: JobQuery, limit: int, most: int) -> Found:
             scope,
             max(PAGE, most // len(scopes)),
             enough=limit if as_run or ask(_is_by_time(scope)) else None,
-            newest=not as_run,
+            from_end=scope.status is JobStatus.PENDING and not as_run,
         )
         for scope in scopes
     ]
@@ -87,11 +87,11 @@ class _Look:
     scope: Scope
     share: int
     enough: int | None
-    newest: bool
+    from_end: bool
 
     def take(self) -> Found:
         looked, found = 0, Found([])
-        for total, page in pages(self.scope, newest=self.newest):
+        for total, page in pages(self.scope, from_end=self.from_end):
             chosen = [record for record in page if self.query.matches(record)]
             found.records += ask(inspection.due_next(self.scope.keys, chosen))
             looked += PAGE
