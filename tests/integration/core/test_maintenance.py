@@ -452,3 +452,27 @@ def test_a_beat_tells_what_there_is_to_care_for(store: Store):
 
     assert store.beat(mine, queues=("low", "q")).parked == ("q",)
     assert store.beat(mine, queues=("low",)).parked == ()
+
+
+def test_a_queue_that_nobody_serves_now_is_trimmed_too(store: Store):
+    """As one that a worker comes to at night only."""
+    keep = {JobStatus.SUCCEEDED: Keep(3_600_000, 10)}
+    for queue in ("reports", "other", "third"):
+        store.add(queue)
+        worker = store.worker(queue)
+        worker.settle(*worker.claim())
+        index = store.keys.ended("succeeded", queue)
+        (member,) = store.client.zrange(index, 0, -1)
+        store.client.zadd(index, {member: 1})
+
+    busy = store.worker("q", keep=keep)
+    for _ in range(2_000):
+        store.maintain_now()
+        busy.exchange([])
+        sizes = [
+            store.client.zcard(store.keys.ended("succeeded", queue))
+            for queue in ("reports", "other", "third")
+        ]
+        if not any(sizes):
+            return
+    raise AssertionError(f"nobody came to trim: {sizes}")

@@ -207,11 +207,13 @@ local function maintain(lease_ms, max_crashes, keep, queues)
   end
   safely('ZREMRANGEBYSCORE', base .. 'waiters', '-inf', text(now_ms))
   local bounds = parse_keep(keep)
-  for _, queue in ipairs(queues) do
-    for status, bound in pairs(bounds) do
-      trim(status .. ':' .. queue, bound, 100)
-    end
+  local function trim_queue(queue)
+    for status, bound in pairs(bounds) do trim(status .. ':' .. queue, bound, 100) end
   end
+  for _, queue in ipairs(queues) do trim_queue(queue) end
+  -- And of one of all, in turn: nobody may serve it now, or only who comes here seldom.
+  local all = safely('SMEMBERS', base .. 'queues')
+  if #all > 0 then trim_queue(all[math.floor(now_ms / 100) % #all + 1]) end
   -- The gate does not apply while there is more to do.
   if more then redis.call('SET', key, text(now_ms - 100)) end
   return more
