@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any, Self
 
 import redis
@@ -50,6 +51,7 @@ class ClusterClient(redis.Redis):
         self._nodes: dict[Host, redis.Redis] = {seeds[0]: first}
         self._lock = threading.Lock()
         self._looking = threading.Lock()
+        self._failed = _Failed()
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         return self._send(slot_of(args), args, options)
@@ -118,7 +120,9 @@ class ClusterClient(redis.Redis):
                 threading.Event().wait(pause)
 
     def _look_up(self, slot: int | None) -> Host:
+        began = monotonic()
         with self._looking:
+            self._failed.check(began)
             if found := self._slots.owner(slot):
                 return found
             failure: redis.RedisError = _unserved()
@@ -132,6 +136,7 @@ class ClusterClient(redis.Redis):
                 if owner := self._slots.learn(reply, host, slot):
                     return owner
                 failure = _unserved()
+            self._failed.note(failure)
         raise failure
 
     def _node(self, host: Host) -> redis.Redis:
@@ -183,6 +188,7 @@ class AsyncClusterClient(redis.asyncio.Redis):
         self._scout = scout
         self._nodes: dict[Host, redis.asyncio.Redis] = {seeds[0]: first}
         self._looking = asyncio.Lock()
+        self._failed = _Failed()
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         return await self._send(slot_of(args), args, options)
@@ -232,7 +238,9 @@ class AsyncClusterClient(redis.asyncio.Redis):
                 await asyncio.sleep(pause)
 
     async def _look_up(self, slot: int | None) -> Host:
+        began = monotonic()
         async with self._looking:
+            self._failed.check(began)
             if found := self._slots.owner(slot):
                 return found
             failure: redis.RedisError = _unserved()
@@ -246,6 +254,7 @@ class AsyncClusterClient(redis.asyncio.Redis):
                 if owner := self._slots.learn(reply, host, slot):
                     return owner
                 failure = _unserved()
+            self._failed.note(failure)
         raise failure
 
     def _node(self, host: Host) -> redis.asyncio.Redis:
@@ -296,6 +305,24 @@ async def _aasking(node: Any, args: Any, options: Any) -> Any:
         pipeline.execute_command(*args, **options)
         replies: list[Any] = await pipeline.execute(raise_on_error=False)
     return raise_first(replies)[1]
+
+
+class _Failed:
+    """The last look-up that came to nothing: for who waited meanwhile it has, too. Each
+    for himself would ask all nodes again, which takes seconds where none answers.
+    """
+
+    def __init__(self) -> None:
+        self._at = 0.0
+        self._error: redis.RedisError | None = None
+
+    def check(self, began: float) -> None:
+        """Raise its error if it ended after ``began`` (monotonic)."""
+        if self._error is not None and self._at >= began:
+            raise self._error
+
+    def note(self, error: redis.RedisError) -> None:
+        self._at, self._error = monotonic(), error
 
 
 def _unserved() -> ClusterDownError:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self, cast
 
 import pytest
 import redis
@@ -16,6 +19,7 @@ from redis.exceptions import (
 )
 
 from django_redisjobs.conf.addresses import Host
+from django_redisjobs.connections.cluster import ClusterClient
 from django_redisjobs.connections.routing import (
     PAUSES,
     Route,
@@ -209,3 +213,62 @@ def test_of_a_batch_only_that_is_sent_again_which_did_not_run() -> None:
     assert list(Route.undone(replies)) == [2, 3]
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         raise_first(replies)
+
+
+class Scouts:
+    """Nobody answers them, once they may say so."""
+
+    def __init__(self) -> None:
+        self.asked: list[Host] = []
+        self.may_fail = threading.Event()
+
+    def __call__(self, host: Host) -> Self:
+        self.asked.append(host)
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def execute_command(self, *_: Any) -> Any:
+        self.may_fail.wait(60)
+        raise redis.ConnectionError("nobody there")
+
+
+class Door:
+    """A lock that counts who comes to it."""
+
+    def __init__(self) -> None:
+        self.came = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.came += 1
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_who_waited_for_a_look_up_that_failed_does_not_repeat_it() -> None:
+    scouts, door = Scouts(), Door()
+    client = ClusterClient([SEED], lambda _host: redis.Redis(), scouts)
+    client._looking = cast("Any", door)
+
+    def look_up(_number: int = 0) -> str:
+        with pytest.raises(redis.ConnectionError) as caught:
+            client.node_of("a")
+        return str(caught.value)
+
+    with ThreadPoolExecutor(5) as threads:
+        failures = threads.map(look_up, range(5))
+        deadline = time.monotonic() + 60
+        while door.came < 5 and time.monotonic() < deadline:
+            threading.Event().wait(0.001)
+        scouts.may_fail.set()
+        assert list(failures) == ["nobody there"] * 5
+
+    assert scouts.asked == [SEED]
+    look_up()
+    assert scouts.asked == [SEED, SEED]
