@@ -20,7 +20,7 @@ from .wire import send_on
 
 # redis-py before 5.3 wants a command's name, later ones warn of it.
 _NAMED: Final = inspect.signature(ConnectionPool.get_connection).parameters
-_POOL_ARGUMENTS: Final[tuple[str, ...]] = (
+POOL_ARGUMENTS: Final[tuple[str, ...]] = (
     ("EVALSHA",) if _NAMED["command_name"].default is inspect.Parameter.empty else ()
 )
 
@@ -61,7 +61,7 @@ class Flight:
         pool = getattr(client, "connection_pool", None)
         if isinstance(pool, ConnectionPool):
             self._pool = pool
-            self._connection = pool.get_connection(*_POOL_ARGUMENTS)
+            self._connection = pool.get_connection(*POOL_ARGUMENTS)
             send_on(self._connection, self._command)
         else:
             self._reply = self._ask()

@@ -86,7 +86,9 @@ class Liaison:
                 self._common[REDIS_AT] = monotonic()
             except TROUBLE as error:
                 self._common[REDIS_AT] = 0.0
-                self._forget_waiter()
+                if self._waiter is not None:
+                    # It keeps what it has heard.
+                    self._waiter.close()
                 poll([self._line.fileno()], self._trouble.met(error))
 
     def _turn(self) -> None:
@@ -156,11 +158,6 @@ class Liaison:
             # begun anew meanwhile, and nothing that was meant for it matters any more.
             if key in keys:
                 self._tell(keys[key], message)
-
-    def _forget_waiter(self) -> None:
-        if self._waiter is not None:
-            self._waiter.close()
-            self._waiter = None
 
     def _tell(self, worker: str, message: str) -> None:
         self._line.send({"worker": worker, "message": message})

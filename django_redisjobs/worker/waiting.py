@@ -18,7 +18,7 @@ import redis
 
 from django_redisjobs import connections
 from django_redisjobs.connections import ClusterClient, PrimaryPool, is_moved
-from django_redisjobs.core.flights import Depart, Flight, Follower
+from django_redisjobs.core.flights import POOL_ARGUMENTS, Depart, Flight, Follower
 from django_redisjobs.core.scripts import Command
 
 from .bells import poll
@@ -143,6 +143,8 @@ class SocketWaiter:
         if self._connection is not None:
             with contextlib.suppress(redis.RedisError, OSError):
                 self._connection.disconnect()
+            # There may be few of them: what was taken goes back.
+            self._pool.release(self._connection)
             self._connection = None
 
     def begin(self, keys: Sequence[str], whole: int) -> int:
@@ -150,8 +152,7 @@ class SocketWaiter:
         if self._connection is not None and not self._is_usable():
             self.close()
         if self._connection is None:
-            self._connection = self._pool.make_connection()
-            self._connection.connect()
+            self._connection = self._pool.get_connection(*POOL_ARGUMENTS)
             self._connection.send_command("CLIENT", "ID")
             self._connection_id = int(self._connection.read_response())
         self._connection.send_command("BLPOP", *keys, whole)

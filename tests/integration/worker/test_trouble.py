@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
+import redis
 
 from django_redisjobs import JobStatus
+from django_redisjobs.worker.waiting import SocketWaiter
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import until
 
@@ -91,3 +93,22 @@ def test_a_lost_lease_voids_what_ran_under_it(own_server, start):
     assert handle.result(timeout=60) == "once more"
     assert handle.info().crashes == 1
     assert worker.stop() == 0
+
+
+def test_who_waits_for_work_gives_back_what_it_took_from_a_small_pool(own_server):
+    server, _ = own_server
+    with server.client() as client:
+        options = dict(client.connection_pool.connection_kwargs)
+        kind = client.connection_pool.connection_class
+        pool = redis.ConnectionPool(connection_class=kind, max_connections=1, **options)
+        waiter = SocketWaiter(client, redis.Redis(connection_pool=pool))
+        assert waiter.wait(["nothing"], 0.01, []) is None
+        server.kill()
+        for _ in range(3):
+            with pytest.raises((redis.RedisError, OSError)) as caught:
+                waiter.wait(["nothing"], 0.01, [])
+            assert not isinstance(caught.value, redis.exceptions.MaxConnectionsError)
+        server.start()
+
+        assert waiter.wait(["nothing"], 0.01, []) is None
+        waiter.close()
