@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import redis
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.db import connections as databases
 
@@ -83,9 +84,9 @@ def relay(alias: str) -> int:
     """Send what stayed in the outbox of one database; gives how many rows it took.
 
     Raises redis-py's and the database's errors: the rows are free again then, or will
-    be soon. NotAcknowledged is raised when all others have been sent.
+    be soon. Redis-py's and NotAcknowledged are raised when all others have been sent.
     """
-    failure: NotAcknowledged | None = None
+    failure: NotAcknowledged | redis.RedisError | OSError | None = None
     taker = outbox.new_taker()
     jobs = outbox.take(alias, taker)
     waiting = {job.id for job in jobs}
@@ -99,7 +100,8 @@ def relay(alias: str) -> int:
             try:
                 conversation = enqueue(keys, sent, durability)
                 known = set(perform(connections.client(), conversation))
-            except NotAcknowledged as error:
+            except (NotAcknowledged, *TROUBLE) as error:
+                # Another group may be on a node that is there.
                 failure = error
                 continue
             ids = [job.id for job in sent]

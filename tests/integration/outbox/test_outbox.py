@@ -20,6 +20,7 @@ from django_redisjobs.core.records import NewJob, new_id
 from django_redisjobs.models import OutboxEntry
 from django_redisjobs.outbox import _ago
 from django_redisjobs.signals import job_enqueued
+from django_redisjobs.worker import relay as relays
 from django_redisjobs.worker.relay import relay
 from tests.integration.outbox.jobs import note, notes
 
@@ -357,6 +358,34 @@ def test_more_rows_than_a_relay_takes_at_once(client: redis.Redis) -> None:
     assert relay("default") == outboxes.MOST_TAKEN
     assert relay("default") == 5
     assert get_queue().depth() == len(jobs)
+
+
+def test_one_group_without_a_server_keeps_nothing_from_the_others(
+    outbox: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when one node of a Cluster is down."""
+    queues = {"away": {"GROUP": "away"}, "default": {}}
+    with override_settings(REDISJOBS={**outbox, "QUEUES": queues}):
+        jobs = [NewJob(new_id(), queue, "[]") for queue in ("away", "default") * 2]
+        outboxes.store(jobs, "default")
+        age()
+        perform = relays.perform
+        away = keys_for("away")
+
+        def refuse(client: Any, conversation: Any) -> Any:
+            if conversation.gi_frame.f_locals["keys"] == away:
+                raise redis.ConnectionError("nobody there")
+            return perform(client, conversation)
+
+        monkeypatch.setattr(relays, "perform", refuse)
+        with pytest.raises(redis.ConnectionError):
+            relay("default")
+
+        assert get_queue("default").depth() == 2
+        assert set(rows().values_list("queue", flat=True)) == {"away"}
+        monkeypatch.undo()
+        assert relay("default") == 2
+        assert get_queue("away").depth() == 2
 
 
 def test_stats_tell_what_waits_and_for_how_long(
