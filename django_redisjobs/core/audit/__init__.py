@@ -42,6 +42,7 @@ class _Audit:
         self._suspects: list[Key] = []
         self._kept: list[Key] = []
         self._aside = 0
+        self._seen = 0
         self._outlines: dict[str, tuple[Any, ...]] = {}
         self.broken: list[Finding] = []
         self.warnings: list[str] = []
@@ -65,7 +66,7 @@ class _Audit:
         yield from self._look_aside()
         unique = {one.identity: one for one in self.broken}
         ordered = sorted(unique.values(), key=lambda one: (one.code, one.where))
-        return Report(ordered, self.warnings, self._jobs.seen)
+        return Report(ordered, self.warnings, self._seen)
 
     def _look_at_keys(self) -> Conversation[None]:
         cursor = 0
@@ -77,6 +78,8 @@ class _Audit:
             self._suspects += [key for key in found if key.place in faulty]
             ids = [key.name for key in found if key.kind in OF_A_JOB]
             yield from self._jobs.look_at(list(dict.fromkeys(ids)))
+            # Not how many were looked at: of some there are several keys.
+            self._seen += len({key.name for key in found if key.kind == "job"})
             # The rest are few: so many a queue, a worker, a minute.
             self._kept += [key for key in found if key.kind not in (*OF_A_JOB, "done")]
             if not cursor:

@@ -53,7 +53,6 @@ class Jobs:
         self._listed: dict[str, set[str]] = {}
         self._unlisted: dict[str, Facts] = {}
         self._suspects: dict[tuple[str, str], list[Finding]] = {}
-        self.seen = 0
 
     def read_lists(self, queues: Sequence[str]) -> Conversation[None]:
         """Go through the plain lists of these queues."""
@@ -63,7 +62,6 @@ class Jobs:
     def look_at(self, ids: Sequence[str]) -> Conversation[None]:
         """Look at jobs, by the ids of whatever is stored of them."""
         for facts in (yield from look(self._keys, [(job_id, "") for job_id in ids])):
-            self.seen += facts.kind in ("live", "ended")
             self._suspect(facts, "", list(judge(facts)))
             if facts.waits_in_list and not self._is_listed(facts):
                 self._unlisted[facts.id] = facts
