@@ -95,6 +95,16 @@ DELETE: Final = Operation(
 )
 
 
+_DELETE_ENDED: Final = replace(DELETE, operate=operations.delete_ended_many)
+
+
+def deletion(statuses: Sequence[JobStatus]) -> Operation:
+    """Of jobs that were chosen by these statuses, or by those that DELETE is for: where
+    all are ends, what has been run again since then stays.
+    """
+    return _DELETE_ENDED if set(statuses) <= ENDED else DELETE
+
+
 def move_to(queue: str) -> Operation:
     """Raises UnknownQueue when the settings have none of that name."""
     conf.get_queue_settings(queue)
@@ -249,10 +259,10 @@ class JobQuery:
 
     def delete(self) -> Tally:
         """Forget jobs that do not run. By default those that have ended."""
-        return ask(self._change(DELETE))
+        return ask(self._change(deletion(self.statuses)))
 
     async def adelete(self) -> Tally:
-        return await aask(self._change(DELETE))
+        return await aask(self._change(deletion(self.statuses)))
 
     def move(self, queue: str) -> Tally:
         """Take jobs that wait to another queue of the same group. Those of other

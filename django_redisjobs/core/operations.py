@@ -21,12 +21,7 @@ def cancel_many(
     Gives for each ``cancelled``, ``requested`` (it runs: its worker is asked),
     ``ended`` or ``missing``.
     """
-    replies: list[str] = []
-    for first in range(0, len(ids), CHUNK):
-        chunk = ids[first : first + CHUNK]
-        (reply,) = yield [SCRIPTS["cancel"].bind(keys, *chunk, keep=keep_text(keep))]
-        replies += words(reply)
-    return replies
+    return (yield from _in_chunks("cancel", keys, ids, keep=keep_text(keep)))
 
 
 def retry_many(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[str]]:
@@ -43,7 +38,14 @@ def delete_many(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[str]]:
 
     Gives for each ``deleted``, ``running`` (nothing changed) or ``missing``.
     """
-    return (yield from _in_chunks("delete", keys, ids))
+    return (yield from _in_chunks("delete", keys, ids, waiting=1))
+
+
+def delete_ended_many(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[str]]:
+    """``delete_many`` of those that have ended: what somebody has run again meanwhile
+    stays as it is, which is ``waiting``.
+    """
+    return (yield from _in_chunks("delete", keys, ids, waiting=0))
 
 
 def unpark_many(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[str]]:
@@ -67,20 +69,16 @@ def move_many(
     Gives for each ``moved``, ``same`` (it is there already), ``running``, ``ended``
     or ``missing``; but for the first nothing changed.
     """
-    replies: list[str] = []
-    for first in range(0, len(ids), CHUNK):
-        chunk = ids[first : first + CHUNK]
-        (reply,) = yield [SCRIPTS["move"].bind(keys, *chunk, queue=queue)]
-        replies += words(reply)
-    return replies
+    return (yield from _in_chunks("move", keys, ids, queue=queue))
 
 
 def _in_chunks(
-    name: str, keys: GroupKeys, ids: Sequence[str]
+    name: str, keys: GroupKeys, ids: Sequence[str], **terms: str | int
 ) -> Conversation[list[str]]:
     replies: list[str] = []
     for first in range(0, len(ids), CHUNK):
-        (reply,) = yield [SCRIPTS[name].bind(keys, *ids[first : first + CHUNK])]
+        chunk = ids[first : first + CHUNK]
+        (reply,) = yield [SCRIPTS[name].bind(keys, *chunk, **terms)]
         replies += words(reply)
     return replies
 

@@ -3,9 +3,10 @@
 -- KEYS[1] base    the group's prefix (never exists)
 -- KEYS[2] schema  always exists
 --
--- ARGV[1...] ids   of the jobs
+-- ARGV[1] waiting    1: those that wait, too
+-- ARGV[2...] ids     of the jobs
 --
--- RETURNS {"deleted" | "running" | "missing", …} a word an id
+-- RETURNS {"deleted" | "running" | "waiting" | "missing", …} a word an id
 
 --@include prelude
 --@include reading
@@ -22,6 +23,8 @@ local function delete(id)
   local envelope, ended = split_record(record)
   local state = read_state(id)
   if state.status == 'running' then return 'running' end
+  -- What cannot be read is neither.
+  if envelope and not ended and ARGV[1] ~= '1' then return 'waiting' end
   local queue, priority = string.match(envelope or '', HEADER)
   if ended then
     safely('ZREM', base .. ended .. ':' .. queue, id)
@@ -34,5 +37,5 @@ local function delete(id)
 end
 
 local replies = {}
-for index = 1, #ARGV do replies[index] = delete(ARGV[index]) end
+for index = 2, #ARGV do replies[index - 1] = delete(ARGV[index]) end
 return replies

@@ -80,6 +80,7 @@ _DELETE = Bulk(
     {
         "deleted": "deleted",
         "running": "unchanged: running, cancel it first",
+        "waiting": "unchanged: run again by now",
         "missing": "unknown",
     },
     destroys_named=True,
@@ -137,7 +138,10 @@ def _run_cancel(terminal: Terminal, options: Options) -> None:
 
 
 def _run_delete(terminal: Terminal, options: Options) -> None:
-    _run(terminal, options, _DELETE)
+    chosen = _DELETE
+    if not options["ids"]:
+        chosen = replace(chosen, operation=queries.deletion(options["status"]))
+    _run(terminal, options, chosen)
 
 
 def _run_move(terminal: Terminal, options: Options) -> None:
