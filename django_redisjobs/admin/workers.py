@@ -25,7 +25,13 @@ from django_redisjobs.admin.crews import StaffPage, WorkerPage
 from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.pages import LiveAdmin, log_entry, may
 from django_redisjobs.models import Worker
-from django_redisjobs.monitoring.staff import take_colleague, take_staff, tell
+from django_redisjobs.monitoring.staff import (
+    name_of,
+    take_colleague,
+    take_staff,
+    tell,
+    tell_all,
+)
 
 PAGE: Final = "admin/redisjobs/worker/workers.html"
 LIVE_PART: Final = "admin/redisjobs/worker/workers_live.html"
@@ -152,16 +158,21 @@ class WorkerAdmin(LiveAdmin):
         worker = Worker.objects.filter(pk=worker_id).first()
         if worker is not None and asked.question and "confirmed" not in request.POST:
             return self._question(request, asked, worker)
-        if worker is None or not tell(worker.pk, asked.message):
+        if worker is None or not self._tell(worker, asked):
             text = gettext("%(name)s is not there any more.") % {"name": worker_id}
             self.message_user(request, text, messages.WARNING)
             return HttpResponseRedirect(self._address("changelist"))
-        name = worker_id if asked.question is None else _name(worker)
+        name = worker_id if asked.question is None else name_of(worker.record)
         self.message_user(request, str(asked.said) % {"name": name}, messages.SUCCESS)
         self._log(request, asked, worker)
         if asked.question is None:
             return HttpResponseRedirect(self._address("change", worker.pk))
         return HttpResponseRedirect(self._address("changelist"))
+
+    def _tell(self, worker: Worker, asked: Request) -> bool:
+        if asked.question is None:
+            return tell(worker.pk, asked.message)
+        return tell_all(worker.record, asked.message)
 
     def _question(
         self, request: HttpRequest, asked: Request, worker: Worker
@@ -173,20 +184,16 @@ class WorkerAdmin(LiveAdmin):
             "opts": self.opts,
             "media": self.media,
             "asked": asked,
-            "name": _name(worker),
+            "name": name_of(worker.record),
             "back": self._address("changelist"),
         }
         return TemplateResponse(request, CONFIRM, context)
 
     def _log(self, request: HttpRequest, asked: Request, worker: Worker) -> None:
         words = str(asked.button).rstrip("…")
-        log_entry(request, Worker, worker.pk, _name(worker), CHANGE, words).save()
+        name = name_of(worker.record)
+        log_entry(request, Worker, worker.pk, name, CHANGE, words).save()
 
     def _address(self, page: str, *args: str) -> str:
         site = self.admin_site.name
         return reverse(f"admin:redisjobs_worker_{page}", args=args, current_app=site)
-
-
-def _name(worker: Worker) -> str:
-    """What people call it: by the name of all its processes."""
-    return worker.record.info.get("name") or worker.pk

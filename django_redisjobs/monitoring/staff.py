@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +19,14 @@ from django_redisjobs.core.records import (
 )
 from django_redisjobs.core.scripts import Conversation, together
 from django_redisjobs.monitoring.reading import lost_workers, merged
+
+_OF_A_SUPERVISOR: Final = (
+    "host",
+    "boot_id",
+    "pid_ns",
+    "supervisor_start_time",
+    "supervisor",
+)
 
 JOBS_SHOWN: Final = 20
 """Jobs of one process that are looked at; a process with coroutines may run hundreds."""
@@ -64,6 +72,36 @@ def tell(worker: str, message: str) -> bool:
     Raises ServerUnavailable.
     """
     return ask(_tell(worker, message))
+
+
+def tell_all(record: WorkerRecord, message: str) -> bool:
+    """``tell`` each living worker of the name that this one has: containers may be
+    called alike. Raises ServerUnavailable.
+    """
+    staff = take_staff()
+    namesakes = [
+        each
+        for each in staff.workers
+        if name_of(each) == name_of(record) and each.lease_ends_ms > staff.now_ms
+    ]
+    told = [tell(each.id, message) for each in spokesmen(namesakes or [record])]
+    return any(told)
+
+
+def name_of(record: WorkerRecord) -> str:
+    """What people call a worker: by the name of all its processes."""
+    return record.info.get("name") or record.id
+
+
+def spokesmen(records: Iterable[WorkerRecord]) -> list[WorkerRecord]:
+    """Of each supervisor one process, which hears what is asked of all. No more: who is
+    asked to stop a second time interrupts what runs.
+    """
+    found: dict[object, WorkerRecord] = {}
+    for record in records:
+        supervisor = tuple(record.info.get(name, "") for name in _OF_A_SUPERVISOR)
+        found.setdefault(supervisor if supervisor[-1] else record.id, record)
+    return list(found.values())
 
 
 def _tell(worker: str, message: str) -> Conversation[bool]:

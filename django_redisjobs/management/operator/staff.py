@@ -27,6 +27,7 @@ from django_redisjobs.management.operator.groups import (
     server_ms,
 )
 from django_redisjobs.management.operator.terminal import Cell, Column, Terminal
+from django_redisjobs.monitoring.staff import name_of, spokesmen
 from django_redisjobs.snapshots import iso
 
 
@@ -121,8 +122,9 @@ def _stop(terminal: Terminal, options: Options) -> None:
     chosen = crews if options["all"] else {named: _find(named, crews)}
     message = "quiet" if options["quiet"] else "stop"
     for members in chosen.values():
-        # One process of a worker is told; its supervisor sees to all of them.
-        _tell(members[0], message)
+        # One process of a supervisor is told, which sees to all of them.
+        for one in spokesmen(members):
+            _tell(one, message)
     if terminal.as_json:
         terminal.document(
             {
@@ -152,8 +154,7 @@ def _crews(
     crews: dict[str, list[WorkerRecord]] = {}
     for record in workers:
         if record.lease_ends_ms > now_ms:
-            name = record.info.get("name") or record.id
-            crews.setdefault(name, []).append(record)
+            crews.setdefault(name_of(record), []).append(record)
     return crews
 
 

@@ -415,14 +415,39 @@ def test_stop_all_quietly(operator: Operator, store: Store):
     assert store.beat("w1").messages == {"w1": ["quiet"]}
 
 
-def test_one_process_of_a_worker_is_told(operator: Operator, store: Store):
-    for name in ("w1", "w2"):
+def test_one_process_of_each_supervisor_is_told(operator: Operator, store: Store):
+    """Containers may be called alike."""
+    for name, supervisor in (("w1", 7), ("w2", 7), ("w3", 8), ("w4", 8)):
         store.worker("high", name=name)
-        store.client.hset(store.keys.worker(name), "name", "mail:1")
+        store.client.hset(
+            store.keys.worker(name),
+            mapping={"name": "mail:1", "supervisor": supervisor},
+        )
 
     operator("stop", "mail:1")
 
-    assert list(store.beat("w1", "w2").messages.values()) == [["stop"]]
+    told = store.beat("w1", "w2", "w3", "w4").messages
+    assert list(told.values()) == [["stop"], ["stop"]]
+    assert {min(each, "w2") for each in told} == {"w1", "w2"}
+
+
+def test_a_deletion_of_what_ended_spares_what_was_run_again_meanwhile(
+    operator: Operator, store: Store, answers: Answers, monkeypatch: pytest.MonkeyPatch
+):
+    first, second = fail_some(store, 2)
+    answers("yes")
+    confirm = input
+
+    def run_again_and_confirm(question: str) -> str:
+        store.retry(first)
+        return confirm(question)
+
+    monkeypatch.setattr("builtins.input", run_again_and_confirm)
+
+    assert "1 unchanged: run again by now" in operator("delete", "--status", "failed")
+
+    assert store.status(first) is JobStatus.PENDING
+    assert store.status(second) is None
 
 
 def test_stop_wants_to_know_whom(operator: Operator, store: Store):
