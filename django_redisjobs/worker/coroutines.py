@@ -180,10 +180,12 @@ class Coroutines:
         if self._settler is None:
             # Not the loop's own, which jobs may fill.
             self._settler = ThreadPoolExecutor(1, "redisjobs-settler")
-        settling = self._settler.submit(self._execution.settle_now)
-        # A job may have left its task cancelled.
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wrap_future(settling)
+        settling = asyncio.wrap_future(self._settler.submit(self._execution.settle_now))
+        while not settling.done():
+            # A job may have left its task cancelled; to wait so cancels nothing.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([settling])
+        settling.result()
 
     def _leave(self, slot: TaskSlot) -> None:
         following: Prepared | None = None

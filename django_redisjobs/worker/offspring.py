@@ -35,9 +35,11 @@ HEARING_SECONDS: Final = 1.0
 class Offspring:
     """Empty (``pid`` 0) until it is started; started anew after each death."""
 
-    def __init__(self, number: int, board: Board) -> None:
+    def __init__(self, number: int, board: Board, threads: int = 1) -> None:
+        """``threads``: how many slots are not the event loop's."""
         self.number = number
         self.board = board
+        self._threads = threads
         self.pid = 0
         self.control = -1
         self.inbox: tuple[int, int] = (-1, -1)
@@ -179,14 +181,19 @@ class Offspring:
         database.
         """
         running = self.running()
-        first = min(running, key=lambda one: one.started, default=None)
+        in_loop = [one for one in running if one.slot >= self._threads]
+        first = min(in_loop, key=lambda one: one.started, default=None)
         kept = any(
-            not one.waits and now - one.started > LONG_SECONDS for one in running
+            not one.waits and now - one.started > LONG_SECONDS for one in in_loop
         )
         code = first.code if first is not None and first.waits and not kept else 0
         if code != self._stalled[0]:
             self._stalled = (code, now)
-        return code != 0 and now - self._stalled[1] >= STALLED_SECONDS
+        since = self._stalled[1]
+        if code == 0 or now - since < STALLED_SECONDS:
+            return False
+        # A thread's job that has run all the while may hold the interpreter.
+        return all(one.waits or one.started > since for one in running)
 
 
 def _open_nameless() -> int:

@@ -80,7 +80,7 @@ class Supervisor:
         self._info = info
         self._memory = SharedMemory(options.processes, options.slots, len(posts))
         self._children = [
-            Offspring(number, self._memory.board(number))
+            Offspring(number, self._memory.board(number), options.threads)
             for number in range(options.processes)
         ]
         health = Health(

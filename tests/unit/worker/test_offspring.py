@@ -25,7 +25,7 @@ from django_redisjobs.worker.slots import TaskSlot
 
 @pytest.fixture
 def child():
-    offspring = Offspring(0, SharedMemory(1, 2).board(0))
+    offspring = Offspring(0, SharedMemory(1, 3).board(0), threads=1)
     os.close(offspring.prepare())
     register(offspring, 1)
     yield offspring
@@ -71,8 +71,8 @@ def test_a_job_that_waits_for_its_turn_has_not_overrun(child):
 
 
 def test_a_child_whose_jobs_all_wait_for_their_turn_hangs(child):
-    first = occupy(child, 0, 5, started=1.0, hard=WAITING)
-    occupy(child, 1, 6, started=2.0, hard=WAITING)
+    first = occupy(child, 1, 5, started=1.0, hard=WAITING)
+    occupy(child, 2, 6, started=2.0, hard=WAITING)
 
     assert not child.hangs(10.0)
     assert not child.hangs(10.0 + STALLED_SECONDS - 1)
@@ -84,8 +84,8 @@ def test_a_child_whose_jobs_all_wait_for_their_turn_hangs(child):
 
 
 def test_whoever_waits_for_a_job_that_runs_keeps_waiting(child):
-    first = occupy(child, 0, 5, started=1.0, hard=1e9)
-    occupy(child, 1, 6, started=2.0, hard=WAITING)
+    first = occupy(child, 1, 5, started=1.0, hard=1e9)
+    occupy(child, 2, 6, started=2.0, hard=WAITING)
 
     assert not child.hangs(10.0)
     assert not child.hangs(1000.0)
@@ -96,21 +96,33 @@ def test_whoever_waits_for_a_job_that_runs_keeps_waiting(child):
 
 def test_whoever_is_kept_by_a_later_job_keeps_waiting(child):
     """It began first, as its arguments needed no decoding, and holds the loop."""
-    occupy(child, 0, 5, started=1.0, hard=WAITING)
-    occupy(child, 1, 6, started=2.0, hard=1e9)
+    occupy(child, 1, 5, started=1.0, hard=WAITING)
+    occupy(child, 2, 6, started=2.0, hard=1e9)
 
     for now in range(10, 1000, 10):
         assert not child.hangs(float(now))
 
 
-def test_short_jobs_of_another_thread_keep_nobody_waiting(child):
-    occupy(child, 0, 5, started=1.0, hard=WAITING)
-    for step in range(int(2 * STALLED_SECONDS)):
-        now = 10.0 + step / 2
-        occupy(child, 1, 6 + step, started=now - 0.1, hard=1e9)
-        assert not child.hangs(now)
+def test_jobs_of_a_thread_keep_nobody_from_the_loop(child):
+    occupy(child, 1, 5, started=1.0, hard=WAITING)
+    for step in range(int(STALLED_SECONDS / 5)):
+        began = 10.0 + 5 * step
+        occupy(child, 0, 6 + step, started=began, hard=1e9)
+        assert not child.hangs(began)
+        assert not child.hangs(began + 4.5)
 
     assert child.hangs(10.0 + STALLED_SECONDS)
+
+
+def test_but_one_that_holds_the_interpreter_may(child):
+    occupy(child, 1, 5, started=1.0, hard=WAITING)
+    busy = occupy(child, 0, 6, started=2.0, hard=1e9)
+    for now in range(10, 1000, 10):
+        assert not child.hangs(float(now))
+
+    busy.free()
+
+    assert child.hangs(1000.0)
 
 
 def test_a_job_that_was_cancelled_while_it_waited_is_given_a_moment(child):
