@@ -340,6 +340,8 @@ class JobQuery:
         """
         found: dict[GroupKeys, dict[str, None]] = {}
         left, to_look_at, is_cut = limit, look_at, False
+        # In the order in which jobs go from one to the next.
+        statuses = sorted(statuses, key=list(JobStatus).index)
         for scope in (yield from self.scopes(statuses)):
             ids = found.setdefault(scope.keys, {})
             before = len(ids)
@@ -368,19 +370,25 @@ class JobQuery:
         """
         taken: dict[str, None] = {}
         looked, is_cut = 0, False
-        while len(taken) != limit and not is_cut:
+        while len(taken) != limit:
             size = PAGE if look_at is None else min(PAGE, look_at - looked)
             total, page = yield from scope.page(
                 looked, size, brief=True, from_end=from_end
             )
+            if total <= looked:
+                break
             for record in reversed(page) if from_end else page:
                 is_new = record.id not in ids and len(taken) != limit
                 if is_new and self.matches(record) and also(record):
                     taken[record.id] = None
             looked = min(looked + size, total)
-            if looked >= total or self.is_past(scope, page):
+            if looked == look_at:
+                is_cut = looked < total
                 break
-            is_cut = looked == look_at
+            # From the end the first may have been pushed out of the page by what came
+            # in: one more look tells.
+            if self.is_past(scope, page) or (looked >= total and not from_end):
+                break
         ids.update(dict.fromkeys(reversed(taken) if from_end else taken))
         return looked, is_cut
 

@@ -322,7 +322,8 @@ def _chosen(
                 LOOKED_THROUGH,
             )
         )
-        return _records(ids, action.takes), is_cut
+        # Somebody may have run some again since.
+        return _records(ids, action.takes & frozenset(asked)), is_cut
     pks = [str(pk) for pk in condition.fixed.get("pk", ())]
     return named(pks, action.takes), False
 

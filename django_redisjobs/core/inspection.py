@@ -409,7 +409,7 @@ def page(
             ("ZREVRANGE", key, offset, offset + limit - 1),
         ]
         total, raw = yield commands
-        ids = words(raw or ())[::-1]
+        ids = words(raw or ())[::-1] if limit else []
     else:
         place = Place(keys, queue, status)
         asked: list[Conversation[Any]] = [

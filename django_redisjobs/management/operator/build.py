@@ -42,14 +42,16 @@ class Obstacle:
 def obstacles(records: Iterable[JobRecord]) -> tuple[int, list[Obstacle]]:
     """How many jobs there are, and what keeps some of them from running."""
     found: dict[tuple[str, str], Obstacle] = {}
-    total = 0
+    seen: set[str] = set()
     for record in records:
-        total += 1
+        if record.id in seen:
+            continue
+        seen.add(record.id)
         reason = obstacle(record)
         if reason:
             key = function_of(record), reason
             found.setdefault(key, Obstacle(*key)).add(record)
-    return total, sorted(found.values(), key=lambda one: -one.count)
+    return len(seen), sorted(found.values(), key=lambda one: -one.count)
 
 
 def check_code(terminal: Terminal) -> None:

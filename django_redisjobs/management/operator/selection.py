@@ -32,9 +32,11 @@ def pages(
         page = scope.page(offset, PAGE, brief=False, from_end=from_end)
         total, records = ask(page)
         yield total, records
-        offset += PAGE
-        if offset >= total:
+        # From the end the first may have been pushed out of the page by what came in:
+        # one more look tells.
+        if total <= (offset if from_end else offset + PAGE):
             return
+        offset = min(offset + PAGE, total)
 
 
 @dataclass(slots=True)
