@@ -122,9 +122,9 @@ class ClusterClient(redis.Redis):
     def _look_up(self, slot: int | None) -> Host:
         began = monotonic()
         with self._looking:
-            self._failed.check(began)
             if found := self._slots.owner(slot):
                 return found
+            self._failed.check(began)
             failure: redis.RedisError = _unserved()
             for host in self._slots.to_ask():
                 try:
@@ -240,9 +240,9 @@ class AsyncClusterClient(redis.asyncio.Redis):
     async def _look_up(self, slot: int | None) -> Host:
         began = monotonic()
         async with self._looking:
-            self._failed.check(began)
             if found := self._slots.owner(slot):
                 return found
+            self._failed.check(began)
             failure: redis.RedisError = _unserved()
             for host in self._slots.to_ask():
                 try:
