@@ -77,15 +77,18 @@ def remove(ids: Collection[str], alias: str) -> bool:
     return bool(deleted == len(ids))
 
 
-def take(alias: str, taker: str) -> list[NewJob]:
-    """Take rows that nobody else will send, as it seems; the oldest first.
+def take(
+    alias: str, taker: str, without: Collection[str] = frozenset()
+) -> list[NewJob]:
+    """Take rows that nobody else will send, as it seems; the oldest first. Those of the
+    queues ``without`` stay.
 
     Their delay and their time to live are what is left of them.
     """
     rows = _model().objects.using(alias)
     free = rows.filter(
         _is_left(),
-        queue__in=list(conf.get_settings().queues),
+        queue__in=[each for each in conf.get_settings().queues if each not in without],
         created_at__lt=_ago(GRACE_SECONDS),
     )
     # Most times there is none: no write, no lock.

@@ -16,6 +16,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.db import connections as databases
 
 from django_redisjobs import conf, connections, outbox, registry
+from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.producer import enqueue
 from django_redisjobs.core.records import NewJob
@@ -80,15 +81,16 @@ class Relay(threading.Thread):
             logger.warning("The outbox of database %r %s", alias, words)
 
 
-def relay(alias: str) -> int:
-    """Send what stayed in the outbox of one database; gives how many rows it took.
+def relay(alias: str, without: frozenset[str] = frozenset()) -> int:
+    """Send what stayed in the outbox of one database; gives how many rows it took. Those
+    of the queues ``without`` stay.
 
     Raises redis-py's and the database's errors: the rows are free again then, or will
     be soon. Redis-py's and NotAcknowledged are raised when all others have been sent.
     """
     failure: NotAcknowledged | redis.RedisError | OSError | None = None
     taker = outbox.new_taker()
-    jobs = outbox.take(alias, taker)
+    jobs = outbox.take(alias, taker, without)
     waiting = {job.id for job in jobs}
     try:
         # Each alone: Redis tells by place which ones it knew.
@@ -103,6 +105,7 @@ def relay(alias: str) -> int:
             except (NotAcknowledged, *TROUBLE) as error:
                 # Another group may be on a node that is there.
                 failure = error
+                without |= _queues_of(keys)
                 continue
             ids = [job.id for job in sent]
             outbox.drop(ids, alias, taker)
@@ -114,8 +117,16 @@ def relay(alias: str) -> int:
         if waiting:
             outbox.give_back(waiting, alias, taker)
     if failure is not None:
+        if len(jobs) == outbox.MOST_TAKEN:
+            # Theirs stand before all others each time.
+            relay(alias, without)
         raise failure
     return len(jobs)
+
+
+def _queues_of(keys: GroupKeys) -> frozenset[str]:
+    queues = conf.get_settings().queues
+    return frozenset(queue for queue in queues if conf.keys_for(queue) == keys)
 
 
 def _known(batch: Sequence[Outgoing]) -> Iterator[Outgoing]:
