@@ -73,7 +73,7 @@ class Process:
     @property
     def name(self) -> str:
         """The worker that it is a process of."""
-        return self.info.get("name") or self.record.id
+        return self.record.name
 
     @property
     def is_alive(self) -> bool:

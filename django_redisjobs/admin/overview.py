@@ -544,8 +544,7 @@ class OverviewPage:
         found: dict[tuple[str, bool], list[WorkerRecord]] = {}
         for worker in self.snapshot.workers:
             is_alive = worker.lease_ends_ms > self.snapshot.now_ms
-            name = worker.info.get("name") or worker.id
-            found.setdefault((name, is_alive), []).append(worker)
+            found.setdefault((worker.name, is_alive), []).append(worker)
         return [
             self._crew(name, is_alive, records)
             for (name, is_alive), records in sorted(
@@ -587,8 +586,7 @@ def _queues_of(worker: WorkerRecord) -> list[str]:
 
 def _described(worker: WorkerRecord) -> str:
     version = worker.info.get("version", "")
-    name = worker.info.get("name") or worker.id
-    return f"{name} ({version})" if version else name
+    return f"{worker.name} ({version})" if version else worker.name
 
 
 def _average(seconds: float | None) -> str:

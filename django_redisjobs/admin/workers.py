@@ -26,7 +26,6 @@ from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.pages import LiveAdmin, log_entry, may
 from django_redisjobs.models import Worker
 from django_redisjobs.monitoring.staff import (
-    name_of,
     take_colleague,
     take_staff,
     tell,
@@ -162,7 +161,7 @@ class WorkerAdmin(LiveAdmin):
             text = gettext("%(name)s is not there any more.") % {"name": worker_id}
             self.message_user(request, text, messages.WARNING)
             return HttpResponseRedirect(self._address("changelist"))
-        name = worker_id if asked.question is None else name_of(worker.record)
+        name = worker_id if asked.question is None else worker.record.name
         self.message_user(request, str(asked.said) % {"name": name}, messages.SUCCESS)
         self._log(request, asked, worker)
         if asked.question is None:
@@ -184,14 +183,14 @@ class WorkerAdmin(LiveAdmin):
             "opts": self.opts,
             "media": self.media,
             "asked": asked,
-            "name": name_of(worker.record),
+            "name": worker.record.name,
             "back": self._address("changelist"),
         }
         return TemplateResponse(request, CONFIRM, context)
 
     def _log(self, request: HttpRequest, asked: Request, worker: Worker) -> None:
         words = str(asked.button).rstrip("…")
-        name = name_of(worker.record)
+        name = worker.record.name
         log_entry(request, Worker, worker.pk, name, CHANGE, words).save()
 
     def _address(self, page: str, *args: str) -> str:

@@ -36,7 +36,7 @@ from .records import (
     log_lines,
     parse_record,
 )
-from .scripts import SCRIPTS, Command, Conversation, together, word, words
+from .scripts import SCRIPTS, Command, Conversation, clock_ms, together, word, words
 
 _AWAIT = SCRIPTS["await"]
 LONGEST_BLOCK_S: Final = 5
@@ -125,7 +125,7 @@ def _stored(
                 ("LRANGE", keys.attempts(job_id), 0, -1),
             )
     clock, *replies = yield commands
-    now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
+    now_ms = clock_ms(clock)
     more = iter(replies)
     records = next(more) if longest is None else [next(more) for _ in ids]
     parsed: Parsed = []
@@ -451,7 +451,7 @@ def latency(keys: GroupKeys, queue: str) -> Conversation[float]:
     ]
     ids = [word(entry) for raw in heads for entry in raw or ()]
     found = yield from jobs(keys, ids)
-    now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
+    now_ms = clock_ms(clock)
     since = [
         max(record.enqueued_ms, record.due_ms)
         for record in found
@@ -463,7 +463,7 @@ def latency(keys: GroupKeys, queue: str) -> Conversation[float]:
 def now_ms() -> Conversation[int]:
     """The server's time, which all stored times are in."""
     (clock,) = yield [("TIME",)]
-    return int(clock[0]) * 1000 + int(clock[1]) // 1000
+    return clock_ms(clock)
 
 
 def statistics(

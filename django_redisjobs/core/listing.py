@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from .keys import GroupKeys
 from .records import JobStatus
-from .scripts import Command, Conversation, word, words
+from .scripts import Command, Conversation, clock_ms, word, words
 
 INDEXED: Final = (
     JobStatus.SUCCEEDED,
@@ -132,7 +132,7 @@ def sizes(keys: GroupKeys, names: Sequence[str]) -> Conversation[list[Sizes]]:
         commands += _waiting_commands(keys, queue)
         commands += (("ZCARD", Place(keys, queue, status).key) for status in INDEXED)
     clock, paused, tombstones, *replies = yield commands
-    now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
+    now_ms = clock_ms(clock)
     nothing = [None] * len(names)
     paused, tombstones = paused or nothing, tombstones or nothing
     width = 4 + len(INDEXED)

@@ -290,6 +290,11 @@ class WorkerRecord:
     info: Mapping[str, str]
     held: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        """What people call the worker that it is a process of."""
+        return self.info.get("name") or self.id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostWorker:

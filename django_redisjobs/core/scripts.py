@@ -209,6 +209,12 @@ def words(replies: Sequence[Any]) -> list[str]:
     return [word(reply) for reply in replies]
 
 
+def clock_ms(reply: Sequence[Any]) -> int:
+    """What ``TIME`` says, in milliseconds."""
+    seconds, microseconds = reply
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
 def together(conversations: Sequence[Conversation[T]]) -> Conversation[list[T]]:
     """Hold several conversations at the same time, a round trip for all."""
     results: dict[int, T] = {}

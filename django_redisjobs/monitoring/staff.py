@@ -82,15 +82,10 @@ def tell_all(record: WorkerRecord, message: str) -> bool:
     namesakes = [
         each
         for each in staff.workers
-        if name_of(each) == name_of(record) and each.lease_ends_ms > staff.now_ms
+        if each.name == record.name and each.lease_ends_ms > staff.now_ms
     ]
     told = [tell(each.id, message) for each in spokesmen(namesakes or [record])]
     return any(told)
-
-
-def name_of(record: WorkerRecord) -> str:
-    """What people call a worker: by the name of all its processes."""
-    return record.info.get("name") or record.id
 
 
 def spokesmen(records: Iterable[WorkerRecord]) -> list[WorkerRecord]:

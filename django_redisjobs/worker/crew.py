@@ -12,7 +12,7 @@ from . import databases
 from .attempts import unstarted
 from .coroutines import Coroutines
 from .inbox import Announced
-from .memory import CODES_PER_GROUP, Board
+from .memory import Board, group_of
 from .pace import BATCH_SECONDS, LARGEST_BATCH, SOON_SECONDS, Pace
 from .slots import MainSlot, Slot, TaskSlot, ThreadSlot
 
@@ -350,7 +350,7 @@ class Crew:
         code, job, station = entry
         if not station.alive:
             return False
-        lease = self._leases[code // CODES_PER_GROUP]
+        lease = self._leases[group_of(code)]
         if now > lease or (self.cancelled and job.entry in self.cancelled):
             # Too late to start it; a cancelled one ends as such where it goes back.
             self.cancelled.discard(job.entry)

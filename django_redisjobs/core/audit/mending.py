@@ -10,7 +10,7 @@ from typing import Final
 
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import KeepPolicy, keep_text
-from django_redisjobs.core.scripts import SCRIPTS, Conversation, word
+from django_redisjobs.core.scripts import SCRIPTS, Conversation, clock_ms, word
 
 from .findings import Finding, How, Mend
 from .keyspace import KINDS, Key
@@ -126,13 +126,13 @@ class _Tools:
     def _renew(self, worker: str) -> Conversation[None]:
         """A lease from now: if it lives it renews it, else it is rescued."""
         (clock,) = yield [("TIME",)]
-        now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
+        now_ms = clock_ms(clock)
         yield [("ZADD", self._keys.workers, now_ms + self._lease_ms, worker)]
 
     def _pause(self, queue: str) -> Conversation[None]:
         """It stays paused, as workers take it to be, until people resume it."""
         (clock, value) = yield [("TIME",), ("HGET", self._keys.paused, queue)]
-        now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
+        now_ms = clock_ms(clock)
         reason = f"unreadable: {word(value or b'')[:200]}"
         document = json.dumps({"reason": reason, "by": ""}, separators=(",", ":"))
         yield [("HSET", self._keys.paused, queue, f"0 {now_ms} {document}")]

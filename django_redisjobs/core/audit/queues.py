@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django_redisjobs.core.keys import SCHEMA_VERSION, GroupKeys
 from django_redisjobs.core.records import JobStatus, KeepPolicy
-from django_redisjobs.core.scripts import SCRIPTS, Conversation, word, words
+from django_redisjobs.core.scripts import SCRIPTS, Conversation, clock_ms, word, words
 
 from .findings import Finding, Mend
 from .keyspace import ENDED_PLACES, PLACES, Key
@@ -127,7 +127,7 @@ def check_bounds(
     trimmed them since.
     """
     (clock, maintained) = yield [("TIME",), ("GET", keys.base + "maintained")]
-    now_ms = int(clock[0]) * 1000 + int(clock[1]) // 1000
+    now_ms = clock_ms(clock)
     cared_ms = _whole(word(maintained)) if maintained is not None else None
     found, warnings = [], []
     for key in places:

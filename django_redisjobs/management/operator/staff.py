@@ -27,7 +27,7 @@ from django_redisjobs.management.operator.groups import (
     server_ms,
 )
 from django_redisjobs.management.operator.terminal import Cell, Column, Terminal
-from django_redisjobs.monitoring.staff import name_of, spokesmen
+from django_redisjobs.monitoring.staff import spokesmen
 from django_redisjobs.snapshots import iso
 
 
@@ -154,7 +154,7 @@ def _crews(
     crews: dict[str, list[WorkerRecord]] = {}
     for record in workers:
         if record.lease_ends_ms > now_ms:
-            crews.setdefault(name_of(record), []).append(record)
+            crews.setdefault(record.name, []).append(record)
     return crews
 
 

@@ -112,7 +112,7 @@ def _pause(counts: QueueCounts) -> str:
 
 def _workers(snapshot: Snapshot, terminal: Terminal) -> str:
     alive, silent = snapshot.alive, len(snapshot.silent)
-    names = {one.info.get("name") or one.id for one in alive}
+    names = {one.name for one in alive}
     if not alive:
         text = terminal.style.ERROR("Workers: none.")
     else:
