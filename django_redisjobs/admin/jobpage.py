@@ -317,6 +317,9 @@ class JobPage:
     def _ready_ms(self) -> int:
         """Since when it waited for its newest run."""
         record = self.record
+        if record.ready_ms:
+            return record.ready_ms
+        # Of one that has ended nothing says it.
         earlier = [run.finished_ms for run in record.attempts if run.run != record.run]
         return max(record.enqueued_ms, record.due_ms, *earlier[-1:])
 

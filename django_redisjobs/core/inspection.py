@@ -16,6 +16,7 @@ from .listing import (
     Sizes,
     Span,
     as_number,
+    first_of_each_priority,
     merged_ids,
     pending_ids,
     sizes,
@@ -43,6 +44,8 @@ LONGEST_BLOCK_S: Final = 5
 """A lost wake-up costs at most this long."""
 MOST_RUNNING: Final = 10_000
 """Held entries that are looked at, at most."""
+MOST_TOMBSTONES: Final = 5_000
+"""Ids at the head of a queue that are looked through for one that waits."""
 
 
 def _pairs(reply: Any) -> dict[str, str]:
@@ -203,6 +206,7 @@ def _record(
             meta=state.get("meta"),
             progress=state.get("progress"),
             error=state.get("error"),
+            ready_ms=as_number(state.get("ready_ms")),
         )
 
     def part(name: str) -> str | None:
@@ -440,24 +444,42 @@ def settled(
 
 
 def latency(keys: GroupKeys, queue: str) -> Conversation[float]:
-    """Seconds that the job at the head of a queue waits already; 0 when none does."""
-    key = keys.priority(queue)
-    clock, *heads = yield [
-        ("TIME",),
-        ("LRANGE", keys.alone(queue), 0, 0),
-        ("LRANGE", keys.pending(queue), 0, 20),
-        ("ZRANGE", key, 0, 0),
-        ("ZRANGE", key, -1, -1),
+    """Seconds that the oldest pending job of a queue waits already; 0 when none does.
+
+    The first in line and of each priority are the oldest but for what was put back, so
+    of the line the first few are looked at. In three round trips and one for each
+    priority; in more where many at the head were cancelled, and behind MOST_TOMBSTONES
+    of these nobody looks.
+    """
+    asked: list[Conversation[Any]] = [
+        now_ms(),
+        _first_in_line(keys, queue),
+        _first_apart(keys, queue),
     ]
-    ids = [word(entry) for raw in heads for entry in raw or ()]
-    found = yield from jobs(keys, ids)
-    now_ms = clock_ms(clock)
-    since = [
-        max(record.enqueued_ms, record.due_ms)
-        for record in found
-        if (record.status, record.queue) == (JobStatus.PENDING, queue)
-    ]
-    return max(0.0, (now_ms - min(since)) / 1000) if since else 0.0
+    clock, *heads = yield from together(asked)
+    since = [record.waits_since_ms for found in heads for record in found]
+    return max(0.0, (clock - min(since)) / 1000) if since else 0.0
+
+
+def _first_in_line(keys: GroupKeys, queue: str) -> Conversation[list[JobRecord]]:
+    """Pending ones among the first of the plain list: behind those that are none, too."""
+    first, size = 0, 20
+    while first < MOST_TOMBSTONES:
+        (raw,) = yield [("LRANGE", keys.pending(queue), first, first + size - 1)]
+        ids = words(raw or ())
+        found = yield from settled(keys, ids, queue, JobStatus.PENDING, brief=True)
+        if found or len(ids) < size:
+            return found
+        first, size = first + size, 100
+    return []
+
+
+def _first_apart(keys: GroupKeys, queue: str) -> Conversation[list[JobRecord]]:
+    """The first of those with a priority, of each, and of those to be run alone."""
+    (raw,) = yield [("LRANGE", keys.alone(queue), 0, 0)]
+    ids = words(raw or ())
+    ids += yield from first_of_each_priority(keys, queue)
+    return (yield from settled(keys, ids, queue, JobStatus.PENDING, brief=True))
 
 
 def now_ms() -> Conversation[int]:

@@ -258,7 +258,11 @@ class PauseRecord:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """All that is stored of a job, at one moment. Texts are JSON, not decoded."""
+    """All that is stored of a job, at one moment. Texts are JSON, not decoded.
+
+    ``ready_ms``: when a job that has not ended was, or will be, ready once more, after a
+    retry say; 0 for the first time.
+    """
 
     id: str
     queue: str
@@ -279,6 +283,12 @@ class JobRecord:
     meta: str | None
     progress: str | None
     error: str | None
+    ready_ms: int = 0
+
+    @property
+    def waits_since_ms(self) -> int:
+        """Since when it waits, or waited, for its newest run."""
+        return self.ready_ms or max(self.enqueued_ms, self.due_ms)
 
 
 @dataclass(frozen=True, slots=True)

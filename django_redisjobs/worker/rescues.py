@@ -272,6 +272,7 @@ def _claimed(record: JobRecord, token: str) -> Claimed:
         False,
         record.meta,
         record.started_ms,
+        record.ready_ms,
     )
 
 

@@ -662,19 +662,58 @@ def test_workers_and_what_they_hold(store: Store):
     assert [one.id for one in store.do(inspection.workers(store.keys))] == ["a"]
 
 
+def age(store: Store, job_id: str, seconds: int) -> None:
+    """Have a job come in so much earlier."""
+    raw = store.client.get(store.keys.job(job_id)) or b""
+    enqueued = store.record(job_id).enqueued_ms
+    older = raw.replace(b"%d" % enqueued, b"%d" % (enqueued - 1000 * seconds), 1)
+    store.client.set(store.keys.job(job_id), older)
+
+
 def test_latency_is_the_age_of_the_head(store: Store):
     assert store.do(inspection.latency(store.keys, "q")) == 0.0
     (added,) = store.add()
-    raw = store.client.get(store.keys.job(added)) or b""
-    enqueued = store.record(added).enqueued_ms
-    older = raw.replace(b"%d" % enqueued, b"%d" % (enqueued - 90_000), 1)
-    store.client.set(store.keys.job(added), older)
+    age(store, added, 90)
 
     assert 90 <= store.do(inspection.latency(store.keys, "q")) < 95
     worker = store.worker()
     worker.settle(*worker.claim())
     store.retry(added)
     # It waits from its retry on.
+    assert store.do(inspection.latency(store.keys, "q")) < 5
+
+
+@pytest.mark.parametrize("again", ["retry", "crash"])
+def test_who_runs_again_waits_since_it_was_ready_again(store: Store, again: str):
+    (added,) = store.add()
+    age(store, added, 90)
+    worker = store.worker()
+    (claimed,) = worker.claim()
+    if again == "retry":
+        worker.settle(claimed, kind="retry", delay_ms=0, attempt=attempt(claimed))
+    else:
+        store.rescue(worker, [claimed])
+
+    assert store.do(inspection.latency(store.keys, "q")) < 5
+
+
+def test_latency_looks_behind_what_was_cancelled(store: Store):
+    *first, last = store.add(number=130)
+    age(store, last, 90)
+    store.cancel(*first)
+
+    assert 90 <= store.do(inspection.latency(store.keys, "q")) < 95
+
+
+def test_latency_is_that_of_any_priority(store: Store):
+    for priority in (100, 5, -1, -100):
+        first, _ = store.add(number=2, priority=priority)
+        age(store, first, 90)
+        assert 90 <= store.do(inspection.latency(store.keys, "q")) < 95
+        age(store, first, -90)
+    assert store.do(inspection.latency(store.keys, "q")) < 5
+    key = store.keys.priority("q")
+    store.client.zadd(key, {"strange": float("inf"), "odd": float("-inf")})
     assert store.do(inspection.latency(store.keys, "q")) < 5
 
 
