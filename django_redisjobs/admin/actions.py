@@ -5,7 +5,7 @@ or to all that match.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,9 +28,8 @@ from django_redisjobs.calls import ask
 from django_redisjobs.core import inspection
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
-from django_redisjobs.core.scripts import together
 from django_redisjobs.models import Job
-from django_redisjobs.queries import JobQuery, Operation
+from django_redisjobs.queries import PAGE, Chosen, JobQuery, Operation
 
 MOST: Final = 20_000
 """Jobs that one click changes: a request has to end in time."""
@@ -41,6 +40,8 @@ LOGGED_ONE_BY_ONE: Final = 100
 
 
 CONFIRM: Final = "admin/redisjobs/confirm.html"
+# By this name a question's form sends the statuses that it told of.
+_SHOWN: Final = "shown"
 _EVERY = frozenset(JobStatus)
 _GONE = gettext_lazy("%d gone meanwhile")
 
@@ -130,6 +131,7 @@ REMOVE = JobAction(
     {
         "deleted": gettext_lazy("%d deleted"),
         "running": gettext_lazy("%d running: cancel them first"),
+        "waiting": gettext_lazy("%d changed meanwhile: they stay"),
         "missing": _GONE,
     },
     _EVERY - {JobStatus.RUNNING},
@@ -137,7 +139,6 @@ REMOVE = JobAction(
 )
 ACTIONS: Final = {each.name: each for each in (RETRY, RUN, MOVE, CANCEL, REMOVE)}
 
-Chosen = Mapping[GroupKeys, Sequence[JobRecord]]
 Fields = tuple[tuple[str, str], ...]
 
 
@@ -155,15 +156,17 @@ class MoveForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What somebody wants done to jobs. ``asks``: only after a question; ``hidden``:
-    what its form sends again; ``back``: where they go who think better of it;
-    ``is_cut``: others may be meant that nobody looked at.
+    """What somebody wants done to jobs: to those ``chosen`` that are in a status of
+    ``takes``. ``asks``: only after a question; ``hidden``: what its form sends again;
+    ``back``: where they go who think better of it; ``is_cut``: others may be meant that
+    nobody looked at.
     """
 
     model_admin: admin.ModelAdmin[Any]
     request: HttpRequest
     action: JobAction
     chosen: Chosen
+    takes: frozenset[JobStatus]
     asks: bool
     hidden: Fields
     back: str
@@ -183,14 +186,20 @@ class Errand:
             words = _("Move to %(queue)s") % {"queue": queue}
         elif self.asks and not confirmed:
             return self._question(None)
+        elif self.action is REMOVE and self._shown:
+            operation = queries.deletion([JobStatus(each) for each in self._shown])
         self._act(operation, within, words)
         return None
 
     def _question(self, form: forms.Form | None) -> HttpResponse:
-        records = [record for part in self.chosen.values() for record in part]
+        statuses: Counter[str] = Counter()
+        first: JobRecord | None = None
+        for _keys, records in read(self.chosen, self.takes):
+            statuses.update(record.status.value for record in records)
+            first = first or next(iter(records), None)
+        total = statuses.total()
         site = self.model_admin.admin_site
         self.request.current_app = site.name
-        statuses = Counter(record.status.value for record in records)
         context = {
             **site.each_context(self.request),
             "title": _("To which queue?") if form else _("Are you sure?"),
@@ -198,12 +207,12 @@ class Errand:
             "media": self.model_admin.media,
             "action": self.action,
             "form": form,
-            "total": len(records),
-            "only": job_row(records[0]) if len(records) == 1 else None,
-            "most": MOST if len(records) >= MOST else None,
+            "total": total,
+            "only": job_row(first) if first and total == 1 else None,
+            "most": MOST if total >= MOST else None,
             "cut": self._cut,
             "statuses": sorted(statuses.items()),
-            "hidden": self.hidden,
+            "hidden": (*self.hidden, *((_SHOWN, status) for status in statuses)),
             "back": self.back,
         }
         return TemplateResponse(self.request, CONFIRM, context)
@@ -219,37 +228,43 @@ class Errand:
 
     def _act(self, operation: Operation, within: GroupKeys | None, label: str) -> None:
         words: Counter[str] = Counter()
-        changed: list[JobRecord] = []
-        for keys, records in self.chosen.items():
+        first: list[JobRecord] = []
+        changed = 0
+        for keys, records in read(self.chosen, self.takes):
             if within is not None and keys != within:
                 words["elsewhere"] += len(records)
                 continue
             answers = ask(operation.operate(keys, [record.id for record in records]))
             words.update(answers)
-            changed += [
-                record
-                for record, word in zip(records, answers, strict=True)
-                if word in operation.done and word != "same"
-            ]
+            for record, word in zip(records, answers, strict=True):
+                if word in operation.done and word != "same":
+                    changed += 1
+                    if len(first) < LOGGED_ONE_BY_ONE:
+                        first.append(record)
         parts = [
             str(text) % words[word]
             for word, text in self.action.outcomes.items()
             if words[word]
         ]
         text = ", ".join(parts) or _("There was nothing to do")
-        all_done = bool(changed) and len(changed) == words.total()
+        all_done = bool(changed) and changed == words.total()
         level = messages.SUCCESS if all_done else messages.WARNING
         self.model_admin.message_user(self.request, f"{text}.", level)
         if self.is_cut:
             self.model_admin.message_user(self.request, self._cut, messages.WARNING)
-        self._log(changed, text, label)
+        self._log(first, changed, text, label)
 
-    def _log(self, changed: list[JobRecord], text: str, label: str) -> None:
+    @property
+    def _shown(self) -> list[str]:
+        """The statuses that the question told of."""
+        known = frozenset(JobStatus)
+        return [each for each in self.request.POST.getlist(_SHOWN) if each in known]
+
+    def _log(
+        self, first: Sequence[JobRecord], changed: int, text: str, label: str
+    ) -> None:
         """Tell Django's admin log: each job of a few, many in one entry."""
-        rows = [job_row(record) for record in changed[:LOGGED_ONE_BY_ONE]]
-        if not rows:
-            return
-        few = len(changed) <= LOGGED_ONE_BY_ONE
+        few = changed <= LOGGED_ONE_BY_ONE
         entries = [
             log_entry(
                 self.request,
@@ -259,7 +274,7 @@ class Errand:
                 DELETION if self.action is REMOVE else CHANGE,
                 label if few else text,
             )
-            for row in (rows if few else rows[:1])
+            for row in map(job_row, first if few else first[:1])
         ]
         LogEntry.objects.bulk_create(entries)
 
@@ -277,12 +292,13 @@ def as_admin_action(action: JobAction) -> Callable[..., HttpResponse | None]:
             ("select_across", "1" if across else "0"),
             *((ACTION_CHECKBOX_NAME, pk) for pk in selected),
         )
-        chosen, is_cut = _chosen(rows, action, across=across)
+        chosen, takes, is_cut = _chosen(rows, action, across=across)
         return Errand(
             model_admin,
             request,
             action,
             chosen,
+            takes,
             asks=action.destroys or across,
             hidden=hidden,
             back=reverse(
@@ -300,9 +316,9 @@ def as_admin_action(action: JobAction) -> Callable[..., HttpResponse | None]:
 
 def _chosen(
     rows: RedisQuerySet, action: JobAction, *, across: bool
-) -> tuple[Chosen, bool]:
-    """The jobs that are meant, and whether there may be more that nobody looked at. All
-    that match: also those that no page shows.
+) -> tuple[Chosen, frozenset[JobStatus], bool]:
+    """The jobs that are meant, if they are in one of these statuses, and whether there
+    may be more that nobody looked at. All that match: also those that no page shows.
     """
     condition = rows.condition()
     if across and "pk" not in condition.fixed:
@@ -323,23 +339,25 @@ def _chosen(
             )
         )
         # Somebody may have run some again since.
-        return _records(ids, action.takes & frozenset(asked)), is_cut
+        return ids, action.takes & frozenset(asked), is_cut
     pks = [str(pk) for pk in condition.fixed.get("pk", ())]
-    return named(pks, action.takes), False
+    return named(pks), action.takes, False
 
 
-def named(ids: Sequence[str], statuses: frozenset[JobStatus]) -> Chosen:
-    """Those of these jobs that are in such a status, wherever they are."""
+def named(ids: Sequence[str]) -> Chosen:
+    """These jobs, wherever they are."""
     groups = [conf.keys_for(queues[0]) for queues in conf.groups().values()]
-    return _records(dict.fromkeys(groups, ids), statuses)
+    return dict.fromkeys(groups, ids)
 
 
-def _records(
-    ids: Mapping[GroupKeys, Sequence[str]], statuses: frozenset[JobStatus]
-) -> Chosen:
-    reading = [inspection.jobs(keys, part, brief=True) for keys, part in ids.items()]
-    found = ask(together(reading))
-    return {
-        keys: [record for record in records if record.status in statuses]
-        for keys, records in zip(ids, found, strict=True)
-    }
+def read(
+    chosen: Chosen, statuses: frozenset[JobStatus]
+) -> Iterator[tuple[GroupKeys, list[JobRecord]]]:
+    """Those of these jobs that are in such a status, a page of records at a time: all
+    together might be more than fits into memory.
+    """
+    for keys, ids in chosen.items():
+        for start in range(0, len(ids), PAGE):
+            part = ids[start : start + PAGE]
+            records = ask(inspection.jobs(keys, part, brief=True))
+            yield keys, [record for record in records if record.status in statuses]

@@ -18,7 +18,7 @@ from django.http import (
 )
 from django.urls import reverse
 
-from django_redisjobs.admin.actions import ACTIONS, REMOVE, RETRY, Errand, named
+from django_redisjobs.admin.actions import ACTIONS, REMOVE, RETRY, Errand, named, read
 from django_redisjobs.admin.pages import may
 from django_redisjobs.core.records import JobStatus
 
@@ -53,17 +53,15 @@ def act_view(
     job_id = unquote(object_id)
     site = model_admin.admin_site.name
     page = reverse("admin:redisjobs_job_change", args=[job_id], current_app=site)
-    chosen = named([job_id], action.offered)
-    repeats = action is RETRY and any(
-        record.status is JobStatus.SUCCEEDED
-        for records in chosen.values()
-        for record in records
-    )
+    chosen = named([job_id])
+    succeeded = frozenset({JobStatus.SUCCEEDED})
+    repeats = action is RETRY and any(found for _, found in read(chosen, succeeded))
     errand = Errand(
         model_admin,
         request,
         action,
         chosen,
+        action.offered,
         asks=action.destroys or repeats,
         hidden=(("action", action.name),),
         back=page,

@@ -36,7 +36,7 @@ def retry_group_view(
     if not may(request, "view_job") or not may(request, RETRY.permission):
         raise PermissionDenied
     period = period_of(request.GET.get("period", ""))
-    chosen = named(_group(request, period), FAILED)
+    chosen = named(_group(request, period))
     site = model_admin.admin_site.name
     back = reverse(
         "admin:redisjobs_queue_changelist",
@@ -44,7 +44,7 @@ def retry_group_view(
         current_app=site,
     )
     errand = Errand(
-        model_admin, request, RETRY, chosen, asks=True, hidden=(), back=back
+        model_admin, request, RETRY, chosen, FAILED, asks=True, hidden=(), back=back
     )
     return errand.run() or HttpResponseRedirect(back)
 

@@ -11,6 +11,7 @@ from django.test import Client, override_settings
 
 from django_redisjobs import JobStatus
 from django_redisjobs.admin import actions
+from django_redisjobs.core import inspection
 from tests.integration.core.store import Store
 
 from .conftest import Staff
@@ -110,6 +111,44 @@ def test_what_destroys_asks_first(
     assert store.status(job_id) is JobStatus.PENDING
     assert said(post(operator, action, job_id, confirmed="1")) == text
     assert LogEntry.objects.get().object_id == job_id
+
+
+def test_what_was_run_again_since_the_question_is_not_deleted(
+    store: Store, operator: Client, failed: list[str]
+):
+    question = post(operator, "remove", *failed).content.decode()
+    store.retry(failed[0])
+
+    answer = post(operator, "remove", *failed, confirmed="1", shown="failed")
+
+    assert '<input type="hidden" name="shown" value="failed">' in question
+    assert said(answer) == "2 deleted, 1 changed meanwhile: they stay."
+    assert store.status(failed[0]) is JobStatus.PENDING
+    # A question that tells of waiting jobs is about them.
+    answer = post(operator, "remove", failed[0], confirmed="1", shown="pending")
+    assert said(answer).endswith(" 1 deleted.")
+
+
+def test_many_are_changed_a_page_at_a_time(
+    store: Store, operator: Client, monkeypatch: pytest.MonkeyPatch
+):
+    many = store.add("low", 130)
+    asked: list[int] = []
+    reading = inspection.jobs
+
+    def counted(keys: Any, ids: Any, **more: Any) -> Any:
+        asked.append(len(ids))
+        return reading(keys, ids, **more)
+
+    monkeypatch.setattr(actions, "PAGE", 50)
+    monkeypatch.setattr("django_redisjobs.queries.PAGE", 50)
+    monkeypatch.setattr(inspection, "jobs", counted)
+
+    said_so = said(post(operator, "cancel", *many, select_across="1", confirmed="1"))
+
+    assert said_so == "130 cancelled."
+    assert sum(asked) >= 260
+    assert max(asked) <= 50
 
 
 def test_running_jobs_are_asked_to_stop_and_not_deleted(store: Store, operator: Client):
