@@ -5,22 +5,28 @@ Values stay what they are for jobs; pages, lists and texts show ``HIDDEN`` inste
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from inspect import Parameter
 from itertools import chain, repeat
 from typing import Any, Final
+from urllib.parse import quote, quote_plus
 
 from django_redisjobs import conf, registry
 from django_redisjobs.core.payload import Body, parse_body
 from django_redisjobs.exceptions import PayloadMalformed, RedisJobsError
+from django_redisjobs.serialization import snapshot_codec
 
 HIDDEN: Final = "[hidden]"
 
 # Anything shorter would be found by chance in any text.
 _SHORTEST: Final = 4
+# And of a text of several lines.
+_SHORTEST_LINE: Final = 8
 
 Test = Callable[[str], bool]
 
@@ -40,7 +46,7 @@ def redacted(body: Body) -> Body:
         HIDDEN if name is None or is_hidden(name) else _without(value, is_hidden)
         for name, value in zip(names_of(body), body.args, strict=False)
     ]
-    return replace(body, args=args, kwargs=_without(body.kwargs, is_hidden))
+    return replace(body, args=args, kwargs=_without_keys(body.kwargs, is_hidden))
 
 
 def redacted_value(function: str, value: Any) -> Any:
@@ -138,6 +144,10 @@ def _without(value: Any, is_hidden: Test) -> Any:
         return {**value, "v": [_pair(each, is_hidden) for each in value["v"]]}
     if "$" in value:
         return {**value, "v": _without(value.get("v"), is_hidden)}
+    return _without_keys(value, is_hidden)
+
+
+def _without_keys(value: dict[str, Any], is_hidden: Test) -> dict[str, Any]:
     return {
         key: HIDDEN if is_hidden(key) else _without(each, is_hidden)
         for key, each in value.items()
@@ -171,6 +181,10 @@ def _leaves(value: Any) -> Iterator[Any]:
         for each in value:
             yield from _leaves(each)
     elif isinstance(value, dict):
+        if isinstance(value.get("v"), str):
+            # Stored otherwise than it is seen: bytes, say, or a time.
+            with suppress(Exception):  # a project's own codecs raise anything
+                yield snapshot_codec.restore(value)
         for key, each in value.items():
             if key != "$":
                 yield from _leaves(each)
@@ -179,7 +193,23 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _forms(value: Any) -> Iterator[str]:
-    """How a value may stand in a text."""
-    for form in (str(value), repr(value)[1:-1] if isinstance(value, str) else ""):
+    """How a value may stand in a text: as it is, quoted, in an address, in JSON, and
+    line by line where something stands before each.
+    """
+    try:
+        text = str(value)
+    except ValueError:
+        # An int of more digits than Python writes.
+        text = hex(value)
+    forms = {text}
+    if isinstance(value, bytes):
+        forms = {repr(value)[2:-1], value.decode(errors="replace")}
+    elif isinstance(value, str):
+        forms |= {repr(text)[1:-1], json.dumps(text)[1:-1]}
+        forms |= {json.dumps(text, ensure_ascii=False)[1:-1]}
+        forms |= {quote(text), quote(text, safe=""), quote_plus(text)}
+        if len(lines := text.splitlines()) > 1:
+            forms |= {line for line in lines if len(line) >= _SHORTEST_LINE}
+    for form in forms:
         if len(form) >= _SHORTEST:
             yield form

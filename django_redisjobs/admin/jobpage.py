@@ -351,10 +351,10 @@ class JobPage:
     def _argument(self, name: str, value: Any) -> Argument:
         try:
             restored = snapshot_codec.restore(value)
+            text = pretty(restored)
         except UNREADABLE:
             return Argument(name, decoded(value))
-        links = tuple(self._links.references(restored))
-        return Argument(name, pretty(restored), links)
+        return Argument(name, text, tuple(self._links.references(restored)))
 
     @property
     def options(self) -> str | None:

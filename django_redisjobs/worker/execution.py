@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from math import inf
 from random import Random
 from time import monotonic
@@ -198,7 +197,9 @@ class Execution:
             error = _about_arguments(error, plan, body)
         verdict = self._judge(slot, plan, error, final=final)
         name = plan.name if plan else (body.function if body else "")
-        what = _discreet(describe(error, _reason(slot, plan)), job)
+        what = describe(
+            error, _reason(slot, plan), lambda text: discreet(text, job.body)
+        )
         # What it wrote and cannot be carried is not the reason of this failure, whatever
         # the code of its values raises.
         with suppress(Exception):
@@ -317,15 +318,6 @@ def _about_arguments(error: BaseException, plan: Plan, body: Body) -> BaseExcept
             f"{unbound}. The stored arguments wait for a worker whose code takes them."
         )
     return error
-
-
-def _discreet(what: Description, job: Claimed) -> Description:
-    """Without the arguments that REDACT names."""
-    return replace(
-        what,
-        message=discreet(what.message, job.body),
-        traceback=discreet(what.traceback, job.body),
-    )
 
 
 def _reason(slot: Slot, plan: Plan | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 from types import TracebackType
@@ -107,15 +107,20 @@ def stems_from(error: BaseException, kind: type[BaseException]) -> bool:
     return isinstance(error, kind)
 
 
-def describe(error: BaseException, instead: str = "") -> Description:
+def describe(
+    error: BaseException,
+    instead: str = "",
+    hide: Callable[[str], str] = lambda text: text,
+) -> Description:
     """Texts of an exception, whatever its class does when it is printed.
 
-    ``instead``: the message of an exception that has none.
+    ``instead``: the message of an exception that has none. ``hide`` takes out what
+    nobody is to see, before anything is cut: half a secret would not be found.
     """
     return Description(
         _class_name(type(error)),
-        shorten(_message(error) or instead, MESSAGE_LIMIT),
-        shorten(_traceback(error), TRACEBACK_LIMIT),
+        shorten(hide(_message(error) or instead), MESSAGE_LIMIT),
+        shorten(hide(_traceback(error)), TRACEBACK_LIMIT),
     )
 
 

@@ -19,7 +19,9 @@ from django_redisjobs.core.records import LogLine
 from django_redisjobs.redaction import discreet
 
 LONGEST_LINE: Final = 2_000
-"""Characters of one line that are kept."""
+"""Characters of one line that are stored."""
+# Of one line until then.
+_LONGEST_KEPT: Final = 100_000
 MOST_CHARACTERS: Final = 20_000
 """Of all lines of one run; the last ones are kept."""
 
@@ -61,22 +63,22 @@ def _line(record: logging.LogRecord) -> LogLine:
     except Exception as error:  # noqa: BLE001 - values that are logged have code of their own
         # Logging tells of it by itself when the line is written.
         text = f"{record.msg!r:.200} (its arguments do not fit: {error!r:.200})"
-    text = text.encode("utf-8", "backslashreplace").decode()
-    if len(text) > LONGEST_LINE:
-        text = f"{text[:LONGEST_LINE]} …"
+    text = text[:_LONGEST_KEPT].encode("utf-8", "backslashreplace").decode()
     return (int(record.created * 1000), record.levelname, record.name, text)
 
 
 def lines_of(kept: Sequence[LogLine], body: str) -> tuple[LogLine, ...]:
     """The last lines that fit, without what REDACT hides of the job's ``body``."""
-    if not kept:
-        return ()
     left, found = MOST_CHARACTERS, []
     for at_ms, level, logger, text in reversed(kept):
-        left -= len(text)
+        # Before it is cut: half a secret would not be found.
+        line = discreet(text, body)
+        if len(line) > LONGEST_LINE:
+            line = f"{line[:LONGEST_LINE]} …"
+        left -= len(line)
         if left < 0:
             break
-        found.append((at_ms, level, logger, discreet(text, body)))
+        found.append((at_ms, level, logger, line))
     return tuple(reversed(found))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -55,6 +56,34 @@ def test_positional_arguments_of_an_unknown_function_are_all_hidden() -> None:
 
     assert shown.args == [HIDDEN, HIDDEN]
     assert shown.kwargs == {"user": "ann"}
+
+
+@redacting("token")
+def test_a_dollar_among_the_names_is_no_tag() -> None:
+    assert redacted(body(**{"$": 1, "token": "x"})).kwargs == {"$": 1, "token": HIDDEN}
+
+
+KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBg\nx\n-----END KEY-----"
+
+
+@redacting("token")
+@pytest.mark.parametrize(
+    ("value", "text", "shown"),
+    [
+        (b"hunter2\x00", "bad b'hunter2\\x00'", f"bad b'{HIDDEN}'"),
+        ("abc+def/gh==", "GET /?t=abc%2Bdef%2Fgh%3D%3D", f"GET /?t={HIDDEN}"),
+        ("jane@x.org ann", "?e=jane%40x.org+ann", f"?e={HIDDEN}"),
+        ('two "words"', 'body {"a": "two \\"words\\""}', f'body {{"a": "{HIDDEN}"}}'),
+        ("pässword", r"body p\u00e4ssword", f"body {HIDDEN}"),
+        (datetime(2026, 1, 2, 3, 4, 5), "at 2026-01-02 03:04:05", f"at {HIDDEN}"),
+        (KEY, "  | MIIEvQIBADANBg\n  | x", f"  | {HIDDEN}\n  | x"),
+        pytest.param(2**20_000, "too large", "too large", id="large"),
+    ],
+)
+def test_texts_lose_the_values_however_they_are_written(
+    value: object, text: str, shown: str
+) -> None:
+    assert redacted_text(body(token=value), text) == shown
 
 
 @redacting("password", "pin")

@@ -6,6 +6,7 @@ import pdb  # noqa: T100  the person asks for it
 import sys
 from argparse import ArgumentParser
 from contextlib import nullcontext, redirect_stdout
+from functools import partial
 from typing import TYPE_CHECKING
 
 import redis
@@ -114,7 +115,10 @@ def _refused(job_id: str, refusal: Refusal) -> str:
 
 def _tell(terminal: Terminal, ran: Ran, record: JobRecord) -> None:
     error = ran.error
-    trace = "" if error is None else discreet(describe(error).traceback, record.body)
+    trace = ""
+    if error is not None:
+        hide = partial(discreet, body=record.body)
+        trace = describe(error, hide=hide).traceback
     if terminal.as_json:
         terminal.document(
             {

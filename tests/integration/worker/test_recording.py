@@ -33,7 +33,7 @@ def speak(token: str = "", *, fail: bool = False) -> None:
             1 / 0  # noqa: B018
         except ZeroDivisionError:
             logger.exception("cannot divide")
-        raise ValueError("no")
+        raise ValueError(f"no {token}".strip())
 
 
 @job
@@ -155,3 +155,13 @@ def test_what_redact_names_is_not_kept(redisjobs: dict[str, Any]):
         attempt = run(speak.delay("s3cret-value"))
 
     assert texts(attempt) == ["order 7 of [hidden]"]
+
+
+def test_what_redact_names_is_not_kept_however_long_it_is(redisjobs: dict[str, Any]):
+    key = "s3cret" * 1_000
+    with override_settings(REDISJOBS={**redisjobs, "REDACT": ["token"]}):
+        attempt = run(speak.delay(key, fail=True))
+
+    assert texts(attempt)[0] == "order 7 of [hidden]"
+    assert "s3cret" not in f"{attempt.message}{attempt.traceback}{attempt.logs}"
+    assert "[hidden]" in attempt.message
