@@ -112,6 +112,7 @@ class Store:
         keep: KeepPolicy = DEFAULT_KEEP,
         max_crashes: int = 3,
         lease_ms: int = LEASE_MS,
+        **info: str,
     ) -> Worker:
         """A registered worker of ``queues``, of ``q`` where none is named."""
         self._workers += 1
@@ -124,7 +125,7 @@ class Store:
             keep=keep,
             max_crashes=max_crashes,
         )
-        consumer.register({"host": "here", "pid": str(self._workers)})
+        consumer.register({"host": "here", "pid": str(self._workers), **info})
         return Worker(consumer)
 
     def rescue(

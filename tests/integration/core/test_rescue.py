@@ -418,3 +418,39 @@ def test_an_attempt_list_is_bounded(store: Store):
     assert len(record.attempts) == 50
     assert record.attempts_made == 60
     assert record.attempts[-1].number == 60
+
+
+SUPERVISOR = {"boot_id": "b", "pid_ns": "n", "supervisor_start_time": "7"}
+
+
+def lose(store: Store, supervisor: str, number: int) -> list[str]:
+    """Processes of one supervisor claim a job each and are lost; what ended then."""
+    info = {**SUPERVISOR, "supervisor": supervisor}
+    workers = [store.worker(**info) for _ in range(number)]
+    assert all(len(worker.claim(fresh=True)) == 1 for worker in workers)
+    rescued = [store.rescue(worker, None) for worker in workers]
+    return [job_id for one in rescued for job_id in one.ended]
+
+
+def test_who_was_lost_in_company_is_granted_more_starts(store: Store, look: Look):
+    added = store.add(number=2)
+
+    ended = [lose(store, str(time), 2) for time in range(9)]
+
+    assert ended[:8] == [[]] * 8
+    assert sorted(ended[8]) == sorted(added)
+    assert {store.record(job_id).crashes for job_id in added} == {9}
+    look()
+
+
+def test_who_was_lost_alone_is_not(store: Store, look: Look):
+    (added,) = store.add()
+    # Neither who holds nothing nor whose supervisor is another one is company.
+    store.worker(**SUPERVISOR, supervisor="2")
+    store.add("elsewhere")
+    store.worker("elsewhere", **SUPERVISOR, supervisor="other").claim()
+
+    ended = [lose(store, str(time), 1) for time in range(3)]
+
+    assert ended == [[], [], [added]]
+    look()

@@ -79,9 +79,10 @@ local function append_attempt(id, entry)
 end
 
 -- Charge a crash to a job that ran (or may have run) when its worker died. Only a
--- crash alone fails a job: the last permitted start runs alone. `left`: its last log
--- lines as JSON, and where the process was, each '' where unknown; or nil.
-local function charge_crash(id, envelope, state, reason, max_crashes, sole, left)
+-- crash alone fails a job: from the last but one of `max_crashes` on it is started alone,
+-- and the `most`th may be its end. `left`: its last log lines as JSON, and where the
+-- process was, each '' where unknown; or nil.
+local function charge_crash(id, envelope, state, reason, max_crashes, most, sole, left)
   local queue, priority = string.match(envelope, HEADER)
   local crashes = number(state.crashes) + 1
   local key = base .. 'state:' .. id
@@ -100,7 +101,7 @@ local function charge_crash(id, envelope, state, reason, max_crashes, sole, left
     count(queue, 'cancelled')
     return 'cancelled'
   end
-  if crashes >= max_crashes and (state.alone or sole) then
+  if crashes >= most and (state.alone or sole) then
     end_unfinished(id, envelope, 'failed', state, 'crashed ' .. text(crashes) .. ' times: ' .. reason)
     count(queue, 'failed')
     return 'failed'
@@ -134,6 +135,35 @@ local function note_lost(worker, reason, held)
   redis.call('PEXPIRE', key, 604800000)
 end
 
+local SUPERVISOR = {'boot_id', 'pid_ns', 'supervisor', 'supervisor_start_time'}
+local IN_COMPANY = 3       -- times as many starts as a crash alone would leave
+
+local function supervisor_of(worker)
+  local info = safely('HMGET', base .. 'worker:' .. worker, unpack(SUPERVISOR))
+  for index = 1, #SUPERVISOR do
+    if not info[index] or info[index] == '' then return nil end
+  end
+  return table.concat(info, ' ')
+end
+
+-- Whether processes of one supervisor, of which each held something, were lost together:
+-- a container that was killed, say, or a host. They are brought back one after the other,
+-- so who is the first notes it for those that come later.
+local function was_in_company(worker)
+  local key = base .. 'worker:' .. worker
+  if safely('HGET', key, 'company') then return true end
+  local supervisor, found = supervisor_of(worker), false
+  if not supervisor then return false end
+  for _, other in ipairs(safely('ZRANGE', base .. 'workers', 0, CHUNK - 1)) do
+    if other ~= worker and supervisor_of(other) == supervisor and safely('LLEN', base .. 'claimed:' .. other) > 0 then
+      redis.call('HSET', base .. 'worker:' .. other, 'company', '1')
+      found = true
+    end
+  end
+  if found then redis.call('HSET', key, 'company', '1') end
+  return found
+end
+
 -- Bring back what a worker held and forget the worker. `charge`: 'all' where it is
 -- unknown what ran (a dead host: a suspicion), 'running' to charge what ran, 'killed' or
 -- 'none'; with the last it ended in good order.
@@ -143,11 +173,12 @@ local function rescue_worker(worker, charge, ran, reason, max_crashes, sole)
   local key = base .. 'claimed:' .. worker
   -- From the end, backwards, each to the head of its queue: so the order stays.
   local entries = safely('LRANGE', key, -CHUNK, -1)
-  local returned, ended = {}, {}
+  local returned, ended, most = {}, {}, max_crashes
+  if charge == 'all' and #entries > 0 and was_in_company(worker) then most = IN_COMPANY * max_crashes end
   for index = #entries, 1, -1 do
     local id, token, envelope, state = held_job(worker, entries[index])
     if id and (charge == 'all' or (charge == 'running' and ran[token])) then
-      local outcome = charge_crash(id, envelope, state, reason, max_crashes, sole, ran[token])
+      local outcome = charge_crash(id, envelope, state, reason, max_crashes, most, sole, ran[token])
       if outcome == 'returned' then returned[#returned + 1] = id else ended[#ended + 1] = id end
     elseif id then
       -- It may have ended a moment ago, unsettled: its run number stays used.
