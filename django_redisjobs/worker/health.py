@@ -40,6 +40,7 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         return {
             "alive": self.alive,
+            "ready": self.ready,
             "consuming": self.consuming,
             "redis": self.redis,
             "stopping": self.stopping,

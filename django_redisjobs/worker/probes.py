@@ -181,7 +181,9 @@ class ProbeProcess:
 
 
 class _Server(ThreadingHTTPServer):
-    """On a socket that is open already. Who comes when it is full is sent away."""
+    """On a socket that is open already. When it is full, who has been there for the
+    longest is sent away: whoever asks as one should is answered at once.
+    """
 
     daemon_threads = True
 
@@ -191,19 +193,27 @@ class _Server(ThreadingHTTPServer):
         self.socket.close()
         self.socket = listening
         self.health = health
-        self._room = threading.BoundedSemaphore(MOST_CLIENTS)
+        # In the order in which they came.
+        self._clients: dict[socket.socket, None] = {}
+        self._changing = threading.Lock()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._room.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+        with self._changing:
+            if len(self._clients) >= MOST_CLIENTS:
+                oldest = next(iter(self._clients))
+                del self._clients[oldest]
+                # Its thread sees the end of what it reads, and closes it.
+                with contextlib.suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)
+            self._clients[request] = None
+        super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._room.release()
+            with self._changing:
+                self._clients.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         logger.debug("A health check broke off: %s", sys.exc_info()[1])
@@ -285,7 +295,7 @@ def _is_own(file: Path) -> bool:
 
 def _freshen(file: Path, health: Health) -> None:
     report = health.report(monotonic())
-    if not report.ready:
+    if not report.alive:
         return
     written_at = datetime.now(UTC).isoformat(timespec="seconds")
     content = {**report.as_json(), "written_at": written_at}

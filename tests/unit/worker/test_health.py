@@ -47,6 +47,7 @@ def test_all_is_well(memory):
     assert found.ready
     assert found.as_json() == {
         "alive": True,
+        "ready": True,
         "consuming": True,
         "redis": True,
         "stopping": False,
