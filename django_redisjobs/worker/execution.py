@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from math import inf
 from random import Random
 from time import monotonic
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 
 _NEVER = inf
 _NO_RETRY = Retry(max=0)
+_NOT_AWAITED = (
+    "it returned a coroutine, so nothing of it ran. A decorator between @job and an "
+    "'async def' has to be an 'async def' itself, and await what it wraps."
+)
 _COUNTERS = {"succeeded": SUCCEEDED, "failed": FAILED, "retry": RETRIED}
 _GOES_ON = frozenset({"retry", "released", "parked"})
 _SIGNALS: dict[str, Signal] = {
@@ -148,6 +153,10 @@ class Execution:
 
     def succeed(self, slot: Slot, plan: Plan, value: object) -> None:
         """The function returned."""
+        if type(value) is CoroutineType:
+            value.close()
+            self.fail(slot, plan, None, TypeError(_NOT_AWAITED), final=True)
+            return
         result: str | None = None
         try:
             slot.last_note()
@@ -247,6 +256,7 @@ class Execution:
             interrupted=slot.fired,
             discard_missing=plan.discard_missing,
             final=final,
+            called=slot.context is not None,
         )
 
     def _settle(self, slot: Slot, ended: Settlement) -> None:

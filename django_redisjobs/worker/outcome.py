@@ -34,10 +34,11 @@ class ArgumentsRefused(Exception):
     """The stored arguments do not fit the function's signature in this build."""
 
 
-# Trying again cannot help: the same envelope gives the same end.
+# Before the function was called. Trying again cannot help: the same envelope gives the
+# same end.
 _FINAL = (PayloadMalformed, MissingInstance)
 # Another worker may know what to do: one of another release, or with other settings.
-_PARKING = (UnknownJobFunction, ArgumentsRefused, PayloadUnknown, SignatureRejected)
+_PARKING = (UnknownJobFunction, PayloadUnknown, SignatureRejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +78,28 @@ def judge(
     interrupted: str = "",
     discard_missing: bool = False,
     final: bool = False,
+    called: bool = False,
 ) -> Verdict:
     """What follows when an attempt ended with ``error``.
 
     ``interrupted`` says why the worker interrupted it (``CANCEL``, ``SHUTDOWN`` or
     ``TIMEOUT``), if it did. A cancelled job ends as such however it reacted; a
     job that a shutdown stopped goes back uncounted, unless it failed by itself.
-    ``final``: another attempt would end the same way.
+    ``final``: another attempt would end the same way. ``called``: the job's function
+    was; then what it raises is its own, also where it asks for other jobs.
     """
     if interrupted == CANCEL:
         return CANCELLED
     if interrupted == SHUTDOWN and stems_from(error, JobInterrupted):
         return RELEASED
-    if isinstance(error, _PARKING):
+    if isinstance(error, ArgumentsRefused):
         return PARKED
-    if discard_missing and isinstance(error, MissingInstance):
+    if not called and isinstance(error, _PARKING):
+        return PARKED
+    if not called and discard_missing and isinstance(error, MissingInstance):
         return CANCELLED
     word = "timeout" if stems_from(error, JobTimeout) else "failed"
-    final = final or isinstance(error, _FINAL)
+    final = final or (not called and isinstance(error, _FINAL))
     if not final and retry.allows(error, retries_made):
         return Verdict("retry", word, retry.delay_seconds(retries_made + 1, rng))
     return Verdict("failed", word)

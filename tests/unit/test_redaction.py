@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -75,7 +75,11 @@ KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBg\nx\n-----END KEY-----"
         ("jane@x.org ann", "?e=jane%40x.org+ann", f"?e={HIDDEN}"),
         ('two "words"', 'body {"a": "two \\"words\\""}', f'body {{"a": "{HIDDEN}"}}'),
         ("pässword", r"body p\u00e4ssword", f"body {HIDDEN}"),
-        (datetime(2026, 1, 2, 3, 4, 5), "at 2026-01-02 03:04:05", f"at {HIDDEN}"),
+        (
+            datetime(2026, 1, 2, tzinfo=UTC),
+            "at 2026-01-02 00:00:00+00:00",
+            f"at {HIDDEN}",
+        ),
         (KEY, "  | MIIEvQIBADANBg\n  | x", f"  | {HIDDEN}\n  | x"),
         pytest.param(2**20_000, "too large", "too large", id="large"),
     ],

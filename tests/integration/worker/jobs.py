@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import functools
 import gc
 import logging
 import os
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,7 +24,14 @@ from django.utils.translation import get_language
 
 from django_redisjobs import Retry, current_job, get_connection, get_job, job
 from django_redisjobs.conf import get_settings
-from django_redisjobs.exceptions import JobInterrupted, JobTimeout
+from django_redisjobs.exceptions import (
+    JobInterrupted,
+    JobTimeout,
+    MissingInstance,
+    PayloadMalformed,
+    PayloadUnknown,
+    UnknownJobFunction,
+)
 from django_redisjobs.signals import job_failed
 from django_redisjobs.worker.pace import LARGEST_BATCH, Pace
 
@@ -499,6 +508,38 @@ async def take_async(row: Any) -> str:
 @job(on_missing="discard")
 def take_or_leave(row: Any) -> str:
     return str(row)
+
+
+OF_OTHERS: dict[str, type[Exception]] = {
+    kind.__name__: kind
+    for kind in (MissingInstance, PayloadMalformed, PayloadUnknown, UnknownJobFunction)
+}
+
+
+@job(on_missing="discard", retry=Retry(max=1, base=0.02, jitter=False))
+def raise_of_another(name: str) -> None:
+    raise OF_OTHERS[name]("about another job")
+
+
+@job(on_missing="discard", retry=Retry(max=1, base=0.02, jitter=False))
+async def raise_of_another_async(name: str) -> None:
+    raise OF_OTHERS[name]("about another job")
+
+
+def quietly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that knows nothing of coroutines."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return wrapped
+
+
+@job(result_ttl=0)
+@quietly
+async def never_awaited() -> None:
+    raise AssertionError
 
 
 @job

@@ -41,6 +41,31 @@ def test_a_job_fails_and_tells_where(start):
     assert (attempt.outcome, attempt.exception_class) == ("failed", "ValueError")
 
 
+@pytest.mark.parametrize("name", jobs.OF_OTHERS)
+def test_what_a_job_raises_about_others_is_a_failure_of_its_own(start, name):
+    """Neither parked, which would have it run for ever, nor discarded."""
+    start()
+
+    handles = [
+        function.delay(name)
+        for function in (jobs.raise_of_another, jobs.raise_of_another_async)
+    ]
+
+    for handle in handles:
+        assert handle.wait(timeout=60) is JobStatus.FAILED
+        assert len(handle.info().attempts) == 2
+
+
+def test_a_coroutine_that_nobody_awaits_is_a_failure(start):
+    start()
+
+    handle = jobs.never_awaited.delay()
+
+    with pytest.raises(JobFailed, match="nothing of it ran"):
+        handle.result(timeout=60)
+    assert len(handle.info().attempts) == 1
+
+
 def test_a_failing_job_is_retried_until_it_succeeds(start):
     start()
 

@@ -107,6 +107,15 @@ def test_what_another_build_may_know_is_parked(error):
     assert verdict(error) == ("parked", "", 0)
 
 
+@pytest.mark.parametrize(
+    "kind", [UnknownJobFunction, PayloadMalformed, MissingInstance]
+)
+def test_what_the_function_raises_is_its_own(kind):
+    found = verdict(kind("another"), called=True, discard_missing=True)
+
+    assert found == ("retry", "failed", 10)
+
+
 def test_a_missing_row_may_discard_the_job():
     error = MissingInstance("x")
 
