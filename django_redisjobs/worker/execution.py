@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from contextvars import copy_context
 from math import inf
 from random import Random
 from time import monotonic
@@ -107,7 +108,8 @@ class Execution:
         job = slot.job
         assert job is not None
         try:
-            value = self._call(slot, job, plan, body)
+            # What a job sets there, a language say, is no other job's.
+            value = copy_context().run(self._call, slot, job, plan, body)
         except BaseException as error:  # noqa: BLE001 - a job may raise anything
             slot.quiet()
             self.fail(slot, plan, body, error)

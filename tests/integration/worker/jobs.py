@@ -20,7 +20,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 from django.dispatch import receiver
 from django.utils.functional import SimpleLazyObject
-from django.utils.translation import get_language
+from django.utils.translation import activate, get_language
 
 from django_redisjobs import Retry, current_job, get_connection, get_job, job
 from django_redisjobs.conf import get_settings
@@ -116,6 +116,14 @@ async def leave_a_trace(seconds: float) -> str:
     _trace.set("a trace")
     if seconds:
         await asyncio.sleep(seconds)
+    return found
+
+
+@job(retry=0)
+def leave_a_trace_plainly() -> tuple[str, str]:
+    found = _trace.get(), get_language() or ""
+    _trace.set("a trace")
+    activate("de")
     return found
 
 

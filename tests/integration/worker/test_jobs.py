@@ -225,6 +225,15 @@ def test_a_coroutine_job_sees_no_context_of_those_before_it(start, seconds):
     assert {handle.result(timeout=60) for handle in handles} == {""}
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_plain_job_sees_no_context_of_those_before_it(start, threads):
+    start(threads=threads)
+
+    handles = jobs.leave_a_trace_plainly.delay_many([()] * 20)
+
+    assert {handle.result(timeout=60) for handle in handles} == {("", "en-us")}
+
+
 @pytest.mark.parametrize("places", [2, 50])
 def test_jobs_of_either_kind_begin_in_the_order_in_which_they_came(start, places):
     """Also where each kind is met by who cannot run it, and all places are taken."""
