@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 SCHEMES = (
     "redis",
@@ -73,7 +73,7 @@ class Address:
             return cls(url, scheme)
         if scheme == "embedded":
             return cls(url, scheme, path=unquote(rest.partition("?")[0]))
-        parts = urlsplit(url)
+        parts = _split(url)
         if scheme == "unix":
             # In unix://run/a.sock the first folder would be taken for a host.
             path = "" if parts.hostname else unquote(parts.path)
@@ -110,6 +110,18 @@ class Address:
         return f"{scheme}://{user}{at}{host}:{port}/{path.strip('/')}{query}"
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        # Python's own message shows what it took for the host, and that may be a part
+        # of the password.
+        raise ValueError(
+            "it cannot be taken apart. (In a password write %5B for [, %5D for ], and so "
+            "on: urllib.parse.quote(password, safe='') gives it whole.)"
+        ) from None
+
+
 def _unknown_scheme(scheme: str) -> str:
     near = difflib.get_close_matches(scheme, SCHEMES, n=1)
     hint = f" Did you mean {near[0]}://?" if near else ""
@@ -128,7 +140,7 @@ def _socket_path(path: str) -> str:
 def _host(text: str, default_port: int, *, needed: bool) -> Host:
     if needed and not text:
         raise ValueError("it names no host. Write host:port,host:port.")
-    parts = urlsplit(f"//{text}")
+    parts = _split(f"//{text}")
     try:
         return Host(parts.hostname or "localhost", parts.port or default_port)
     except ValueError:

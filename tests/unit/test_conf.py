@@ -272,6 +272,21 @@ def test_without_base_dir_the_embedded_folder_is_beside_the_settings() -> None:
         assert conf.embedded_folder() == Path(__file__).parents[1] / ".redisjobs"
 
 
+@pytest.mark.parametrize("password", ["x[Secret99]y", "pa\uff03Secret99", "[Secret99"])
+@pytest.mark.parametrize("scheme", ["redis", "sentinel", "cluster"])
+def test_an_address_that_is_none_does_not_show_its_password(
+    scheme: str, password: str
+) -> None:
+    url = f"{scheme}://:{password}@host:6379/0"
+    with (
+        override_settings(REDISJOBS={"URL": url}),
+        pytest.raises(ConfigurationError, match="In a password write") as caught,
+    ):
+        conf.get_settings()
+
+    assert "Secret99" not in str(caught.value)
+
+
 def test_with_neither_the_error_says_what_to_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
