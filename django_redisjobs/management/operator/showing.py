@@ -74,7 +74,7 @@ def _error(record: JobRecord) -> str:
 def lines(record: JobRecord, terminal: Terminal) -> Iterator[str]:
     """What a person wants to know of a job."""
     style = terminal.style
-    title = f"{function_of(record) or '(unreadable)'} {record.id}"
+    title = harmless(f"{function_of(record) or '(unreadable)'} {record.id}")
     yield style.MIGRATE_HEADING(title)
     facts = list(_facts(record))
     width = max(len(name) for name, _ in facts)

@@ -105,9 +105,9 @@ def _pause(counts: QueueCounts) -> str:
     assert paused is not None
     text = f"{counts.queue} is paused since {clock(paused.since_ms)}"
     if paused.by:
-        text += f" by {paused.by}"
+        text += f" by {harmless(paused.by)}"
     text += f" until {clock(paused.until_ms)}" if paused.until_ms else " until resumed"
-    return f"{text}: {paused.reason}" if paused.reason else f"{text}."
+    return f"{text}: {harmless(paused.reason)}" if paused.reason else f"{text}."
 
 
 def _workers(snapshot: Snapshot, terminal: Terminal) -> str:

@@ -13,6 +13,8 @@ from typing import Any, Final
 from django.core.management.base import CommandError, OutputWrapper
 from django.core.management.color import Style
 
+from django_redisjobs.management.operator.formats import harmless
+
 Paint = Callable[[str], str]
 Cell = str | tuple[str, Paint]
 
@@ -137,4 +139,5 @@ class Terminal:
 
 
 def _split(cell: Cell) -> tuple[str, Paint | None]:
-    return (cell, None) if isinstance(cell, str) else cell
+    text, paint = (cell, None) if isinstance(cell, str) else cell
+    return harmless(text), paint

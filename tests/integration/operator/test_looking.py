@@ -77,6 +77,13 @@ def test_stats_counts_every_status(operator: Operator, every_status: dict[str, s
     assert high["paused"] is None
 
 
+def test_what_people_wrote_does_not_steer_the_terminal(operator: Operator):
+    get_queue("low").pause("\x1b]52;c;bWFk\x07", by="\x1b[2J")
+
+    assert "\x1b" not in operator("stats")
+    assert r"by \x1b[2J until resumed: \x1b]52" in operator("stats")
+
+
 def test_stats_for_people(operator: Operator, every_status: dict[str, str]):
     get_queue("low").pause("bank is down", by="anna", for_="10m")
 
