@@ -38,7 +38,10 @@ def _guarded(view: View) -> View:
         except (ServerUnavailable, ConfigurationError) as error:
             return HttpResponse(f"{error}\n", "text/plain; charset=utf-8", 503)
 
-    return never_cache(require_safe(guarded))
+    found: View = never_cache(require_safe(guarded))
+    # LoginRequiredMiddleware would send who shows the token to a form.
+    found.login_required = False  # type: ignore[attr-defined]
+    return found
 
 
 @_guarded

@@ -22,7 +22,7 @@ _SIGNATURE: Final = re.compile(r',"([0-9a-f]{64})"\]$')
 _LENGTH: Final = len(',""]') + 64
 # The id of a callback is that of its job, a letter, and the run that ended: which one
 # nobody knows when the job is made.
-_CALLBACK: Final = re.compile(r"(.+-[sf])\d+$")
+_CALLBACK: Final = re.compile(r"(.+-[sf])[0-9]+\Z")
 
 
 class Signatures:

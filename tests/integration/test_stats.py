@@ -77,6 +77,15 @@ def test_who_may_read_them(address: str):
 
 
 @pytest.mark.parametrize("address", PATHS)
+def test_the_token_is_enough_where_all_pages_want_a_login(address: str, settings: Any):
+    middleware = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, middleware]
+
+    assert ask(address).status_code == 200
+    assert ask(address, None).status_code == 401
+
+
+@pytest.mark.parametrize("address", PATHS)
 def test_without_the_setting_no_token_opens_them(site: dict[str, Any], address: str):
     with override_settings(REDISJOBS={**site, "STATS_TOKEN": None}):
         for token in ("", "None", TOKEN):

@@ -72,7 +72,7 @@ def test_a_callback_counts_for_whichever_run_ended() -> None:
     signed = signatures.sign(f"{ID}-s0", BODY)
 
     signatures.check(f"{ID}-s7", signed)
-    for other in (ID, f"{ID}-f7", f"{ID}-s7-s1"):
+    for other in (ID, f"{ID}-f7", f"{ID}-s7-s1", f"{ID}-s\uff11", f"{ID}-s1\n"):
         with pytest.raises(SignatureRejected):
             signatures.check(other, signed)
 
