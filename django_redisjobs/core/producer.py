@@ -9,7 +9,7 @@ from .durability import Durability
 from .exceptions import NotAcknowledged
 from .keys import GroupKeys
 from .records import NewJob
-from .scripts import SCRIPTS, Conversation, with_source
+from .scripts import SCRIPTS, Conversation, Tried, with_source
 
 _ENQUEUE = SCRIPTS["enqueue"]
 
@@ -48,11 +48,13 @@ def enqueue(
         # All on one connection: what waits knows only the writes of its own. The one
         # in the middle is for jobs that are there already, which writes nothing. The
         # script as a whole: what waits must never run without it.
-        reply, _, waited = yield [
+        reply, marked, waited = yield [
             with_source(command),
-            ("SET", keys.synced, "1"),
-            durability.command,
+            Tried(("SET", keys.synced, "1")),
+            Tried(durability.command),
         ]
+        if isinstance(marked, Exception) and len(reply) - 1 == len(jobs):
+            raise NotAcknowledged(f"the server cannot tell: {marked}")
         if shortfall := durability.shortfall(waited):
             raise NotAcknowledged(shortfall)
     places: list[int] = reply[1:]

@@ -126,8 +126,12 @@ def with_source(command: Command) -> Command:
     return ("EVAL", _SOURCES[command[1]], *command[2:])
 
 
-# That these failed does not mean that what was sent along with them did.
-_WAITS = ("WAIT", "WAITAOF")
+class Tried(tuple[Any, ...]):
+    """A command whose error is its reply: that it failed does not mean that what was
+    sent along with it did.
+    """
+
+    __slots__ = ()
 
 
 def _readable(reply: Any, command: Command) -> Any:
@@ -135,9 +139,9 @@ def _readable(reply: Any, command: Command) -> Any:
 
     Somebody has overwritten that key. Scripts move it aside when they come by; until
     then it must not hide everything else from those who look. Raises other errors,
-    but those of what waits for replicas, which it gives.
+    but those of what was only tried, which it gives.
     """
-    if not isinstance(reply, Exception) or command[0] in _WAITS:
+    if not isinstance(reply, Exception) or isinstance(command, Tried):
         return reply
     if str(reply).startswith("WRONGTYPE") and command[0] != "EVALSHA":
         return None

@@ -10,6 +10,7 @@ import redis
 from redis import asyncio as aioredis
 
 from django_redisjobs.core import inspection, operations
+from django_redisjobs.core.durability import Durability
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.producer import enqueue
 from django_redisjobs.core.records import JobStatus, Keep
@@ -53,6 +54,24 @@ def contents(store: Store) -> dict[bytes, bytes]:
 
 
 # -- full ------------------------------------------------------------------------------
+
+
+def test_who_is_told_that_a_job_is_not_enqueued_can_rely_on_it(own: Store):
+    """Of what fills the server the last job fits, and its mark does not any more."""
+    durability = Durability(disk=False, replicas=0, timeout_ms=100)
+    own.client.config_set("maxmemory-policy", "noeviction")
+    own.client.config_set("maxmemory", own.client.info("memory")["used_memory"] + 2**18)
+
+    refused = None
+    while refused is None:
+        one = job()
+        try:
+            assert own.do(enqueue(own.keys, [one], durability)) == []
+            assert own.status(one.id) is JobStatus.PENDING
+        except redis.ResponseError:
+            refused = one
+
+    assert own.status(refused.id) is None
 
 
 @pytest.mark.parametrize(
