@@ -15,7 +15,7 @@ from django_redisjobs.core.records import (
 )
 
 from .places import Places
-from .store import LEASE_MS, Store, ids, job, settlement
+from .store import LEASE_MS, Store, attempt, ids, job, settlement
 
 Look = Callable[[], Places]
 

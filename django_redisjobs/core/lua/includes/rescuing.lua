@@ -206,13 +206,15 @@ end
 
 -- Redis was away, or its clock jumped: nobody could beat, so nobody is dead. But where
 -- workers come only now and then it always looks like that; so a worker is spared
--- once, and again only after it was heard of.
-local function spare(worker, lease_ms)
+-- once, and again only after it was heard of. Who has a longer lease, as with other
+-- settings, keeps it, but for one of a clock that went back.
+local function spare(worker, lease_ms, back)
   local workers, key = base .. 'workers', base .. 'worker:' .. worker
   local lease = tonumber(redis.call('ZSCORE', workers, worker))
   -- A millisecond less than a beat gives: so it shows whether there was one since.
   local granted = text(now_ms + lease_ms - 1)
   local ended = lease <= now_ms
+  if not back and lease > now_ms + lease_ms then return end
   if ended and safely('HGET', key, 'spared') == text(lease) then return end
   redis.call('ZADD', workers, granted, worker)
   if ended and redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'spared', granted) end
@@ -228,7 +230,8 @@ local function maintain(lease_ms, max_crashes, keep, queues)
   redis.call('SETNX', KEYS[2], '1')
   local workers = base .. 'workers'
   if not last or last > now_ms or now_ms - last > lease_ms / 2 then
-    for _, worker in ipairs(safely('ZRANGE', workers, 0, -1)) do spare(worker, lease_ms) end
+    local back = last and last > now_ms
+    for _, worker in ipairs(safely('ZRANGE', workers, 0, -1)) do spare(worker, lease_ms, back) end
   end
   local dead = safely('ZRANGEBYSCORE', workers, '-inf', NOW, 'LIMIT', 0, 10)
   local more = #dead == 10
