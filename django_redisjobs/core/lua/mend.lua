@@ -34,7 +34,7 @@ local function put_in_place(seen)
     safely('ZADD', base .. 'parked:' .. queue, NOW, id)
     announce(queue)
   elseif state.status == 'scheduled' or (not state.status and number(seen.due_ms) > now_ms) then
-    schedule(queue, id, math.max(number(seen.due_ms), now_ms))
+    schedule(queue, id, math.max(number(state.ready_ms), number(seen.due_ms), now_ms))
   elseif state.status then
     put_back(id, seen.envelope, state, false)
     finish(nil)

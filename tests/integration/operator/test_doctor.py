@@ -524,6 +524,16 @@ def test_lost_jobs_come_back_at_the_head_in_their_order(
     assert [one.id for one in claimed] == [*sorted(first), *later]
 
 
+def test_who_waits_for_a_retry_goes_on_waiting(operator: Operator, site: Site):
+    site.client.zrem(site.key("scheduled:high"), site.ids["retrying"])
+
+    examine(operator, "--repair")
+
+    due_ms = site.client.zscore(site.key("scheduled:high"), site.ids["retrying"])
+    assert due_ms is not None
+    assert due_ms > site.store.now_ms() + 500_000
+
+
 def test_the_counter_of_a_long_list_is_verified_too(
     operator: Operator, store: Store, look: Look
 ):
