@@ -320,7 +320,8 @@ local function examine(queue, ids, place)
       dropped = dropped + 1        -- deleted, then enqueued anew for later
     elseif waits_elsewhere(queue, place, owner, priority, state, dropped) then
       dropped = dropped + 1
-    elseif expires ~= '' and expires ~= '0' and tonumber(expires) <= now_ms then
+    elseif expires ~= '' and expires ~= '0' and tonumber(expires) <= now_ms and not (state and state.ready_ms) then
+      -- It has never begun: what has is finished, however late.
       taken[id] = true
       end_unfinished(id, envelope, 'expired', state or {}, 'expired before it could start')
       count(queue, 'expired')

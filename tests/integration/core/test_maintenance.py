@@ -127,6 +127,21 @@ def test_when_redis_was_away_nobody_is_rescued(store: Store, look: Look, gap_ms:
     assert int(store.client.get(store.keys.base + "maintained") or 0) >= now_ms
 
 
+def test_who_has_shorter_leases_leaves_longer_ones_as_they_are(store: Store):
+    """As while workers of other settings take over: to them it seems longer away."""
+    (added,) = store.add()
+    old = store.worker(lease_ms=60_000)
+    old.claim()
+    before = lease_ends_ms(store, old.name)
+    store.client.set(store.keys.base + "maintained", store.now_ms() - 10_000)
+
+    new = store.worker(lease_ms=5_000)
+    new.claim()
+
+    assert lease_ends_ms(store, old.name) == before
+    assert store.status(added) is JobStatus.RUNNING
+
+
 def away_for(store: Store, gap_ms: int) -> None:
     """As if nothing had been heard of anybody for so long."""
     now_ms = store.now_ms()
@@ -418,6 +433,47 @@ def test_what_did_not_start_in_time_never_starts(store: Store, look: Look):
 
     assert look().of(JobStatus.EXPIRED) == set(expired)
     assert store.record(expired[0]).error == "expired before it could start"
+
+
+def let_expire(store: Store, job_id: str) -> None:
+    """As if its time to start were over."""
+    record = store.client.get(store.keys.job(job_id)) or b""
+    expires = b"%d" % store.record(job_id).expires_ms
+    store.client.set(store.keys.job(job_id), record.replace(expires, b"1", 1))
+
+
+@pytest.mark.parametrize("how", ["crash", "lost", "retry", "released"])
+def test_what_started_in_time_is_finished_however_late(
+    store: Store, look: Look, how: str
+):
+    (added,) = store.add(ttl_ms=60_000)
+    worker = store.worker()
+    (claimed,) = worker.claim()
+    if how == "retry":
+        worker.settle(claimed, kind="retry", delay_ms=0, attempt=attempt(claimed))
+    elif how == "released":
+        worker.settle(claimed, kind="released")
+    else:
+        store.rescue(worker, [claimed] if how == "crash" else None)
+    let_expire(store, added)
+
+    worker = store.worker()
+    (claimed,) = worker.claim(fresh=True)
+    worker.settle(claimed)
+
+    assert look().status[added] is JobStatus.SUCCEEDED
+
+
+def test_what_was_handed_back_unstarted_expires(store: Store, look: Look):
+    (added,) = store.add(ttl_ms=60_000)
+    worker = store.worker()
+    (claimed,) = worker.claim()
+    worker.settle(claimed, kind="released", started_ms=0)
+    let_expire(store, added)
+
+    assert worker.claim() == []
+
+    assert look().status[added] is JobStatus.EXPIRED
 
 
 def test_the_time_to_live_counts_from_the_due_time(store: Store, look: Look):
