@@ -22,6 +22,7 @@ from django_redisjobs.admin.formats import (
 from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.sources import moment
 from django_redisjobs.core.records import JobRecord, LostWorker, WorkerRecord
+from django_redisjobs.models import Job
 from django_redisjobs.monitoring.staff import Colleague, Staff
 from django_redisjobs.queries import function_of
 
@@ -124,7 +125,7 @@ class Process:
     def _task(self, place: int, record: JobRecord) -> Task:
         return Task(
             job=self._links.job(record.id, f"…{record.id[-8:]}"),
-            function=function_of(record),
+            function=function_of(record) if self._links.is_open(Job) else "",
             queue=record.queue,
             since=when(moment(record.started_ms)),
             length=_span(record.started_ms, self._now_ms),

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import smart_split, unescape_string_literal
 from django.utils.translation import gettext_lazy as _
 
+from django_redisjobs import conf
 from django_redisjobs.admin.actions import ACTIONS, as_admin_action
 from django_redisjobs.admin.buttons import act_view, buttons
 from django_redisjobs.admin.formats import badge, between, when
@@ -94,6 +95,11 @@ class JobAdmin(LiveAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[JobList]:
         """The list that reads a page in one go."""
         return JobList
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Not what REDACT may hide: an answer for each guess would tell it."""
+        hidden = lookup.partition("__")[0] == "error" and conf.get_settings().redact
+        return not hidden and bool(super().lookup_allowed(lookup, value, request))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -34,6 +34,7 @@ from django_redisjobs.core.records import JobStatus, LostWorker, WorkerRecord
 from django_redisjobs.monitoring.periods import DAY_MS, Period
 from django_redisjobs.monitoring.reading import Overview, QueueView
 from django_redisjobs.monitoring.tallies import Tally
+from django_redisjobs.redaction import discreet, unreadable
 from django_redisjobs.snapshots import date_of
 
 FUNCTIONS_SHOWN: Final = 10
@@ -215,6 +216,13 @@ STATUS_WORDS: Final[Mapping[JobStatus, Callable[[], str]]] = {
     JobStatus.SCHEDULED: lambda: _("scheduled"),
     JobStatus.FAILED: lambda: _("failed"),
 }
+
+
+def shown_message(failure: FailureRecord) -> str:
+    """Without what REDACT hides: it may be older than the setting."""
+    if not failure.body:
+        return unreadable(failure.message)
+    return discreet(failure.message, failure.body)
 
 
 class OverviewPage:
@@ -512,7 +520,7 @@ class OverviewPage:
             Group(
                 function,
                 reason,
-                records[0].message,
+                shown_message(records[0]),
                 len(records),
                 when(moment(records[-1].failed_ms)),
                 when(moment(records[0].failed_ms)),

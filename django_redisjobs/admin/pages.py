@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import IS_FACETS_VAR, get_content_type_for_model
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -106,11 +107,18 @@ class LiveAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """One row, or a page that says that Redis is away."""
+        self._check_may_view(request)
         return self._live(request, super().changeform_view, request, *args, **kwargs)
 
     def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """What was done to a row, or a page that says that Redis is away."""
+        self._check_may_view(request)
         return self._live(request, super().history_view, request, *args, **kwargs)
+
+    def _check_may_view(self, request: HttpRequest) -> None:
+        # Django asks for the row first, and who may not see it would be told about Redis.
+        if not self.has_view_permission(request):
+            raise PermissionDenied
 
     def _live(
         self,

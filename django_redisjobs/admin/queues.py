@@ -91,11 +91,14 @@ class QueueAdmin(LiveAdmin):
         has_jobs = may_see_jobs and links.is_open(Job)
         has_workers = may_see_workers and links.is_open(Worker)
         jobs = partial(self._jobs, request) if has_jobs else _no_address
+        page = OverviewPage(take_overview(_period(request)), jobs)
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Background jobs"),
             "opts": self.opts,
-            "page": OverviewPage(take_overview(_period(request)), jobs),
+            "page": page,
+            # They name workers.
+            "marks": page.marks() if may_see_workers else [],
             "may_see_jobs": may_see_jobs,
             "may_pause": may(request, PERMISSION),
             "may_retry": may_see_jobs and may(request, "retry_job"),

@@ -25,7 +25,8 @@ _FUNCTION: Final = re.compile(r'^\["((?:[^"\\]|\\.)*)"')
 
 @dataclass(frozen=True, slots=True)
 class FailureRecord:
-    """A failed job. ``function`` is "" where nobody can read it.
+    """A failed job. ``function`` is "" where nobody can read it, and so is ``body``
+    where it is longer than what was read.
 
     ``reason`` is the class of the exception; where there was none, what is known
     instead: that its process crashed, say.
@@ -37,6 +38,7 @@ class FailureRecord:
     function: str
     reason: str
     message: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +97,27 @@ def _described(
     for index, (failed_ms, _keys, queue, job_id) in enumerate(found):
         beginning, attempts = replies[index * 2 : index * 2 + 2]
         reason, message = _reason(attempts)
-        function = _function(beginning)
+        body, is_whole = _body(beginning or b"")
         records.append(
-            FailureRecord(job_id, queue, failed_ms, function, reason, message)
+            FailureRecord(
+                job_id,
+                queue,
+                failed_ms,
+                function_at(body),
+                reason,
+                message,
+                body if is_whole else "",
+            )
         )
     return records
 
 
-def _function(beginning: Any) -> str:
-    _header, _, body = (beginning or b"").decode(errors="replace").partition("\n")
-    return function_at(body)
+def _body(beginning: bytes) -> tuple[str, bool]:
+    """As much of a body as there is, and whether that is all of it."""
+    _header, _, rest = beginning.partition(b"\n")
+    body, end, _ = rest.partition(b"\n")
+    # An ended job's record goes on behind it.
+    return body.decode(errors="replace"), bool(end)
 
 
 def function_at(body: str) -> str:

@@ -251,7 +251,13 @@ def test_what_redact_names_is_nowhere_on_the_page(
     with override_settings(REDISJOBS={**redisjobs, "REDACT": ["to*en"]}):
         text, raw = shown(browser, page_of(job_id)), shown(browser, page_of(broken))
 
+        (group,) = browser.get(OVERVIEW).context["page"].groups
+        guessed = browser.get(f"{JOBS}?error__startswith=E: no s")
+
     assert "s3cret" not in text + raw
+    assert group.message == "no [hidden]"
+    # An answer for each guess would tell it.
+    assert guessed.status_code == 400
     assert "[hidden]" in text
     assert "ada" in text
     assert "s3cret" in shown(browser, page_of(job_id))
@@ -489,11 +495,35 @@ def test_the_overview_has_no_inline_script_or_style(store: Store, browser: Clien
     assert all("src=" in part.partition(">")[0] for part in text.split("<script")[1:])
 
 
+def test_who_may_not_look_is_not_told_about_redis_either(
+    redisjobs: dict[str, Any], staff: Staff
+):
+    browser = staff("view_queue")
+    with override_settings(REDISJOBS={**redisjobs, "URL": "redis://127.0.0.1:1/0"}):
+        answers = [
+            browser.get(f"{JOBS}{'f' * 28}/{page}/") for page in ("change", "history")
+        ]
+
+    assert [answer.status_code for answer in answers] == [403, 403]
+
+
+def test_running_functions_are_for_those_who_may_see_jobs(store: Store, staff: Staff):
+    store.add("low", body=json.dumps(["shop.jobs.charge", [], {}]))
+    store.worker("low").claim()
+
+    text = shown(staff("view_worker"), "/admin/redisjobs/worker/")
+
+    assert "rj-tasks" in text
+    assert "shop.jobs.charge" not in text
+
+
 def test_jobs_and_workers_are_for_those_who_may_see_them(store: Store, staff: Staff):
     evil_job(store)
+    store.worker("low", name="secretive", started_ms=str(store.now_ms() - 1000))
 
     text = shown(staff("view_queue"), OVERVIEW)
 
+    assert "secretive" not in text
     assert "rj-failures" not in text
     assert "rj-workers" not in text
     assert "/redisjobs/job/" not in text.partition('id="content-main"')[2]
