@@ -56,8 +56,24 @@ class Home:
         return self.folder / "socket-path"
 
     def prepare(self) -> None:
-        """Make the folder, private and ignored by git."""
+        """Make the folder, private and ignored by git.
+
+        Raises:
+            PermissionError: it exists and somebody else owns it, or something in it:
+                there could be a server of his. (Root takes it as it is, as for a
+                shell in a container.)
+        """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found, user = self.folder.stat(), os.getuid()
+        others = {found.st_uid} - {user}
+        if found.st_mode & 0o022:
+            inside = {each.lstat().st_uid for each in self.folder.iterdir()}
+            others |= inside - {user, 0}
+        if user and others:
+            whose = ", ".join(map(str, sorted(others)))
+            raise PermissionError(f"it, or a file in it, belongs to user {whose}")
+        if found.st_uid == user and found.st_mode & 0o077:
+            self.folder.chmod(0o700)
         ignored = self.folder / ".gitignore"
         if not ignored.exists():
             ignored.write_text("*\n")

@@ -316,6 +316,39 @@ def test_a_short_folder_that_others_can_write_is_refused(
         Home(long).choose_socket()
 
 
+def test_a_folder_that_was_open_to_others_is_closed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+
+    Home(tmp_path).prepare()
+
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    somebody = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: somebody)
+
+    with pytest.raises(PermissionError, match="belongs to user"):
+        Home(tmp_path).prepare()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_a_folder_with_something_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = tmp_path / "socket-path"
+    planted.write_text("/tmp/elsewhere")
+    os.chown(planted, 4711, -1)
+    os.chown(tmp_path, 4712, -1)
+    tmp_path.chmod(0o777)
+    monkeypatch.setattr(os, "getuid", lambda: 4712)
+
+    with pytest.raises(PermissionError, match="belongs to user 4711"):
+        Home(tmp_path).prepare()
+
+
 def test_a_folder_deleted_under_it_ends_it(folder: Path, join: Join) -> None:
     user = join()
     user.ask("SET", "a", "lost")
