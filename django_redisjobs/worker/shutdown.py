@@ -38,7 +38,8 @@ class Shutdown:
         return self._asked_at < inf
 
     def ask(self, now: float, *, patient: bool = False) -> None:
-        """Somebody asks for the end. The second time that is the end of patience.
+        """Somebody asks for the end. The second time that is the end of patience: what
+        runs is interrupted at once. The third time nothing is waited for.
 
         ``patient``: let running jobs finish however long they take.
         """
@@ -49,7 +50,7 @@ class Shutdown:
         elif self._deadline == inf and not patient:
             self._deadline = now + self._grace
         elif not patient and now - self._asked_at > SAME_REQUEST_SECONDS:
-            self._due += [Step.INTERRUPT, Step.KILL]
+            self._asked_at = self._deadline = now
 
     def steps(self, now: float) -> list[Step]:
         """What has become due by ``now``, each once."""

@@ -104,7 +104,7 @@ def test_an_interrupted_job_may_tidy_up(start, events):
 
 def test_a_second_signal_ends_the_patience(start, events):
     worker = start(grace=60)
-    handle = jobs.hold.delay(100)
+    handle = jobs.interrupted_cleanly.delay(100)
     events.wait()
 
     # A second one at once is the same request, sent twice.
@@ -116,6 +116,7 @@ def test_a_second_signal_ends_the_patience(start, events):
     worker.signal(signal.SIGTERM)
 
     assert worker.wait() == 0
+    assert events.all() == ["interrupted shutdown"]
     assert handle.status() is JobStatus.PENDING
 
 

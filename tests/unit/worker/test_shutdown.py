@@ -37,7 +37,21 @@ def test_a_second_request_ends_the_patience():
 
     shutdown.ask(101.1)
 
-    assert shutdown.steps(101.1) == [Step.INTERRUPT, Step.KILL]
+    assert shutdown.steps(101.1) == [Step.INTERRUPT]
+    assert shutdown.next_at == 103.1
+    shutdown.ask(101.9)
+    assert shutdown.steps(101.9) == []
+    assert shutdown.steps(103.1) == [Step.KILL]
+    assert shutdown.next_at == inf
+
+
+def test_after_the_third_request_nothing_is_waited_for():
+    shutdown = Shutdown(grace=25)
+    for now in (100, 101.1, 102.2):
+        shutdown.ask(now)
+        found = shutdown.steps(now)
+
+    assert found == [Step.KILL]
     assert shutdown.next_at == inf
 
 
