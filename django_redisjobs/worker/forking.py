@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from .streams import drop_unwritten, flush_streams
+
 if TYPE_CHECKING:
     from resource import struct_rusage
 
@@ -41,8 +43,8 @@ def fork(run: Callable[[], int], close: Iterable[int], *, apart: bool = False) -
     and child must both be single-threaded here.
     """
     parent = os.getpid()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    # A log that cannot be written is no reason to start nobody.
+    unwritten = flush_streams()
     # No handler of the parent's may run in the child.
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     try:
@@ -59,6 +61,8 @@ def fork(run: Callable[[], int], close: Iterable[int], *, apart: bool = False) -
         return pid
     status = EXIT_BROKEN
     try:
+        # The parent has it, too, and would write it a second time.
+        drop_unwritten(unwritten)
         if apart:
             _leave_group()
         _become_child(parent, close)
@@ -115,10 +119,7 @@ def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
 def _leave(status: int) -> None:
     # Not sys.exit: the parent's cleanups are not this process's to run.
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        pass
+        flush_streams()
     finally:
         os._exit(status)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentTypeError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from django_redisjobs.exceptions import ConfigurationError
 from django_redisjobs.management.reloading import Reloader, is_reloaded
 from django_redisjobs.surroundings import place_problems, server_problems
 from django_redisjobs.worker.options import parse_size
+from django_redisjobs.worker.streams import drop_unwritten, flush_streams
 from django_redisjobs.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -128,6 +130,9 @@ class Command(BaseCommand):
             worker.run()
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
+        finally:
+            # Python flushes once more at its end, and where that fails the status is 120.
+            drop_unwritten(flush_streams())
 
     def _look_around(self) -> None:
         """Say what puts jobs at risk; refuse only a server that cannot run them."""
@@ -140,7 +145,9 @@ class Command(BaseCommand):
             text = f"{problem.id}: {problem.msg} {problem.hint}"
             if problem.level >= ERROR:
                 raise CommandError(text)
-            self.stderr.write(self.style.WARNING(text))
+            # As with all that a worker logs: who cannot be told is not told.
+            with suppress(OSError):
+                self.stderr.write(self.style.WARNING(text))
 
 
 def _size(text: str) -> int:

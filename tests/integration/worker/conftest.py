@@ -104,7 +104,8 @@ def start(
 ) -> Iterator[Callable[..., Running]]:
     """Start a worker: ``start(processes=1, overrun=0.5, settings={"LEASE": 3})``.
 
-    With a ``command`` of Python's it is started by exec, else by the fork server.
+    With a ``command`` of Python's it is started by exec, else by the fork server. By exec
+    it may write to another ``output`` than its log.
     """
     begun: list[Running] = []
 
@@ -113,6 +114,7 @@ def start(
         settings: dict[str, Any] | None = None,
         environment: dict[str, str] | None = None,
         command: list[str] | None = None,
+        output: int | None = None,
         **options: Any,
     ) -> Running:
         options = {"processes": 1, "verbosity": 2, **options}
@@ -133,8 +135,8 @@ def start(
                     [sys.executable, "-W", "error::RuntimeWarning", *command],
                     cwd=ROOT,
                     env=chosen,
-                    stdout=file,
-                    stderr=file,
+                    stdout=file if output is None else output,
+                    stderr=file if output is None else output,
                 )
             else:
                 process = forkserver.start(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 
+import psutil
 import pytest
 from django.core.management import CommandError, call_command
 
+from django_redisjobs import JobStatus
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import until
 
@@ -34,6 +37,23 @@ def test_it_ends_with_0_on_a_signal(start):
     worker.signal(signal.SIGINT)
 
     assert worker.wait() == 0
+
+
+def test_a_log_whose_reader_is_gone_stops_nothing(start):
+    reader, writer = os.pipe()
+    os.close(reader)
+    worker = start(
+        command=["-m", "django", "runworker", "--processes", "1"], output=writer
+    )
+    os.close(writer)
+    # Its failure is told, or would be.
+    assert jobs.fail.delay("x").wait(timeout=60) is JobStatus.FAILED
+    pid = jobs.whoami.delay().result(timeout=60)[0]
+
+    psutil.Process(pid).kill()
+
+    assert jobs.whoami.delay().result(timeout=60)[0] != pid
+    assert worker.stop() == 0
 
 
 def test_an_unknown_queue_is_an_error_that_names_the_choices():
