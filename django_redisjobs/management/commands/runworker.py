@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 from argparse import ArgumentTypeError
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -102,6 +106,10 @@ class Command(BaseCommand):
             help="For development: begin anew when a file of the project changes.",
         )
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        with _ending_on_sigterm():
+            return super().execute(*args, **options)
+
     def handle(self, *_: Any, **options: Any) -> None:
         names = (
             "processes",
@@ -148,6 +156,23 @@ class Command(BaseCommand):
             # As with all that a worker logs: who cannot be told is not told.
             with suppress(OSError):
                 self.stderr.write(self.style.WARNING(text))
+
+
+@contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """Until the worker takes its signals, SIGTERM ends this process with 0: it has begun
+    nothing. Of PID 1, the first process of a container, the kernel would drop it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # At once: whatever it is in, be it an import, needs no end in good order.
+    before = signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    try:
+        yield
+    finally:
+        # None: it was set by somebody else than Python.
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _size(text: str) -> int:

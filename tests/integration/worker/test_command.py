@@ -10,7 +10,7 @@ import psutil
 import pytest
 from django.core.management import CommandError, call_command
 
-from django_redisjobs import JobStatus
+from django_redisjobs import JobStatus, Worker
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import until
 
@@ -37,6 +37,42 @@ def test_it_ends_with_0_on_a_signal(start):
     worker.signal(signal.SIGINT)
 
     assert worker.wait() == 0
+
+
+# What a big project imports and checks takes seconds.
+STILL_STARTING = """
+import signal
+from django.core import checks, management
+
+@checks.register
+def wait(**_):
+    print("is checking", flush=True)
+    signal.pause()
+    return []
+
+management.execute_from_command_line(["manage.py", "runworker", "--processes", "1"])
+"""
+
+
+def test_it_ends_with_0_on_a_signal_that_comes_while_it_starts(start):
+    """PID 1 gets no signal that it has no handler for."""
+    worker = start(command=["-c", STILL_STARTING])
+    until(lambda: "is checking" in worker.output)
+
+    assert worker.stop() == 0
+
+
+def test_it_leaves_the_signal_to_whom_it_was(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        Worker, "run", lambda _: seen.append(signal.getsignal(signal.SIGTERM))
+    )
+    before = signal.getsignal(signal.SIGTERM)
+
+    call_command("runworker", processes=0)
+
+    assert seen != [before]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_log_whose_reader_is_gone_stops_nothing(start):
