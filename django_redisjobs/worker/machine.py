@@ -105,6 +105,13 @@ def _start_time(pid: int) -> str:
     return state[1] if state else ""
 
 
+def adopts_orphans() -> bool:
+    """Whether this process gets the children of all who die, and has to bury them: the
+    first of a container does.
+    """
+    return os.getpid() == 1
+
+
 def resident_bytes(pid: int | None = None) -> int:
     """What this process, or that one, holds in RAM now; 0 where nobody tells."""
     try:

@@ -143,6 +143,11 @@ class ProbeProcess:
         self._start_at = 0.0
 
     @property
+    def pid(self) -> int:
+        """0 while there is none."""
+        return self._pid
+
+    @property
     def descriptors(self) -> list[int]:
         return self._probes.descriptors
 

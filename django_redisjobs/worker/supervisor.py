@@ -12,6 +12,7 @@ import os
 import selectors
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -22,7 +23,7 @@ from .health import Health
 from .liaison import Liaison
 from .link import Desk, Line, open_line
 from .logs import duration
-from .machine import supervised_identity
+from .machine import adopts_orphans, supervised_identity
 from .memory import (
     ENDINGS,
     FAILED,
@@ -96,6 +97,7 @@ class Supervisor:
         self._line: Line | None = None
         self._liaison_pid = 0
         self._liaison_at = 0.0
+        self._adopts = adopts_orphans()
         self._shutdown = Shutdown(options.grace)
         self._asked = 0
         self._wake_read, self._wake_write = os.pipe()
@@ -314,6 +316,24 @@ class Supervisor:
             pid, status = os.waitpid(self._liaison_pid, os.WNOHANG)
             if pid:
                 self._replace_liaison(status)
+        if self._adopts:
+            self._reap_adopted()
+
+    def _reap_adopted(self) -> None:
+        """What jobs had started and left behind. Else each would keep its number until
+        there are none left.
+        """
+        own = {self._liaison_pid, *(child.pid for child in self._children)}
+        if self._probes is not None:
+            own.add(self._probes.pid)
+        look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        with suppress(ChildProcessError):
+            while (found := os.waitid(os.P_ALL, 0, look)) is not None:
+                if found.si_pid in own:
+                    # It died just now. Whoever knows it takes it, and then the others
+                    # are seen.
+                    return
+                os.waitpid(found.si_pid, os.WNOHANG)
 
     def _bury(self, child: Offspring, end: str) -> None:
         running = child.running()

@@ -295,6 +295,17 @@ def leave_something_running() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@job
+def leave_an_orphan() -> int:
+    """A process whose parent is gone; gives its pid."""
+    shell = subprocess.run(
+        ["sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"],
+        check=True,
+        capture_output=True,
+    )
+    return int(shell.stdout)
+
+
 @job(retry=0)
 def raise_one_of_these(name: str) -> None:
     raise {

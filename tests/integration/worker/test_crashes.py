@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 
 import psutil
 import pytest
@@ -137,6 +138,41 @@ def test_another_worker_of_the_machine_rescues_without_a_restart(start, events):
     assert events.wait()[2] != pid
     events.open_gate(1)
     assert handle.result(timeout=60) == "rescued"
+
+
+# As the first process of a container is.
+ADOPTING = """
+import ctypes
+import django
+PR_SET_CHILD_SUBREAPER = 36
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+django.setup()
+from django_redisjobs import Worker
+from django_redisjobs.worker import supervisor
+supervisor.adopts_orphans = lambda: True
+Worker(processes=2, health="127.0.0.1:0").run()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody can be made to adopt")
+def test_who_adopts_orphans_buries_them_and_still_knows_its_own(start):
+    worker = start(command=["-c", ADOPTING])
+    orphans = [
+        psutil.Process(jobs.leave_an_orphan.delay().result(timeout=60))
+        for _ in range(3)
+    ]
+    assert {each.ppid() for each in orphans} == {worker.process.pid}
+
+    poison = jobs.leave.delay(3)
+    for each in orphans:
+        each.kill()
+
+    until(lambda: not any(each.is_running() for each in orphans))
+    assert poison.wait(timeout=60) is JobStatus.FAILED
+    assert "exit status 3" in poison.info().error
+    assert jobs.add.delay(1, 1).result(timeout=60) == 2
+    assert worker.stop() == 0
+    assert "takes over" not in worker.output
 
 
 @pytest.mark.slow

@@ -105,3 +105,21 @@ def test_it_sleeps_until_what_a_process_left_is_brought_back(supervisor):
     assert pause(supervisor) == 0.5
     supervisor._desk.done(ended.start_after)
     assert pause(supervisor) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="has no waitid")
+def test_who_buries_orphans_leaves_alone_who_is_known(supervisor):
+    pids = []
+    for _ in range(2):
+        pid = os.fork()
+        if not pid:
+            os._exit(3)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        pids.append(pid)
+    child, liaison = pids
+    supervisor._children[0].pid, supervisor._liaison_pid = child, liaison
+
+    supervisor._reap_adopted()
+
+    for pid in pids:
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, os.WNOHANG)[1]) == 3
