@@ -28,7 +28,7 @@ from .inbox import Inbox
 from .keeper import Keeper
 from .logs import JobLog
 from .machine import resident_bytes
-from .memory import PID, RSS, STEPPED, Board, Phase
+from .memory import FRESH_RSS, PID, RSS, STEPPED, Board, Phase
 from .options import WorkerOptions
 from .plans import Plans
 from .stacks import stacks
@@ -206,6 +206,8 @@ class Child:
         self._keeper.start()
         self._tell(signals.worker_started)
         self._crew.coroutines.keep_context()
+        if self._options.max_rss is not None:
+            self._measure()
         while self._ending is None:
             self._cycle()
         ending = self._ending
@@ -386,19 +388,26 @@ class Child:
         if most is not None and self._crew.started >= most:
             self._end(Phase.RECYCLED)
             return
-        limit, now = self._options.max_rss, monotonic()
-        if limit is None or now - self._measured_at < MEASURE_SECONDS:
+        limit = self._options.max_rss
+        if limit is None or monotonic() - self._measured_at < MEASURE_SECONDS:
             return
-        self._measured_at = now
-        resident = resident_bytes()
-        self._board.cells[RSS] = resident
-        if resident > limit:
+        resident = self._measure()
+        # Of who has run nothing the next one would hold as much.
+        if resident > limit and not self._is_fresh:
             logger.info(
                 "Worker process %s holds %.0f MB and is replaced.",
                 self._info["pid"],
                 resident / 1e6,
             )
             self._end(Phase.RECYCLED)
+
+    def _measure(self) -> int:
+        self._measured_at = monotonic()
+        resident = resident_bytes()
+        self._board.cells[RSS] = resident
+        if self._is_fresh:
+            self._board.cells[FRESH_RSS] = resident
+        return resident
 
     def _consider_giving_way(self, claim: Claim) -> None:
         """Who has always more to do gives way after a while. Not all do so at once: one

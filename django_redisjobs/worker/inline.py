@@ -24,6 +24,7 @@ from .child import Child
 from .health import Health
 from .inbox import open_pipe
 from .liaison import Liaison
+from .limits import MemoryLimit
 from .machine import identity
 from .memory import STOPPING, TURNED, Phase, SharedMemory, new_base
 from .shutdown import SAME_REQUEST_SECONDS
@@ -56,6 +57,7 @@ class InlineWorker:
         self._memory = SharedMemory(1, options.slots, len(posts))
         self._board = self._memory.board(0)
         self._probes = probes
+        self._limit = MemoryLimit(options.max_rss)
         self._child: Child | None = None
         self._stopped_at = 0.0
         self._timer: threading.Timer | None = None
@@ -144,6 +146,7 @@ class InlineWorker:
         if self._stopped_at:
             return False
         ending = child.run()
+        self._limit.look_at(self._board)
         worker = self._board.worker
         self._board.enter(ending, 0.0)
         line.ask(

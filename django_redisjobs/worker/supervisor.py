@@ -21,6 +21,7 @@ from .child import Child
 from .forking import describe_end, describe_status, fork, kill_group, prepare_to_fork
 from .health import Health
 from .liaison import Liaison
+from .limits import MemoryLimit
 from .link import Desk, Line, open_line
 from .logs import duration
 from .machine import adopts_orphans, supervised_identity
@@ -98,6 +99,7 @@ class Supervisor:
         self._liaison_pid = 0
         self._liaison_at = 0.0
         self._adopts = adopts_orphans()
+        self._limit = MemoryLimit(options.max_rss)
         self._shutdown = Shutdown(options.grace)
         self._asked = 0
         self._wake_read, self._wake_write = os.pipe()
@@ -338,6 +340,7 @@ class Supervisor:
     def _bury(self, child: Offspring, end: str) -> None:
         running = child.running()
         clean = child.board.phase in ENDINGS and not running
+        self._limit.look_at(child.board)
         if not clean:
             # What a job started must not meet its next run.
             kill_group(child.pid)
@@ -456,6 +459,7 @@ class Supervisor:
         self._sum_up(now)
 
     def _look_at(self, child: Offspring, now: float) -> None:
+        self._limit.look_at(child.board)
         if child.has_new_id:
             for old in child.left_behind():
                 self._ask_rescue(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from django_redisjobs import JobStatus, get_queue
 from django_redisjobs.worker.pace import LARGEST_BATCH
 from django_redisjobs.worker.worker import Worker
 from tests.integration.worker import jobs
-from tests.integration.worker.conftest import crash_twice
+from tests.integration.worker.conftest import crash_twice, until
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
 
@@ -55,6 +57,20 @@ def test_a_process_that_holds_too_much_memory_is_replaced(start):
 
     assert jobs.whoami.delay().result(timeout=60)[0] != first
     assert worker.stop() == 0
+
+
+def test_a_limit_below_what_a_fresh_process_holds_is_told_once(start):
+    worker = start(max_rss=1_000_000, processes=2)
+    until(lambda: "before it has run anything" in worker.output)
+
+    pids = [jobs.whoami.delay().result(timeout=60)[0] for _ in range(3)]
+
+    assert worker.stop() == 0
+    assert len(set(pids)) == 3
+    # Each has run something.
+    assert worker.output.count("and is replaced") <= 3
+    assert worker.output.count("before it has run anything") == 1
+    assert re.search(r"may hold 1\.0 MB, and holds [\d.]+ MB", worker.output)
 
 
 def test_a_burst_waits_for_what_runs_and_what_that_enqueues(start):
