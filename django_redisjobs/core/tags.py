@@ -24,6 +24,11 @@ PLAIN: frozenset[type] = frozenset({str, int, float, bool, NoneType})
 # set, but not below 640 digits (2,126 bits). Hexadecimal has no limit.
 _DECIMAL_BITS = 2_000
 
+# A library that freezes time replaces the names ``datetime`` and ``date`` in each loaded
+# module. What is within a tuple, or bound to a class, stays what it is.
+_DATES = (datetime, date)
+_read_datetime = datetime.fromisoformat
+
 
 class Refused(Exception):
     """A value cannot be carried; gathers the path to it on the way up."""
@@ -80,7 +85,7 @@ def encode_relative(value: Any) -> dict[str, object] | None:
     """
     if isinstance(value, Enum):
         return {"$": "Enum", "v": _encode_enum(value)}
-    base = next((kind for kind in (datetime, date) if isinstance(value, kind)), None)
+    base = next((kind for kind in _DATES if isinstance(value, kind)), None)
     if base is None:
         return None
     encoded = LEAVES[base](value)
@@ -110,9 +115,9 @@ def _zoned(value: datetime | time) -> object:
 
 def _decode_datetime(stored: Any) -> datetime:
     if isinstance(stored, str):
-        return datetime.fromisoformat(stored)
+        return _read_datetime(stored)
     text, key = stored
-    fixed = datetime.fromisoformat(text)
+    fixed = _read_datetime(text)
     local = fixed.replace(tzinfo=ZoneInfo(key))
     if local.utcoffset() != fixed.utcoffset():
         return local.replace(fold=1)

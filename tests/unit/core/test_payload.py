@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections import OrderedDict, namedtuple
-from datetime import datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from types import ModuleType
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from django_redisjobs.core import tags
 from django_redisjobs.core.codec import kept, to_json
 from django_redisjobs.core.exceptions import (
     PayloadMalformed,
@@ -60,8 +61,22 @@ class Text(str):
     __slots__ = ()
 
 
-class FrozenClock(datetime):
+class Anyones(type):
+    """Whose instances all are that are of the class which theirs replaces."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, cls.__mro__[1])
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, cls.__mro__[1])
+
+
+class FrozenClock(datetime, metaclass=Anyones):
     """What a library that freezes time puts in place of datetime."""
+
+
+class FrozenCalendar(date, metaclass=Anyones):
+    """What it puts in place of date."""
 
 
 class Precise(datetime):
@@ -224,6 +239,30 @@ def test_a_frozen_clocks_datetime_comes_back_as_a_plain_one() -> None:
 
     assert type(back) is datetime
     assert back == datetime(2026, 1, 2, 3, 4)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    ("frozen", "plain"),
+    [
+        (FrozenClock(2026, 1, 2, 3, 4, tzinfo=UTC), datetime(2026, 1, 2, 3, 4, tzinfo=UTC)),
+        (
+            FrozenClock(2026, 10, 25, 2, 30, tzinfo=BERLIN, fold=1),
+            datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN, fold=1),
+        ),
+        (FrozenCalendar(2026, 1, 2), date(2026, 1, 2)),
+    ],
+)  # fmt: skip
+def test_dates_travel_while_the_clock_is_frozen(
+    frozen: Any, plain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names are replaced in all modules, those of this package among them."""
+    monkeypatch.setattr(tags, "datetime", FrozenClock)
+    monkeypatch.setattr(tags, "date", FrozenCalendar)
+
+    for value in (frozen, plain):
+        back = codec.loads(codec.dumps(value))
+        assert type(back) is type(plain)
+        assert (back, back.isoformat()) == (plain, plain.isoformat())
 
 
 @pytest.mark.parametrize("value", [{"$": "dict", "v": []}, {"$": 1}, {"$": {"$": 2}}])
