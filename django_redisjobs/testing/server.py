@@ -13,7 +13,8 @@ class memory_server(TestContextDecorator):  # noqa: N801 - as override_settings
     """Have jobs go to a server within this process, empty at first.
 
     A context manager, and a decorator of functions and TestCase classes, where each
-    test has its own. Other settings stay. Needs the extra ``testing``.
+    test has its own. Other settings stay, but ``EAGER`` is off: nothing would reach a
+    server. Needs the extra ``testing``.
     """
 
     def enable(self) -> None:
@@ -25,7 +26,8 @@ class memory_server(TestContextDecorator):  # noqa: N801 - as override_settings
             if key not in ("CACHE", "OPTIONS")
         }
         memory.empty()
-        self._override = override_settings(REDISJOBS={**kept, "URL": "memory://"})
+        here = {**kept, "URL": "memory://", "EAGER": False}
+        self._override = override_settings(REDISJOBS=here)
         self._override.enable()
 
     def disable(self) -> None:

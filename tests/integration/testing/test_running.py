@@ -316,6 +316,19 @@ def test_a_server_for_a_while() -> None:
     assert get_queue().depth() == 0
 
 
+def test_a_server_is_one_where_the_settings_of_tests_say_eager() -> None:
+    with override_settings(REDISJOBS={"EAGER": True}):
+        with memory_server():
+            handle = jobs.add.delay(1)
+            get_queue().pause()
+            assert (run_jobs(), get_queue().depth()) == ([], 1)
+            get_queue().resume()
+            assert len(run_jobs()) == 1
+            assert handle.result(timeout=0) == 3
+
+        assert jobs.add.delay(2).result() == 4
+
+
 def test_a_server_that_is_away_is_an_error(redisjobs: dict[str, Any]) -> None:
     server = Server()
     server.stop()
