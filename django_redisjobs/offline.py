@@ -46,6 +46,9 @@ class OfflineJob:
         self.again = again
         self.enqueued_ms = now_ms()
         self.due_ms = _due_ms(new, self.enqueued_ms)
+        self.expires_ms = 0
+        if new.ttl_ms is not None:
+            self.expires_ms = max(self.due_ms, self.enqueued_ms) + new.ttl_ms
         is_due = self.due_ms <= self.enqueued_ms
         self.status = JobStatus.PENDING if is_due else JobStatus.SCHEDULED
         self.run = 0
@@ -63,6 +66,17 @@ class OfflineJob:
     @property
     def id(self) -> str:
         return self.new.id
+
+    def expires(self) -> bool:
+        """Whether it is too late to start it, so that it has ended as expired. A worker
+        looks before each attempt.
+        """
+        if not self.expires_ms or self.expires_ms > now_ms():
+            return False
+        self.status = JobStatus.EXPIRED
+        self.error = "expired before it could start"
+        self.finished_ms = now_ms()
+        return True
 
     def claim(self) -> Claimed:
         """It starts now: what a worker would be given."""
@@ -143,7 +157,7 @@ class OfflineJob:
             body=self.new.body,
             enqueued_ms=self.enqueued_ms,
             due_ms=self.due_ms if self.due_ms > self.enqueued_ms else 0,
-            expires_ms=0,
+            expires_ms=self.expires_ms,
             started_ms=self.started_ms,
             finished_ms=self.finished_ms,
             run=self.run,
@@ -185,6 +199,8 @@ class OfflineJob:
             return "live"
         self.status = JobStatus.PENDING
         self.attempts_made = self.finished_ms = 0
+        # One that has passed would end it again at once.
+        self.expires_ms = 0
         self.result = self.error = None
         self._cancel_asked = False
         self.again(self)

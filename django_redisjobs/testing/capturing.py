@@ -201,7 +201,8 @@ class CapturedJobs(Sequence[CapturedJob]):
     ) -> list[Outcome]:
         """``run_jobs()`` for these; what they enqueue is captured, and run, too.
 
-        They run in the order in which they were enqueued, whatever their queues.
+        They run in the order in which they were enqueued, whatever their queues. What
+        ``expires`` no longer lets start ends as expired.
         """
         outcomes: list[Outcome] = []
         execution = DirectExecution(SilentLog(), retries=True)
@@ -212,7 +213,9 @@ class CapturedJobs(Sequence[CapturedJob]):
                         raise too_many(limit)
                     # One that ran before it may have cancelled it.
                     if entry.job.status in _WAITING:
-                        outcomes.append(self._run(entry, execution))
+                        self._commit(entry)
+                        if not entry.job.expires():
+                            outcomes.append(self._run(entry, execution))
         if raise_errors:
             raise_first(outcomes)
         return outcomes
@@ -280,7 +283,6 @@ class CapturedJobs(Sequence[CapturedJob]):
         ]
 
     def _run(self, entry: _Entry, execution: DirectExecution) -> Outcome:
-        self._commit(entry)
         job = entry.job
         with committing():
             settlements, exception = eager.attempt(job, execution)

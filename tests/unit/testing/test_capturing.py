@@ -6,6 +6,9 @@ The settings of these tests name a server that is not there: whoever asks it fai
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
@@ -28,6 +31,14 @@ from django_redisjobs import (
 )
 from django_redisjobs.testing import captured_jobs
 from tests.unit.testing import jobs
+
+
+@contextmanager
+def in_an_hour() -> Iterator[None]:
+    """The clock is put forward, as libraries do that travel in time."""
+    then = time.time_ns() + 3600 * 10**9
+    with mock.patch("time.time_ns", return_value=then):
+        yield
 
 
 class WithoutDatabase(SimpleTestCase):
@@ -448,6 +459,52 @@ class Executing(TestCase):
         assert late.result() == 4
         with pytest.raises(ValueError, match="time zone"):
             captured.run(scheduled=datetime(2040, 1, 1))  # noqa: DTZ001
+
+    def test_what_could_not_start_in_time_expires(self):
+        told: list[str] = []
+
+        def receive(job_id: str, **_: Any) -> None:
+            told.append(job_id)
+
+        signals.job_enqueued.connect(receive)
+        with captured_jobs() as captured:
+            late = jobs.add.using(expires="5m").delay(1)
+            scheduled = jobs.add.using(expires="5m", run_after="58m").delay(2)
+            others = [
+                jobs.add.using(expires="2h").delay(3),
+                jobs.add.using(expires="5m", run_after="2h").delay(4),
+            ]
+        with in_an_hour():
+            outcomes = captured.run(scheduled=True)
+        signals.job_enqueued.disconnect(receive)
+
+        assert {each.id for each in outcomes} == {
+            scheduled.id,
+            *(each.id for each in others),
+        }
+        assert late.status() is JobStatus.EXPIRED
+        with pytest.raises(exceptions.JobExpired, match="nobody started it in time"):
+            late.result()
+        info = late.info()
+        assert (info.error, info.attempts) == ("expired before it could start", ())
+        assert info.finished_at is not None
+        assert late.id in told
+
+        assert late.retry() is True
+        with in_an_hour():
+            assert len(captured.run()) == 1
+        assert late.result() == 3
+
+    def test_a_retry_may_come_too_late(self):
+        with captured_jobs() as captured:
+            handle = jobs.flaky.using(expires="5m").delay(1)
+        captured.run(raise_errors=False)
+
+        with in_an_hour():
+            assert captured.run(scheduled=True) == []
+
+        assert handle.status() is JobStatus.EXPIRED
+        assert len(handle.info().attempts) == 1
 
     def test_only_some_queues(self):
         with captured_jobs() as captured:
