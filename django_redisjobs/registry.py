@@ -15,9 +15,11 @@ from django.apps import apps
 from django.utils.module_loading import autodiscover_modules
 
 from django_redisjobs import conf
+from django_redisjobs.core.exceptions import in_words
 from django_redisjobs.definitions import AsyncJobFunction, JobFunction
 from django_redisjobs.exceptions import (
     DuplicateJobFunction,
+    JobTimeout,
     RedisJobsError,
     UnknownJobFunction,
 )
@@ -62,7 +64,8 @@ def resolve(path: str) -> JobFunction[..., Any]:
     to Redis can make a worker neither call nor import anything else.
 
     Raises:
-        UnknownJobFunction: there is none; the message has the nearest one.
+        UnknownJobFunction: there is none, or its module cannot be imported, whatever
+            it raises; the message has the cause, or the nearest one that there is.
     """
     found = _functions.get(path)
     if found is not None:
@@ -149,9 +152,13 @@ def _holds_jobs(module_path: str) -> bool:
 def _load(path: str, module_path: str) -> None:
     try:
         import_module(module_path)
-    except ImportError as error:
+    except JobTimeout:
+        # It is over for the job that runs here and names the path.
+        raise
+    except (Exception, SystemExit) as error:
+        reason = str(error) if isinstance(error, ImportError) else in_words(error)
         raise UnknownJobFunction(
-            f"{path}: its module cannot be imported: {error}.{_nearest(path)}"
+            f"{path}: its module cannot be imported: {reason}.{_nearest(path)}"
         ) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_redisjobs import conf, registry
+from django_redisjobs.core.exceptions import in_words
 from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.records import JobRecord
 from django_redisjobs.definitions import JobFunction
@@ -15,7 +16,8 @@ from django_redisjobs.serialization import snapshot_codec
 def vet(record: JobRecord) -> JobFunction[..., Any]:
     """The function of a job that a worker of this build and these settings would run.
 
-    Raises RedisJobsError, TypeError or ValueError with what a worker would say.
+    Raises what a worker would say: RedisJobsError, TypeError or ValueError, or whatever
+    the project's own code raises.
     """
     body = parse_body(record.body)
     signatures = conf.get_settings().signatures
@@ -33,6 +35,8 @@ def obstacle(record: JobRecord) -> str:
     """Why a worker would not run this job; empty when it would."""
     try:
         vet(record)
-    except (RedisJobsError, TypeError, ValueError) as error:
-        return str(error)
+    except Exception as error:  # noqa: BLE001 - some of it is anybody's code
+        told = isinstance(error, RedisJobsError | TypeError | ValueError)
+        # One that says nothing is an obstacle all the same.
+        return (told and str(error)) or in_words(error)
     return ""

@@ -7,6 +7,16 @@ class RedisJobsError(Exception):
     """The root of every error of this package."""
 
 
+def in_words(error: BaseException) -> str:
+    """The class and the message of any exception, also of one that cannot be printed."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - __str__ is anybody's code
+        text = ""
+    return f"{name}: {text}" if text else name
+
+
 class LeaseLost(RedisJobsError):
     """A worker's lease ended and others may hold its jobs now.
 

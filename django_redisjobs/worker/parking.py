@@ -8,7 +8,7 @@ from typing import Final
 
 from django_redisjobs.core import inspection
 from django_redisjobs.core.operations import unpark_many
-from django_redisjobs.core.records import JobStatus
+from django_redisjobs.core.records import JobRecord, JobStatus
 from django_redisjobs.core.scripts import Client, perform
 from django_redisjobs.vetting import obstacle
 
@@ -22,10 +22,15 @@ LOOK_AT: Final = 100
 
 
 class Parking:
-    """Looks through the parked jobs of queues, a part at a time."""
+    """Looks through the parked jobs of queues, a part at a time.
+
+    Whatever a project's code raises meanwhile, the job concerned stays parked and the
+    others are looked at.
+    """
 
     def __init__(self) -> None:
         self._next: dict[str, int] = {}
+        self._complained = False
 
     def take_up(self, client: Client, post: Post, queues: Iterable[str]) -> int:
         """Make those ready that could run here; gives how many."""
@@ -35,7 +40,7 @@ class Parking:
         start = self._next.get(queue, 0)
         page = inspection.page(post.keys, queue, JobStatus.PARKED, start, LOOK_AT)
         total, records = perform(client, page)
-        known = [record.id for record in records if not obstacle(record)]
+        known = [record.id for record in records if self._can_run(record)]
         # Those that others park meanwhile come before; none is left out for long.
         behind = start + len(records) - len(known)
         self._next[queue] = behind if start + len(records) < total else 0
@@ -50,3 +55,17 @@ class Parking:
             listed(known),
         )
         return len(known)
+
+    def _can_run(self, record: JobRecord) -> bool:
+        try:
+            return not obstacle(record)
+        except BaseException:
+            # All leases hang on who asks this.
+            if not self._complained:
+                self._complained = True
+                logger.exception(
+                    "Job %s stays parked: to find out whether it can run here raised "
+                    "what should end a process. It is not told again.",
+                    record.id,
+                )
+            return False

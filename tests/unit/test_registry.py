@@ -87,6 +87,40 @@ def test_a_module_that_fails_to_import_its_own_needs_says_so(module: Path) -> No
         registry.load("fresh_shop.pay")
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("def (", "SyntaxError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("raise NotImplementedError", "imported: NotImplementedError"),
+        (
+            "class Mute(Exception):\n    def __str__(self): 1 / 0\nraise Mute",
+            "imported: Mute",
+        ),
+    ],
+)
+def test_a_module_that_fails_otherwise_says_why(
+    module: Path, code: str, words: str
+) -> None:
+    module.write_text(code)
+
+    with pytest.raises(exceptions.UnknownJobFunction, match=words) as caught:
+        registry.load("fresh_shop.pay")
+
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("error", ["JobTimeout", "JobInterrupted('cancel')"])
+def test_who_is_interrupted_in_an_import_is_told_so(module: Path, error: str) -> None:
+    module.write_text(
+        f"from django_redisjobs import exceptions\nraise exceptions.{error}\n"
+    )
+
+    with pytest.raises((exceptions.JobTimeout, exceptions.JobInterrupted)):
+        registry.load("fresh_shop.pay")
+
+
 def test_job_functions_with_an_unknown_queue_are_told(module: Path) -> None:
     module.write_text(
         "from django_redisjobs import job\n"

@@ -6,6 +6,7 @@ import pytest
 from django.core.management.base import CommandError
 
 from django_redisjobs.core.records import NewJob, new_id
+from django_redisjobs.definitions import JobFunction
 from django_redisjobs.management.operator import selection
 from tests.integration.core.store import Store
 from tests.integration.operator.conftest import Operator
@@ -60,6 +61,21 @@ def test_what_cannot_run_is_told(
     with pytest.raises(CommandError):
         operator.json("doctor", "--code")
     assert all(job_id in operator.printed for job_id in ids)
+
+
+@pytest.mark.parametrize("error", [KeyError("SECRET"), ValueError()])
+def test_whatever_the_projects_code_raises_is_told(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    def refuse(*_: object) -> None:
+        raise error
+
+    add.delay(1)
+    monkeypatch.setattr(JobFunction, "check_arguments", refuse)
+
+    with pytest.raises(CommandError, match="1 of 1 queued jobs cannot run"):
+        operator("doctor", "--code")
+    assert type(error).__name__ in operator.printed
 
 
 def test_scheduled_and_parked_jobs_are_looked_at(operator: Operator, store: Store):

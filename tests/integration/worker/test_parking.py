@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 
 import pytest
+from django.test import override_settings
 
-from django_redisjobs import JobStatus, get_connection, get_job
+from django_redisjobs import JobStatus, Worker, get_connection, get_job
 from django_redisjobs.conf import keys_for
 from django_redisjobs.core import inspection
 from django_redisjobs.core.consumer import Consumer, Settlement
@@ -86,6 +88,62 @@ def test_what_a_newer_release_writes_waits_for_it(start, body):
     assert "pending again" not in second.output
     record = perform(get_connection(), inspection.job(keys_for("default"), new.id))
     assert "this build" in record.error
+
+
+@pytest.fixture
+def broken_apps(tmp_path, monkeypatch, redisjobs):
+    """Make an app whose module of jobs has one within that cannot be imported."""
+    with ExitStack() as stack:
+
+        def make(code):
+            name = f"shop_{new_id()}"
+            folder = tmp_path / name / "jobs"
+            folder.mkdir(parents=True)
+            (folder.parent / "__init__.py").touch()
+            (folder / "__init__.py").touch()
+            (folder / "mail.py").write_text(code)
+            monkeypatch.syspath_prepend(tmp_path)
+            stack.enter_context(
+                override_settings(INSTALLED_APPS=["django_redisjobs", name])
+            )
+            new = NewJob(new_id(), "default", f'["{name}.jobs.mail.send",[],{{}}]')
+            perform(get_connection(), enqueue(keys_for("default"), [new]))
+            return get_job(new.id)
+
+        yield make
+
+
+@pytest.mark.parametrize("code", ["1 / 0", "def (", "raise SystemExit(3)"])
+def test_a_job_whose_module_cannot_be_imported_waits(broken_apps, code):
+    broken = broken_apps(code)
+    healthy = jobs.add.delay(1, 2)
+
+    Worker(processes=0, burst=True).run()
+
+    assert broken.status() is JobStatus.PARKED
+    assert "cannot be imported" in broken.info().error
+    assert healthy.result(timeout=0) == 3
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["1 / 0", "class End(BaseException): ...\nraise End"],
+    ids=["error", "end"],
+)
+def test_what_such_a_module_raises_keeps_no_other_job_parked(broken_apps, caplog, code):
+    broken = broken_apps(code)
+    healthy = jobs.add.delay(1, 2)
+    park(2)
+    (post,) = posts(["default"])
+    parking = Parking()
+
+    assert parking.take_up(get_connection(), post, ["default"]) == 1
+    assert parking.take_up(get_connection(), post, ["default"]) == 0
+
+    assert healthy.status() is JobStatus.PENDING
+    assert broken.status() is JobStatus.PARKED
+    told = [each for each in caplog.records if "stays parked" in each.getMessage()]
+    assert len(told) == ("BaseException" in code)
 
 
 def test_parked_jobs_behind_many_others_are_taken_up_too(redisjobs):
