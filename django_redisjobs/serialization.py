@@ -6,22 +6,22 @@ the job sees what is in the database then, and stale copies never come back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from django.apps import apps
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.files import File
 from django.db import connections
 from django.db.models import Manager, Model, QuerySet
 from django.forms import BaseForm
 from django.http import HttpRequest
-from django.utils.connection import ConnectionDoesNotExist
 from django.utils.functional import LazyObject, Promise
 from django.utils.safestring import SafeString
 
-from django_redisjobs.core.exceptions import PayloadMalformed
+from django_redisjobs.core.exceptions import PayloadMalformed, PayloadUnknown
 from django_redisjobs.core.payload import Codec
 from django_redisjobs.exceptions import MissingInstance
 
@@ -69,26 +69,41 @@ class ModelReference:
             raise PayloadMalformed(f"{text!r} is no reference to a model instance.")
         return cls(label, pk, using)
 
-    def fetch(self) -> Model:
-        """The row as it is now. Queries the database.
+    def locate(self) -> tuple[type[Model], Any]:
+        """The model and the primary key, as this project has them. Makes no query.
 
         Raises:
-            MissingInstance: there is no such row any more.
-            PayloadMalformed: this project has no such model or database.
+            PayloadUnknown: this build has no such model or database.
+            PayloadMalformed: it is no name of a model, or no primary key of it.
         """
         try:
             model = apps.get_model(self.label)
-            connections[self.using]
-            pk = model._meta.pk.to_python(self.pk)
-        except (LookupError, ValueError) as error:
+        except LookupError as error:
+            raise PayloadUnknown(
+                f"{self}: this build has no such model: {error}"
+            ) from error
+        except ValueError as error:
             raise PayloadMalformed(f"{self}: no such model: {error}") from error
-        except ConnectionDoesNotExist as error:
-            raise PayloadMalformed(f"{self}: no such database: {error}") from error
-        except ValidationError as error:
+        if self.using not in connections.settings:
+            raise PayloadUnknown(
+                f"{self}: this build has no such database: DATABASES has "
+                f"{', '.join(connections.settings)}."
+            )
+        try:
+            return model, model._meta.pk.to_python(self.pk)
+        except (ValidationError, ValueError) as error:
             raise PayloadMalformed(f"{self}: no such primary key: {error}") from error
+
+    def fetch(self) -> Model:
+        """The row as it is now. Queries the database. Raises as ``locate`` does, too.
+
+        Raises:
+            MissingInstance: there is no such row any more.
+        """
+        model, pk = self.locate()
         try:
             found: Model = model._base_manager.using(self.using).get(pk=pk)
-        except model.DoesNotExist as error:
+        except ObjectDoesNotExist as error:
             raise MissingInstance(
                 f"{model._meta.label} with primary key {self.pk} is not in the database "
                 f"{self.using!r}: it was deleted after the job was enqueued, or the "
@@ -103,13 +118,13 @@ def is_fetching(text: str) -> bool:
     return f'{{"$":"{_MODEL_TAG}"' in text
 
 
-def _build(*, fetching: bool) -> Codec:
+def _build(read: Callable[[Any], object]) -> Codec:
     built = Codec()
     built.register(
         _MODEL_TAG,
         partial(_is_instance, Model),
         lambda instance: str(ModelReference.of(instance)),
-        _fetch if fetching else ModelReference.parse,
+        read,
         called="saved model instances",
     )
     # render_to_string() gives these; a job that mails them must not escape them.
@@ -125,6 +140,12 @@ def _is_instance(kinds: type | tuple[type, ...], value: object) -> bool:
 
 def _fetch(stored: Any) -> Model:
     return ModelReference.parse(str(stored)).fetch()
+
+
+def _locate(stored: Any) -> ModelReference:
+    reference = ModelReference.parse(str(stored))
+    reference.locate()
+    return reference
 
 
 def _safe(stored: Any) -> SafeString:
@@ -149,8 +170,11 @@ _ADVICE: tuple[tuple[type | tuple[type, ...], str], ...] = (
     ((bytearray, memoryview), "Pass bytes(value)."),
 )
 
-codec = _build(fetching=True)
+codec = _build(_fetch)
 """What jobs and results are encoded and decoded with: rows are fetched."""
 
-snapshot_codec = _build(fetching=False)
+snapshot_codec = _build(ModelReference.parse)
 """For looking: model instances stay ``ModelReference``, no query is made."""
+
+vetting_codec = _build(_locate)
+"""As ``snapshot_codec``, but raises for models and databases that this build lacks."""

@@ -10,7 +10,7 @@ from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.records import JobRecord
 from django_redisjobs.definitions import JobFunction
 from django_redisjobs.exceptions import RedisJobsError
-from django_redisjobs.serialization import snapshot_codec
+from django_redisjobs.serialization import vetting_codec
 
 
 def vet(record: JobRecord) -> JobFunction[..., Any]:
@@ -26,8 +26,8 @@ def vet(record: JobRecord) -> JobFunction[..., Any]:
     function = registry.resolve(body.function)
     function.check_arguments(body.args, body.kwargs)
     function.policy(record.queue, body.options)
-    # Without asking the database for what they refer to.
-    body.decoded(snapshot_codec)
+    # Whether there are the models that they refer to; rows are not asked for.
+    body.decoded(vetting_codec)
     return function
 
 

@@ -136,8 +136,8 @@ class Codec:
         """The value that ``dumps`` was given.
 
         Raises:
-            PayloadMalformed: the text is no JSON, or names a type that this build
-                does not know.
+            PayloadMalformed: the text is no JSON, or a value in it is none of its type.
+            PayloadUnknown: it names what this build lacks: a type, a member of an Enum.
         """
         return self.restore(parse_json(text)) if '"$"' in text else parse_json(text)
 

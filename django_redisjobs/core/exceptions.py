@@ -41,7 +41,8 @@ class PayloadMalformed(RedisJobsError, ValueError):
 
 
 class PayloadUnknown(PayloadMalformed):
-    """Stored text has parts that this build does not know: a newer one wrote it.
+    """Stored text names what this build lacks: a newer one of this package or of the
+    project wrote it, with a member of an Enum, a model or a database of its own, say.
 
     A job of that kind is not run. It waits, parked, for a worker that knows them.
     """

@@ -18,6 +18,8 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from .exceptions import PayloadUnknown
+
 PLAIN: frozenset[type] = frozenset({str, int, float, bool, NoneType})
 
 # Python refuses to write or read decimal ints above a limit that each process may
@@ -144,15 +146,21 @@ def _encode_enum(member: Enum) -> list[object]:
 
 
 def _decode_enum(stored: Any) -> Enum:
+    """Raises PayloadUnknown for what another build of the project may have."""
     path, member = stored
     kind = _loaded_class(path)
-    if isinstance(kind, type) and issubclass(kind, Enum):
+    if not (isinstance(kind, type) and issubclass(kind, Enum)):
+        raise PayloadUnknown(
+            f"{path} is no Enum in a module that is loaded; import it in the module "
+            "of the job function."
+        )
+    try:
         found: Enum = kind(member) if issubclass(kind, Flag) else kind[member]
-        return found
-    raise LookupError(
-        f"{path} is no Enum in a module that is loaded; import it in the module "
-        "of the job function"
-    )
+    except (LookupError, ValueError) as error:
+        raise PayloadUnknown(
+            f"The Enum {path} has no member {member!r} in this build."
+        ) from error
+    return found
 
 
 def _loaded_class(path: str) -> object:

@@ -18,12 +18,18 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy
 
 from django_redisjobs import exceptions
-from django_redisjobs.core.exceptions import PayloadMalformed, PayloadNotSerializable
+from django_redisjobs.core.exceptions import (
+    PayloadMalformed,
+    PayloadNotSerializable,
+    PayloadUnknown,
+)
+from django_redisjobs.core.payload import Codec
 from django_redisjobs.serialization import (
     ModelReference,
     codec,
     is_fetching,
     snapshot_codec,
+    vetting_codec,
 )
 
 both = pytest.mark.django_db(databases=["default", "other"])
@@ -63,11 +69,14 @@ def test_the_text_is_the_reference() -> None:
 
 
 @both
-def test_looking_at_it_makes_no_query(django_assert_num_queries: Any) -> None:
+@pytest.mark.parametrize("reader", [snapshot_codec, vetting_codec], ids=["see", "vet"])
+def test_looking_at_it_makes_no_query(
+    django_assert_num_queries: Any, reader: Codec
+) -> None:
     text = codec.dumps((Group.objects.create(pk=7, name="g"),))
 
     with django_assert_num_queries(0):
-        seen = snapshot_codec.loads(text)
+        seen = reader.loads(text)
 
     assert seen == (ModelReference("auth.group", "7", "default"),)
     assert str(seen[0]) == "auth.group:7@default"
@@ -110,18 +119,37 @@ def test_a_historical_model_is_refused() -> None:
     [
         "auth.group",
         "auth.group:5",
-        "auth.nothing:5@default",
         "nothing:5@default",
-        "auth.group:5@nowhere",
         "auth.group:x@default",
         "",
         5,
         None,
     ],
 )
-def test_a_reference_that_means_nothing_is_malformed(stored: Any) -> None:
-    with pytest.raises(PayloadMalformed):
-        codec.loads(json.dumps({"$": "model", "v": stored}))
+@pytest.mark.parametrize("reader", [codec, vetting_codec], ids=["run", "vet"])
+def test_a_reference_that_means_nothing_is_malformed(
+    reader: Codec, stored: Any
+) -> None:
+    with pytest.raises(PayloadMalformed) as caught:
+        reader.loads(json.dumps({"$": "model", "v": stored}))
+
+    assert not isinstance(caught.value, PayloadUnknown)
+
+
+@pytest.mark.parametrize(
+    ("stored", "words"),
+    [
+        ("auth.nothing:5@default", "no such model"),
+        ("nothing.group:5@default", "no such model"),
+        ("auth.group:5@nowhere", "no such database: DATABASES has default, other"),
+    ],
+)
+@pytest.mark.parametrize("reader", [codec, vetting_codec], ids=["run", "vet"])
+def test_what_this_build_lacks_is_unknown(
+    reader: Codec, stored: str, words: str
+) -> None:
+    with pytest.raises(PayloadUnknown, match=words):
+        reader.loads(json.dumps({"$": "model", "v": stored}))
 
 
 def test_rendered_text_stays_safe() -> None:

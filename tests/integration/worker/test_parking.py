@@ -23,6 +23,10 @@ from tests.integration.worker.conftest import until
 pytestmark = pytest.mark.usefixtures("redisjobs")
 
 
+def add_to(value):
+    return json.dumps([jobs.add.path, [value, 2], {}])
+
+
 def park(number):
     """What a worker of an older build does with functions that it lacks."""
     consumer = Consumer(
@@ -68,8 +72,12 @@ def test_one_that_nobody_knows_stays_parked(start):
     [
         json.dumps([jobs.add.path, [1, 2], {}, {}, {"more": "parts"}]),
         json.dumps([jobs.add.path, [{"$": "Planet", "v": 1}, 2], {}]),
+        add_to({"$": "Enum", "v": ["tests.integration.worker.jobs:Sound", "LOUD"]}),
+        add_to({"$": "Enum", "v": ["http:HTTPMethod", "SHOUT"]}),
+        add_to({"$": "model", "v": "contenttypes.nothing:1@default"}),
+        add_to({"$": "model", "v": "contenttypes.contenttype:1@archive"}),
     ],
-    ids=["parts", "values"],
+    ids=["parts", "values", "enum", "member", "model", "database"],
 )
 def test_what_a_newer_release_writes_waits_for_it(start, body):
     """It is retriable, and no worker of this release takes it up again and again."""
@@ -87,7 +95,7 @@ def test_what_a_newer_release_writes_waits_for_it(start, body):
     assert handle.status() is JobStatus.PARKED
     assert "pending again" not in second.output
     record = perform(get_connection(), inspection.job(keys_for("default"), new.id))
-    assert "this build" in record.error
+    assert "this build" in record.error or "is no Enum" in record.error
 
 
 @pytest.fixture

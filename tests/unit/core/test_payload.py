@@ -23,6 +23,7 @@ from django_redisjobs.core.exceptions import (
     PayloadMalformed,
     PayloadNotSerializable,
     PayloadTooLarge,
+    PayloadUnknown,
 )
 from django_redisjobs.core.payload import (
     Body,
@@ -303,6 +304,41 @@ def test_reading_an_enum_asks_no_module_that_loads_what_it_is_asked_for(
 def test_reading_an_enum_calls_no_other_class() -> None:
     with pytest.raises(PayloadMalformed, match="is no Enum"):
         codec.loads('{"$":"Enum","v":["subprocess:Popen","ls"]}')
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        [f"{__name__}:Sound", "LOUD"],
+        [f"{__name__}:Outer.Gone", "A"],
+        ["nowhere.colours:Colour", "RED"],
+        [f"{__name__}:Colour", "GREEN"],
+        [f"{__name__}:Access", 64],
+    ],
+)
+def test_an_enum_of_another_build_is_unknown(stored: object) -> None:
+    with pytest.raises(PayloadUnknown, match=r"is no Enum|has no member .* this build"):
+        codec.loads(json.dumps({"$": "Enum", "v": stored}))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "",
+        "RED",
+        1,
+        None,
+        [],
+        [f"{__name__}:Colour"],
+        [1, 2],
+        [f"{__name__}:Colour", []],
+    ],
+)
+def test_what_is_no_member_of_any_enum_is_malformed(stored: object) -> None:
+    with pytest.raises(PayloadMalformed) as caught:
+        codec.loads(json.dumps({"$": "Enum", "v": stored}))
+
+    assert not isinstance(caught.value, PayloadUnknown)
 
 
 @pytest.mark.parametrize(
