@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
 
 from django_redisjobs import conf, registry
 from django_redisjobs.core.exceptions import in_words
-from django_redisjobs.core.payload import parse_body
+from django_redisjobs.core.payload import Callback, parse_body
 from django_redisjobs.core.records import JobRecord
 from django_redisjobs.definitions import JobFunction
 from django_redisjobs.exceptions import RedisJobsError
 from django_redisjobs.serialization import vetting_codec
+
+_CALLBACKS: Final = ("on_success", "on_failure")
 
 
 def vet(record: JobRecord) -> JobFunction[..., Any]:
@@ -33,8 +37,33 @@ def vet(record: JobRecord) -> JobFunction[..., Any]:
 
 def obstacle(record: JobRecord) -> str:
     """Why a worker would not run this job; empty when it would."""
+    return _refusal(partial(vet, record))
+
+
+def callback_obstacles(record: JobRecord) -> list[str]:
+    """Why the callbacks of a job that can run could not. The job itself does not wait
+    for them: they are jobs of their own, made when it ends.
+    """
+    options = parse_body(record.body).options
+    found = []
+    for name in _CALLBACKS:
+        if name in options:
+            reason = _refusal(partial(_vet_callback, record, options[name]))
+            if reason:
+                found.append(f"its {name}: {reason}")
+    return found
+
+
+def _vet_callback(record: JobRecord, stored: list[Any]) -> None:
+    callback = Callback(*stored)
+    function = registry.resolve(callback.path)
+    function.check_arguments([record.id], {})
+    function.policy(callback.queue or record.queue, {})
+
+
+def _refusal(check: Callable[[], object]) -> str:
     try:
-        vet(record)
+        check()
     except Exception as error:  # noqa: BLE001 - some of it is anybody's code
         told = isinstance(error, RedisJobsError | TypeError | ValueError)
         # One that says nothing is an obstacle all the same.

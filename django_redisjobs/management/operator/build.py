@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from django.core.management.base import CommandError
 
@@ -16,7 +16,7 @@ from django_redisjobs.management.operator.selection import pages
 from django_redisjobs.management.operator.showing import function_of
 from django_redisjobs.management.operator.terminal import Column, Terminal
 from django_redisjobs.queries import jobs
-from django_redisjobs.vetting import obstacle
+from django_redisjobs.vetting import callback_obstacles, obstacle
 
 _QUEUED: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.PARKED)
 _EXAMPLES: Final = 5
@@ -24,7 +24,7 @@ _EXAMPLES: Final = 5
 
 @dataclass(slots=True)
 class Obstacle:
-    """Why jobs of one function cannot run."""
+    """Why jobs of one function cannot run, or their callbacks cannot."""
 
     function: str
     reason: str
@@ -38,75 +38,117 @@ class Obstacle:
         if len(self.ids) < _EXAMPLES:
             self.ids.append(record.id)
 
+    @property
+    def row(self) -> tuple[str, ...]:
+        return (
+            number(self.count),
+            self.function or "(unreadable)",
+            ", ".join(sorted(self.queues)),
+            harmless(self.reason),
+        )
 
-def obstacles(records: Iterable[JobRecord]) -> tuple[int, list[Obstacle]]:
-    """How many jobs there are, and what keeps some of them from running."""
-    found: dict[tuple[str, str], Obstacle] = {}
+    def document(self) -> dict[str, Any]:
+        return {
+            "function": self.function or None,
+            "reason": self.reason,
+            "count": self.count,
+            "queues": sorted(self.queues),
+            "ids": self.ids,
+        }
+
+
+class Obstacles:
+    """What was found of one kind. ``jobs``: of how many."""
+
+    def __init__(self) -> None:
+        self.jobs = 0
+        self._found: dict[tuple[str, str], Obstacle] = {}
+
+    def add(self, record: JobRecord, reasons: Sequence[str]) -> None:
+        for reason in reasons:
+            key = function_of(record), reason
+            self._found.setdefault(key, Obstacle(*key)).add(record)
+        self.jobs += bool(reasons)
+
+    def __iter__(self) -> Iterator[Obstacle]:
+        """Those of most jobs first."""
+        return iter(sorted(self._found.values(), key=lambda one: -one.count))
+
+
+@dataclass(slots=True)
+class Examination:
+    """``stuck``: what keeps jobs from running; ``unheard``: what keeps callbacks from
+    it, of jobs that can run.
+    """
+
+    total: int = 0
+    stuck: Obstacles = field(default_factory=Obstacles)
+    unheard: Obstacles = field(default_factory=Obstacles)
+
+
+def examine(records: Iterable[JobRecord]) -> Examination:
+    """Look at each job once, however often it comes."""
+    found = Examination()
     seen: set[str] = set()
     for record in records:
         if record.id in seen:
             continue
         seen.add(record.id)
-        reason = obstacle(record)
-        if reason:
-            key = function_of(record), reason
-            found.setdefault(key, Obstacle(*key)).add(record)
-    return len(seen), sorted(found.values(), key=lambda one: -one.count)
+        if reason := obstacle(record):
+            found.stuck.add(record, [reason])
+        else:
+            found.unheard.add(record, callback_obstacles(record))
+    found.total = len(seen)
+    return found
 
 
 def check_code(terminal: Terminal) -> None:
     """Print what could not run. Raises CommandError if there is any."""
     registry.autodiscover()
-    total, found = obstacles(
+    # As in a worker that starts: it imports the callbacks that are named by their path.
+    registry.misconfigured()
+    found = examine(
         record
         for scope in ask(jobs.scopes(_QUEUED))
         for _, page in pages(scope, from_end=True)
         for record in page
     )
-    stuck = sum(one.count for one in found)
+    problems = list(_problems(found))
     if terminal.as_json:
         terminal.document(
             {
-                "ok": not found,
-                "jobs": total,
-                "unrunnable": [
-                    {
-                        "function": one.function or None,
-                        "reason": one.reason,
-                        "count": one.count,
-                        "queues": sorted(one.queues),
-                        "ids": one.ids,
-                    }
-                    for one in found
-                ],
+                "ok": not problems,
+                "jobs": found.total,
+                "unrunnable": [one.document() for one in found.stuck],
+                "callbacks": [one.document() for one in found.unheard],
             }
         )
-    elif found:
+    elif problems:
         columns = [
             Column("jobs", right=True),
             Column("function"),
             Column("queues"),
             Column("why"),
         ]
-        terminal.table(
-            columns,
-            [
-                (
-                    number(one.count),
-                    one.function or "(unreadable)",
-                    ", ".join(sorted(one.queues)),
-                    harmless(one.reason),
-                )
-                for one in found
-            ],
-        )
+        terminal.table(columns, [one.row for one in (*found.stuck, *found.unheard)])
     else:
         terminal.line(
-            f"All {number(total)} queued jobs can run with this build.",
+            f"All {number(found.total)} queued jobs can run with this build.",
             terminal.style.SUCCESS,
         )
-    if found:
-        raise CommandError(
-            f"{number(stuck)} of {number(total)} queued jobs cannot run with this build: "
-            "a worker would park them until one comes that knows them."
+    if problems:
+        raise CommandError(" ".join(problems))
+
+
+def _problems(found: Examination) -> Iterator[str]:
+    total = f"of {number(found.total)} queued jobs"
+    if stuck := found.stuck.jobs:
+        yield (
+            f"{number(stuck)} {total} cannot run with this build: a worker would park "
+            "them until one comes that knows them."
+        )
+    if unheard := found.unheard.jobs:
+        yield (
+            f"{number(unheard)} {total} can run, and their callbacks cannot: these "
+            "would be parked when the jobs end."
         )

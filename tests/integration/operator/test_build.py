@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
+from pathlib import Path
+
 import pytest
 from django.core.management.base import CommandError
+from django.test import override_settings
 
+from django_redisjobs import registry
 from django_redisjobs.core.records import NewJob, new_id
 from django_redisjobs.definitions import JobFunction
 from django_redisjobs.management.operator import selection
@@ -21,6 +27,14 @@ def queue_body(store: Store, body: str, queue: str = "high") -> str:
     return job_id
 
 
+def with_argument(value: str) -> str:
+    return f'["{add.path}",[{value}],{{}}]'
+
+
+def with_callback(option: str, value: object) -> str:
+    return f'["{add.path}",[1],{{}},{json.dumps({option: value})}]'
+
+
 def test_all_that_is_queued_can_run(operator: Operator):
     add.delay(1)
     add.delay(1, b=3)
@@ -34,6 +48,7 @@ def test_all_that_is_queued_can_run(operator: Operator):
         "ok": True,
         "jobs": 4,
         "unrunnable": [],
+        "callbacks": [],
     }
 
 
@@ -47,6 +62,12 @@ def test_all_that_is_queued_can_run(operator: Operator):
         (f'["{add.path}",[1],{{"c":1}}]', "unexpected keyword argument 'c'"),
         (f'["{add.path}",[1],{{}},{{"timeout":"x"}}]', "instead of seconds"),
         ("garbage", "not JSON"),
+        (with_argument('{"$":"model","v":"auth.nothing:1@default"}'), "no such model"),
+        (with_argument('{"$":"model","v":"auth.user:1@gone"}'), "no such database"),
+        (
+            with_argument('{"$":"Enum","v":["http:HTTPStatus","TEA"]}'),
+            "no member 'TEA'",
+        ),
     ],
 )
 def test_what_cannot_run_is_told(
@@ -61,6 +82,64 @@ def test_what_cannot_run_is_told(
     with pytest.raises(CommandError):
         operator.json("doctor", "--code")
     assert all(job_id in operator.printed for job_id in ids)
+
+
+@pytest.mark.parametrize("option", ["on_success", "on_failure"])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (["tests.integration.operator.jobs.gone", "high"], "has no 'gone'"),
+        ([later.path, "high"], "too many positional arguments"),
+        ([add.path, "closed"], "no queue 'closed'"),
+        ([7, "high"], "AttributeError"),
+        (add.path, "takes from"),
+    ],
+)
+def test_callbacks_that_cannot_run_are_told(
+    operator: Operator, store: Store, option: str, value: object, reason: str
+):
+    job_id = queue_body(store, with_callback(option, value))
+    queue_body(store, with_callback(option, [add.path, "high", None, 5]))
+    queue_body(store, with_callback(option, [add.path]))
+
+    with pytest.raises(
+        CommandError, match="1 of 3 queued jobs can run, and their call"
+    ):
+        operator("doctor", "--code")
+    assert f"its {option}: " in operator.printed
+    assert reason in operator.printed
+    with pytest.raises(CommandError):
+        operator.json("doctor", "--code")
+    document = json.loads(operator.printed)
+    assert (document["ok"], document["unrunnable"]) == (False, [])
+    assert document["callbacks"][0]["ids"] == [job_id]
+
+
+def test_callbacks_are_found_as_workers_find_them(
+    operator: Operator,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+):
+    """Who starts imports what jobs name as their callbacks, wherever that is."""
+    request.addfinalizer(partial(registry._functions.pop, "dull_shop.jobs.pay", None))
+    package = tmp_path / "dull_shop"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "letters.py").write_text("def thank(job_id): ...\n")
+    (package / "jobs.py").write_text(
+        "from django_redisjobs import job\n"
+        "@job(on_success='dull_shop.letters.thank')\ndef pay(): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    queue_body(
+        store,
+        '["dull_shop.jobs.pay",[],{},{"on_success":["dull_shop.letters.thank","low"]}]',
+    )
+
+    with override_settings(INSTALLED_APPS=["django_redisjobs", "dull_shop"]):
+        operator("doctor", "--code")
 
 
 @pytest.mark.parametrize("error", [KeyError("SECRET"), ValueError()])

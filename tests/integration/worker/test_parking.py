@@ -55,6 +55,19 @@ def test_a_parked_job_runs_when_a_worker_that_knows_it_starts(start):
     assert handle.result(timeout=60) == 5
 
 
+def test_a_callback_that_nobody_knows_keeps_no_job_parked(redisjobs):
+    """Only it is parked, when its job has ended."""
+    options = {"on_success": ["tests.nowhere.gone", "default"]}
+    new = NewJob(new_id(), "default", json.dumps([jobs.add.path, [2, 3], {}, options]))
+    perform(get_connection(), enqueue(keys_for("default"), [new]))
+    park(1)
+    (post,) = posts(["default"])
+
+    assert Parking().take_up(get_connection(), post, ["default"]) == 1
+
+    assert get_job(new.id).status() is JobStatus.PENDING
+
+
 def test_one_that_nobody_knows_stays_parked(start):
     handle = jobs.add.using(queue="default").delay(2, 3)
     park(1)
