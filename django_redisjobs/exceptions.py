@@ -193,7 +193,8 @@ class JobTimeout(Exception):
     """Raised in a running job whose ``timeout`` is over.
 
     A job may catch it to tidy up; it has ten seconds before its process is
-    killed. The attempt counts as failed and is retried like one.
+    killed. The attempt counts as failed and is retried like one. In a coroutine it is
+    an ``asyncio.CancelledError``, too.
     """
 
 
@@ -202,7 +203,8 @@ class JobInterrupted(BaseException):
     shuts down and runs out of patience.
 
     A BaseException, so that ``except Exception`` in a job does not swallow it.
-    Let it pass after tidying up. ``reason`` is ``"cancel"`` or ``"shutdown"``.
+    Let it pass after tidying up. ``reason`` is ``"cancel"`` or ``"shutdown"``. In a
+    coroutine it is an ``asyncio.CancelledError``, too.
     """
 
     def __init__(self, reason: str) -> None:

@@ -243,6 +243,11 @@ async def _armed(slot: TaskSlot, call: Coroutine[Any, Any, Any]) -> Any:
             call.close()
             raise
         return await _Interruptible(call, slot)
+    except BaseException as error:
+        interrupt = slot.interrupt_behind(error)
+        if interrupt is None or interrupt is error:
+            raise
+        raise interrupt from None
     finally:
         slot.call = None
         slot.quiet()
@@ -250,7 +255,10 @@ async def _armed(slot: TaskSlot, call: Coroutine[Any, Any, Any]) -> Any:
 
 class _Interruptible(Awaitable[Any]):
     """Awaits a job's coroutine; when the worker cancels the task, the job sees the
-    interrupt itself (JobTimeout, say) raised where it awaits, not CancelledError.
+    interrupt (JobTimeout, say) raised where it awaits, as a kind of CancelledError.
+
+    As ever the task counts as being cancelled from then on: so a timeout of the job's
+    own, or a group of tasks, that cancels it at the same moment lets the interrupt pass.
     """
 
     __slots__ = ("_call", "_slot")
@@ -279,11 +287,4 @@ class _Interruptible(Awaitable[Any]):
     def _translated(self, error: BaseException) -> BaseException:
         if not isinstance(error, asyncio.CancelledError):
             return error
-        interruption = self._slot.interruption()
-        if interruption is None:
-            return error
-        task = asyncio.current_task()
-        if task is not None:
-            # Not a cancellation any more: the job may await again to tidy up.
-            task.uncancel()
-        return interruption
+        return self._slot.interruption() or error

@@ -59,15 +59,37 @@ class _ShutdownInterrupt(JobInterrupted):
         super().__init__(SHUTDOWN)
 
 
-for _kind in (_CancelInterrupt, _ShutdownInterrupt):
-    _kind.__name__ = _kind.__qualname__ = JobInterrupted.__name__
-    _kind.__module__ = JobInterrupted.__module__
+# What a coroutine awaits tidies up (a TaskGroup its children, a lock its waiters) when
+# it is cancelled, and for no other exception.
+class _TimeoutOfTask(JobTimeout, asyncio.CancelledError): ...
+
+
+class _CancelOfTask(_CancelInterrupt, asyncio.CancelledError): ...
+
+
+class _ShutdownOfTask(_ShutdownInterrupt, asyncio.CancelledError): ...
+
 
 INTERRUPTS: Final[dict[str, type[BaseException]]] = {
     CANCEL: _CancelInterrupt,
     SHUTDOWN: _ShutdownInterrupt,
     TIMEOUT: JobTimeout,
 }
+_OF_TASKS: Final[dict[str, type[BaseException]]] = {
+    CANCEL: _CancelOfTask,
+    SHUTDOWN: _ShutdownOfTask,
+    TIMEOUT: _TimeoutOfTask,
+}
+
+
+def _show_as_public() -> None:
+    for kind in (*INTERRUPTS.values(), *_OF_TASKS.values()):
+        public = JobTimeout if issubclass(kind, JobTimeout) else JobInterrupted
+        kind.__name__ = kind.__qualname__ = public.__name__
+        kind.__module__ = public.__module__
+
+
+_show_as_public()
 
 
 class Slot:
@@ -329,10 +351,12 @@ class ThreadSlot(Slot):
 class TaskSlot(Slot):
     """Jobs of the event loop; they are interrupted where they await."""
 
-    __slots__ = ("call", "loop", "task")
+    __slots__ = ("_cancelled", "call", "loop", "task")
 
     def __init__(self, board: Board, number: int) -> None:
         super().__init__(board, number)
+        # Whether we have cancelled the task of now and it has not heard of it.
+        self._cancelled = False
         self.loop: asyncio.AbstractEventLoop | None = None
         self.task: asyncio.Task[None] | None = None
         self.call: Coroutine[Any, Any, Any] | None = None
@@ -357,6 +381,7 @@ class TaskSlot(Slot):
             self._cells[self._hard] = WAITING
 
     def arm(self) -> None:
+        self._cancelled = False
         self.armed = True
         if reason := self._due():
             raise INTERRUPTS[reason]
@@ -370,16 +395,41 @@ class TaskSlot(Slot):
             self.loop.call_soon_threadsafe(self._cancel, code)
 
     def interruption(self) -> BaseException | None:
-        """What a cancelled await of the job has to raise instead, if we cancelled."""
-        if reason := self._due():
-            return INTERRUPTS[reason]()
-        return None
+        """What a cancelled await of the job has to raise instead, if we cancelled: the
+        interrupt, which is a CancelledError as well.
+        """
+        if not self._cancelled:
+            return None
+        self._cancelled = False
+        reason = self._due()
+        return _OF_TASKS[reason]() if reason else None
+
+    def interrupt_behind(self, error: BaseException) -> BaseException | None:
+        """The interrupt that a job has ended with although it raised ``error``: where a
+        cancellation is raised anew, or is put into a group, the reason gets lost.
+        """
+        first = error
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        if not self.fired or not _is_cancellation(error):
+            return None
+        if isinstance(first, JobTimeout | JobInterrupted):
+            return first
+        return INTERRUPTS[self.fired]().with_traceback(first.__traceback__)
 
     def _cancel(self, code: int) -> None:
         pending = self.pending
         if self.task is None or self.code != code or not self.armed or pending is None:
             return
+        self._cancelled = True
         self.task.cancel()
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    """Whether it is nothing but that."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_cancellation(each) for each in error.exceptions)
+    return isinstance(error, asyncio.CancelledError)
 
 
 _throw_raw: Callable[[ctypes.c_ulong, ctypes.py_object[Any] | None], int]

@@ -110,6 +110,21 @@ async def sleep_async(seconds: float, name: str = "") -> str:
 
 
 @job(retry=0)
+async def sleep_in_group(seconds: float, name: str = "") -> None:
+    """In a child of its own."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_sleep_and_tell(seconds))
+        await asyncio.sleep(seconds)
+
+
+async def _sleep_and_tell(seconds: float) -> None:
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        tell("child ended")
+
+
+@job(retry=0)
 async def leave_a_trace(seconds: float) -> str:
     """What another job has left in its context."""
     found = _trace.get()

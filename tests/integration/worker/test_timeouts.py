@@ -34,6 +34,18 @@ def test_a_timeout_interrupts_the_job(start, function, threads):
     assert worker.stop() == 0
 
 
+def test_what_a_coroutine_has_begun_ends_with_it(start, events):
+    start()
+
+    handle = jobs.sleep_in_group.using(timeout=0.3).delay(60)
+
+    assert handle.wait(timeout=60) is JobStatus.FAILED
+    assert events.all() == ["child ended"]
+    (attempt,) = handle.info().attempts
+    assert attempt.outcome == "timeout"
+    assert attempt.exception_class == "django_redisjobs.exceptions.JobTimeout"
+
+
 @pytest.mark.parametrize(
     ("function", "threads"),
     [(jobs.tidy_up, 1), (jobs.tidy_up_async, 1)],
