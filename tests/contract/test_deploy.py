@@ -74,7 +74,7 @@ def test_the_composed_worker_ends_in_order_and_is_asked_how_it_is(services):
     grace = parse_duration(worker["stop_grace_period"])
     assert grace >= options["grace"] + LAST_SECONDS
     assert worker["init"] is True
-    assert f"http://{options['health']}/ready" in worker["healthcheck"]["test"][-1]
+    assert f"http://{options['health']}/live" in worker["healthcheck"]["test"][-1]
     compile(worker["healthcheck"]["test"][-1], "healthcheck", "exec")
     read_command(services["migrate"]["command"])
 
