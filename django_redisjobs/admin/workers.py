@@ -29,7 +29,7 @@ from django_redisjobs.monitoring.staff import (
     take_colleague,
     take_staff,
     tell,
-    tell_all,
+    tell_workers,
 )
 
 PAGE: Final = "admin/redisjobs/worker/workers.html"
@@ -171,7 +171,7 @@ class WorkerAdmin(LiveAdmin):
     def _tell(self, worker: Worker, asked: Request) -> bool:
         if asked.question is None:
             return tell(worker.pk, asked.message)
-        return tell_all(worker.record, asked.message)
+        return bool(tell_workers(worker.record.name, asked.message))
 
     def _question(
         self, request: HttpRequest, asked: Request, worker: Worker

@@ -522,12 +522,6 @@ def spreads(
     }
 
 
-def is_registered(keys: GroupKeys, worker: str) -> Conversation[bool]:
-    """Whether a worker has a lease, be it over."""
-    (score,) = yield [("ZSCORE", keys.workers, worker)]
-    return score is not None
-
-
 def lost_workers(keys: GroupKeys) -> Conversation[list[LostWorker]]:
     """Workers that died or fell silent within a week, the newest first."""
     (raw,) = yield [("LRANGE", keys.lost, 0, -1)]

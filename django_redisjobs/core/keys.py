@@ -136,3 +136,8 @@ class GroupKeys:
     def spread(self, bucket: str, number: int, queue: str) -> str:
         """How long runs waited and ran in one ``minute`` or ``hour``, as counters."""
         return f"{self.base}spread:{bucket}:{number}:{queue}"
+
+
+def worker_of(control: str) -> str:
+    """The worker whose list of messages has this name."""
+    return control.rpartition(":")[2]

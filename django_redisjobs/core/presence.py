@@ -14,6 +14,7 @@ from .scripts import SCRIPTS, Conversation, word, words
 
 _BEAT = SCRIPTS["beat"]
 _RESCUE = SCRIPTS["rescue"]
+_TELL = SCRIPTS["tell"]
 _CONTROL_LIFETIME_MS = 60_000
 _STACKS_LIFETIME_MS = 600_000
 
@@ -48,10 +49,13 @@ NOTHING: Final = Remains()
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """Ids of the jobs that went back to their queues, and of those that ended."""
+    """Ids of the jobs that went back to their queues, and of those that ended; ``unread``:
+    messages that were left for the worker, for whoever can still heed them.
+    """
 
     returned: tuple[str, ...]
     ended: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
 
 def beat(
@@ -138,7 +142,7 @@ def rescue(  # noqa: PLR0913 - each says one thing of the dead, by keyword
         returned += words(reply[1])
         ended += words(reply[2])
         if word(reply[0]) != "more":
-            return Rescued(tuple(returned), tuple(ended))
+            return Rescued(tuple(returned), tuple(ended), tuple(words(reply[3])))
 
 
 def keep_stacks(keys: GroupKeys, worker: str, text: str) -> Conversation[None]:
@@ -147,11 +151,17 @@ def keep_stacks(keys: GroupKeys, worker: str, text: str) -> Conversation[None]:
     yield [("SET", keys.stacks(worker), document, "PX", _STACKS_LIFETIME_MS)]
 
 
-def send_message(keys: GroupKeys, worker: str, message: str) -> Conversation[None]:
-    """Leave a message for one worker: ``quiet``, ``stop`` or ``dump``.
+def send_message(keys: GroupKeys, worker: str, message: str) -> Conversation[bool]:
+    """Leave a message for one worker, ``quiet``, ``stop`` or ``dump``; whether this group
+    knows it.
 
     It is read with the worker's next beat, or at once by one that blocks on
-    ``keys.control(worker)``; unread it goes after a minute.
+    ``keys.control(worker)``; unread it goes after a minute. Should the worker end
+    before, whoever rescues it has the message.
     """
-    key = keys.control(worker)
-    yield [("RPUSH", key, message), ("PEXPIRE", key, _CONTROL_LIFETIME_MS)]
+    (reply,) = yield [
+        _TELL.bind(
+            keys, worker=worker, message=message, lifetime_ms=_CONTROL_LIFETIME_MS
+        )
+    ]
+    return word(reply[0]) == "told"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from threading import Event
 from typing import Any, Final
 
 from django_redisjobs import conf
@@ -30,6 +31,10 @@ _OF_A_SUPERVISOR: Final = (
 
 JOBS_SHOWN: Final = 20
 """Jobs of one process that are looked at; a process with coroutines may run hundreds."""
+
+LOOKS: Final = 4
+LOOK_SECONDS: Final = 0.05
+"""To start a process takes less, mostly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,39 +79,40 @@ def tell(worker: str, message: str) -> bool:
     return ask(_tell(worker, message))
 
 
-def tell_all(record: WorkerRecord, message: str) -> bool:
-    """``tell`` each living worker of the name that this one has: containers may be
-    called alike. Raises ServerUnavailable.
+def tell_workers(name: str | None, message: str) -> list[WorkerRecord]:
+    """Leave what is for all processes of a worker for each living one of that name, or of
+    any: containers may be called alike. Gives the processes of those that were told.
+
+    Where processes live for a moment only, one may be gone before it is told, and there
+    may be none at the moment of a look: so there are several. Raises ServerUnavailable.
     """
-    staff = take_staff()
-    namesakes = [
-        each
-        for each in staff.workers
-        if each.name == record.name and each.lease_ends_ms > staff.now_ms
-    ]
-    told = [tell(each.id, message) for each in spokesmen(namesakes or [record])]
-    return any(told)
+    told: dict[object, list[WorkerRecord]] = {}
+    for look in range(LOOKS):
+        if look:
+            Event().wait(LOOK_SECONDS)
+        for supervisor, members in ask(_crews(name)).items():
+            # One, and once: who is asked to stop a second time interrupts what runs.
+            if supervisor not in told and any(tell(one.id, message) for one in members):
+                told[supervisor] = members
+    return [record for members in told.values() for record in members]
 
 
-def spokesmen(records: Iterable[WorkerRecord]) -> list[WorkerRecord]:
-    """Of each supervisor one process, which hears what is asked of all. No more: who is
-    asked to stop a second time interrupts what runs.
-    """
-    found: dict[object, WorkerRecord] = {}
-    for record in records:
-        supervisor = tuple(record.info.get(name, "") for name in _OF_A_SUPERVISOR)
-        found.setdefault(supervisor if supervisor[-1] else record.id, record)
-    return list(found.values())
+def _crews(name: str | None) -> Conversation[dict[object, list[WorkerRecord]]]:
+    """The living processes of that name, or all, by their supervisor."""
+    now_ms = yield from inspection.now_ms()
+    staff = yield from together([inspection.workers(keys) for keys in _groups()])
+    found: dict[object, list[WorkerRecord]] = {}
+    for record in merged(record for part in staff for record in part):
+        if record.lease_ends_ms > now_ms and name in (None, record.name):
+            supervisor = tuple(record.info.get(each, "") for each in _OF_A_SUPERVISOR)
+            key = supervisor if supervisor[-1] else record.id
+            found.setdefault(key, []).append(record)
+    return found
 
 
 def _tell(worker: str, message: str) -> Conversation[bool]:
-    groups = _groups()
-    found = yield from together(
-        [inspection.is_registered(keys, worker) for keys in groups]
-    )
-    for keys, is_registered in zip(groups, found, strict=True):
-        if is_registered:
-            yield from send_message(keys, worker, message)
+    for keys in _groups():
+        if (yield from send_message(keys, worker, message)):
             return True
     return False
 

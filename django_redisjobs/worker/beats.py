@@ -64,13 +64,13 @@ class Beats:
         """The children that Redis knows, by worker id."""
         return {board.worker: board for board in self._boards if board.registered}
 
-    def control_keys(self) -> dict[str, str]:
-        """The lists on which messages arrive -> for which worker."""
-        return {
-            post.keys.control(worker): worker
+    def control_keys(self) -> list[str]:
+        """The lists on which messages for the children arrive."""
+        return [
+            post.keys.control(worker)
             for worker in self.workers()
             for post in self._posts
-        }
+        ]
 
     def renew(self, client: Client) -> Heard:
         """Renew all leases; gives what was heard. Trouble with one group, whose slot may

@@ -16,6 +16,7 @@ from typing import Any, Final
 import redis
 
 from django_redisjobs import connections, outbox
+from django_redisjobs.core.keys import worker_of
 from django_redisjobs.core.presence import Remains
 
 from .beats import Beats, Heard
@@ -54,7 +55,7 @@ class Liaison:
         self._common = common
         self._line = line
         self._beats = Beats(posts, boards)
-        self._rescuer = Rescuer(posts, JobLog(name))
+        self._rescuer = Rescuer(posts, JobLog(name), self._tell)
         self._parking = Parking()
         self._trouble = Trouble(
             f"Worker {name}", connections.describe(), longest=self._beats.patience
@@ -151,13 +152,12 @@ class Liaison:
             self._waiter = make_waiter(
                 connections.worker_client(), connections.blocking_client()
             )
-        popped = self._waiter.wait(list(keys), seconds, [self._line.fileno()])
+        popped = self._waiter.wait(keys, seconds, [self._line.fileno()])
         if popped is not None:
             key, message = popped
             # Of two nodes' messages one is kept for the next turn: its child may have
-            # begun anew meanwhile, and nothing that was meant for it matters any more.
-            if key in keys:
-                self._tell(keys[key], message)
+            # begun anew meanwhile, and what was said to it may be for all.
+            self._tell(worker_of(key), message)
 
     def _tell(self, worker: str, message: str) -> None:
         self._line.send({"worker": worker, "message": message})

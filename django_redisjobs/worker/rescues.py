@@ -48,12 +48,19 @@ class Rescuer:
     tried; repeating is safe.
 
     ``away``: groups that are not tried, and why: those that hang take ten seconds.
+    ``pass_on``: is told the messages that a child of this worker has left unread.
     """
 
-    def __init__(self, posts: Sequence[Post], log: JobLog) -> None:
+    def __init__(
+        self,
+        posts: Sequence[Post],
+        log: JobLog,
+        pass_on: Callable[[str, str], None],
+    ) -> None:
         settings = conf.get_settings()
         self._posts = posts
         self._log = log
+        self._pass_on = pass_on
         self._plans = Plans()
         self._rng = Random()
         self._max_crashes = settings.max_crashes
@@ -99,6 +106,9 @@ class Rescuer:
                 killed=killed,
                 beside=sum(map(len, running.values())) - len(held),
             )
+            # Now: when another group is in trouble this one is not asked again.
+            for message in rescued.unread:
+                self._pass_on(worker, message)
             _tell(rescued, f"A worker process ended ({reason})", charged=charged)
 
         self._in_each_group(rescue_in)
@@ -134,7 +144,7 @@ class Rescuer:
         self, client: Client, post: Post, workers: Sequence[str]
     ) -> None:
         """Bring back what dead ones among these workers held, if they are of this
-        machine and nobody looks after them.
+        machine and nobody looks after them. What was said to them is said to nobody.
         """
         for worker, info in self._infos_of(client, post, workers).items():
             if not is_left_alone(info):

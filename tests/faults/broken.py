@@ -44,15 +44,14 @@ def _change(text: str, instead: str, *names: str) -> None:
 
 def no_rescue() -> None:
     """What a dead worker held stays where it is."""
-    _change("local returned, ended, more = rescue_worker(", _NOTHING_RESCUED, "rescue")
+    _change(_RESCUED, _NOTHING_RESCUED, "rescue")
     _change("more = " + _MAINTAIN, "more = false", "step")
     _change(f"\n{_MAINTAIN}\n", "\n", "beat")
 
 
 _MAINTAIN = "maintain(lease_ms, max_crashes, keep, queues)"
-_NOTHING_RESCUED = (
-    "do return {'rescued', {}, {}} end local returned, ended, more = rescue_worker("
-)
+_RESCUED = "local returned, ended, more, unread = rescue_worker("
+_NOTHING_RESCUED = "do return {'rescued', {}, {}, {}} end " + _RESCUED
 
 
 def no_fence() -> None:

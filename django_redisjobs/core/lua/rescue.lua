@@ -13,7 +13,8 @@
 -- ARGV[7...] running   3 fields of each job that ran: its token, its last log lines as JSON,
 --                      where the process was; the last two may be ''
 --
--- RETURNS {"rescued" | "more", returned, ended}: ids put back, ids that ended
+-- RETURNS {"rescued" | "more", returned, ended, unread}: ids put back; ids that ended; messages that
+--         the worker has not read, once it is forgotten
 
 --@include prelude
 --@include reading
@@ -26,7 +27,7 @@ local worker, charge, reason, max_crashes, keep = ARGV[1], ARGV[2], ARGV[3], ton
 local ran = {}
 for index = 7, #ARGV, 3 do ran[ARGV[index]] = {logs = ARGV[index + 1], stack = ARGV[index + 2]} end
 local sole = charge == 'running' and ARGV[6] == '1'
-local returned, ended, more = rescue_worker(worker, charge, ran, reason, max_crashes, sole)
+local returned, ended, more, unread = rescue_worker(worker, charge, ran, reason, max_crashes, sole)
 finish(keep)
-if more then return {'more', returned, ended} end
-return {'rescued', returned, ended}
+if more then return {'more', returned, ended, {}} end
+return {'rescued', returned, ended, unread}

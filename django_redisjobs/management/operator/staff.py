@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import difflib
 from argparse import ArgumentParser
-from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import CommandError
 
-from django_redisjobs.calls import ask
-from django_redisjobs.core import inspection
-from django_redisjobs.core.presence import send_message
 from django_redisjobs.core.records import WorkerRecord
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import (
@@ -23,11 +19,10 @@ from django_redisjobs.management.operator.formats import (
 )
 from django_redisjobs.management.operator.groups import (
     all_workers,
-    group_keys,
     server_ms,
 )
 from django_redisjobs.management.operator.terminal import Cell, Column, Terminal
-from django_redisjobs.monitoring.staff import spokesmen
+from django_redisjobs.monitoring.staff import tell_workers
 from django_redisjobs.snapshots import iso
 
 
@@ -118,13 +113,15 @@ def _stop(terminal: Terminal, options: Options) -> None:
     named = options["worker"]
     if bool(named) == options["all"]:
         raise CommandError("Name a worker, or say --all. See: redisjobs workers")
-    crews = _crews(all_workers(), server_ms())
-    chosen = crews if options["all"] else {named: _find(named, crews)}
     message = "quiet" if options["quiet"] else "stop"
-    for members in chosen.values():
-        # One process of a supervisor is told, which sees to all of them.
-        for one in spokesmen(members):
-            _tell(one, message)
+    told = tell_workers(named, message)
+    if named and not told:
+        told = tell_workers(_name_of(named), message)
+        if not told:
+            raise CommandError(f"{named} has ended by now.")
+    chosen: dict[str, list[WorkerRecord]] = {}
+    for record in told:
+        chosen.setdefault(record.name, []).append(record)
     if terminal.as_json:
         terminal.document(
             {
@@ -147,35 +144,18 @@ def _stop(terminal: Terminal, options: Options) -> None:
 _WORDS = {"quiet": "end after its running jobs", "stop": "stop"}
 
 
-def _crews(
-    workers: Sequence[WorkerRecord], now_ms: int
-) -> dict[str, list[WorkerRecord]]:
-    """The living processes of each worker, by its name."""
-    crews: dict[str, list[WorkerRecord]] = {}
-    for record in workers:
-        if record.lease_ends_ms > now_ms:
-            crews.setdefault(record.name, []).append(record)
-    return crews
-
-
-def _find(named: str, crews: dict[str, list[WorkerRecord]]) -> list[WorkerRecord]:
-    if named in crews:
-        return crews[named]
-    for members in crews.values():
-        if any(record.id == named for record in members):
-            return members
-    near = difflib.get_close_matches(named, crews, n=1)
+def _name_of(process: str) -> str:
+    """The name of the worker of which this is a process."""
+    now_ms = server_ms()
+    living = [one for one in all_workers() if one.lease_ends_ms > now_ms]
+    for record in living:
+        if record.id == process:
+            return record.name
+    names = list(dict.fromkeys(record.name for record in living))
+    near = difflib.get_close_matches(process, names, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
-    known = f" There are: {', '.join(crews)}." if crews else " No worker runs."
-    raise CommandError(f"There is no living worker {named!r}.{hint}{known}")
-
-
-def _tell(record: WorkerRecord, message: str) -> None:
-    for keys in group_keys():
-        here = {one.id for one in ask(inspection.workers(keys))}
-        if record.id in here:
-            ask(send_message(keys, record.id, message))
-            return
+    known = f" There are: {', '.join(names)}." if names else " No worker runs."
+    raise CommandError(f"There is no living worker {process!r}.{hint}{known}")
 
 
 WORKERS = Action("Show who works.", _no_arguments, _show)

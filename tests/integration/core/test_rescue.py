@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from django_redisjobs.core.consumer import Claimed, settle_for
+from django_redisjobs.core.presence import send_message
 from django_redisjobs.core.records import DEFAULT_KEEP, JobStatus
 
 from .places import Places
@@ -404,6 +405,28 @@ def test_a_rescue_wakes_somebody(store: Store, ran: int):
     store.rescue(worker, jobs[:ran])
 
     assert store.tokens() == 3
+
+
+def test_who_rescues_gets_what_the_worker_has_not_read(store: Store, look: Look):
+    store.add(number=600)
+    worker = store.worker()
+    worker.claim(600)
+    for message in ("dump", "stop"):
+        assert store.do(send_message(store.keys, worker.name, message))
+
+    assert store.rescue(worker).unread == ("dump", "stop")
+
+    assert store.rescue(worker).unread == ()
+    look()
+
+
+def test_nobody_leaves_a_message_for_who_is_forgotten(store: Store):
+    worker = store.worker()
+    store.rescue(worker)
+
+    assert not store.do(send_message(store.keys, worker.name, "stop"))
+
+    assert not store.client.exists(store.keys.control(worker.name))
 
 
 def test_an_attempt_list_is_bounded(store: Store):

@@ -17,6 +17,7 @@ from django_redisjobs import JobStatus, calls, get_job, get_queue
 from django_redisjobs.core import operations
 from django_redisjobs.exceptions import ServerUnavailable
 from django_redisjobs.management.operator import bulk
+from django_redisjobs.monitoring import staff
 from tests.integration.core.places import Places
 from tests.integration.core.store import Store
 from tests.integration.operator.conftest import Operator
@@ -429,6 +430,31 @@ def test_one_process_of_each_supervisor_is_told(operator: Operator, store: Store
     told = store.beat("w1", "w2", "w3", "w4").messages
     assert list(told.values()) == [["stop"], ["stop"]]
     assert {min(each, "w2") for each in told} == {"w1", "w2"}
+
+
+def test_who_is_gone_before_it_is_told_has_colleagues(
+    operator: Operator, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    """With few jobs a process they live for a moment only."""
+
+    def begin(name: str) -> None:
+        store.worker("high", name=name)
+        info = {"name": "mail:1", "supervisor": 7}
+        store.client.hset(store.keys.worker(name), mapping=info)
+
+    def tell(worker: str, message: str) -> bool:
+        if worker == "w1":
+            store.rescue("w1")
+            begin("w2")
+        return left(worker, message)
+
+    left = staff.tell
+    monkeypatch.setattr(staff, "tell", tell)
+    begin("w1")
+
+    assert "mail:1 was asked to stop" in operator("stop", "--all")
+
+    assert store.beat("w2").messages == {"w2": ["stop"]}
 
 
 def test_a_deletion_of_what_ended_spares_what_was_run_again_meanwhile(

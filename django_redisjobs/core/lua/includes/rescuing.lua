@@ -168,7 +168,7 @@ end
 -- unknown what ran (a dead host: a suspicion), 'running' to charge what ran, 'killed' or
 -- 'none'; with the last it ended in good order.
 -- `ran`: the tokens that ran, each with what it left. Returns ids put back, ids ended,
--- more left.
+-- more left, and messages that nobody has read, once the worker is forgotten.
 local function rescue_worker(worker, charge, ran, reason, max_crashes, sole)
   local key = base .. 'claimed:' .. worker
   -- From the end, backwards, each to the head of its queue: so the order stays.
@@ -189,9 +189,11 @@ local function rescue_worker(worker, charge, ran, reason, max_crashes, sole)
   if #entries > 0 then redis.call('LTRIM', key, 0, -#entries - 1) end
   if redis.call('LLEN', key) > 0 then return returned, ended, true end
   if charge ~= 'none' then note_lost(worker, reason, #entries) end
-  redis.call('DEL', key, base .. 'worker:' .. worker, base .. 'control:' .. worker)
+  local control = base .. 'control:' .. worker
+  local unread = safely('LRANGE', control, 0, -1)
+  redis.call('DEL', key, base .. 'worker:' .. worker, control)
   safely('ZREM', base .. 'workers', worker)
-  return returned, ended, false
+  return returned, ended, false, unread
 end
 
 -- When a worker's lease ends. A rescue forgets a worker whole: of one that is still
