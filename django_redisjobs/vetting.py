@@ -11,7 +11,7 @@ from django_redisjobs.core.exceptions import in_words
 from django_redisjobs.core.payload import Callback, parse_body
 from django_redisjobs.core.records import JobRecord
 from django_redisjobs.definitions import JobFunction
-from django_redisjobs.exceptions import RedisJobsError
+from django_redisjobs.exceptions import ConfigurationError, RedisJobsError
 from django_redisjobs.serialization import vetting_codec
 
 _CALLBACKS: Final = ("on_success", "on_failure")
@@ -58,7 +58,13 @@ def _vet_callback(record: JobRecord, stored: list[Any]) -> None:
     callback = Callback(*stored)
     function = registry.resolve(callback.path)
     function.check_arguments([record.id], {})
-    function.policy(callback.queue or record.queue, {})
+    queue = callback.queue or record.queue
+    function.policy(queue, {})
+    if conf.keys_for(queue) != (keys := conf.keys_for(record.queue)):
+        raise ConfigurationError(
+            f"it would wait in queue {queue!r} of group {keys.group!r}, where its job is "
+            "and no worker looks for it."
+        )
 
 
 def _refusal(check: Callable[[], object]) -> str:

@@ -8,12 +8,13 @@ from typing import Any, Final
 
 from django.core.management.base import CommandError
 
-from django_redisjobs import registry
+from django_redisjobs import conf, registry
 from django_redisjobs.calls import ask
 from django_redisjobs.core.records import JobRecord, JobStatus
 from django_redisjobs.management.operator.formats import harmless, number
 from django_redisjobs.management.operator.selection import pages
 from django_redisjobs.management.operator.showing import function_of
+from django_redisjobs.management.operator.strangers import stranded
 from django_redisjobs.management.operator.terminal import Column, Terminal
 from django_redisjobs.queries import jobs
 from django_redisjobs.vetting import callback_obstacles, obstacle
@@ -113,7 +114,9 @@ def check_code(terminal: Terminal) -> None:
         for _, page in pages(scope, from_end=True)
         for record in page
     )
-    problems = list(_problems(found))
+    # Eager, nothing is in Redis, which may not even be there.
+    lost = [] if conf.get_settings().eager else stranded()
+    problems = [*_problems(found), *(one.message for one in lost)]
     if terminal.as_json:
         terminal.document(
             {
@@ -121,9 +124,10 @@ def check_code(terminal: Terminal) -> None:
                 "jobs": found.total,
                 "unrunnable": [one.document() for one in found.stuck],
                 "callbacks": [one.document() for one in found.unheard],
+                "stranded": [one.message for one in lost],
             }
         )
-    elif problems:
+    elif found.stuck.jobs or found.unheard.jobs:
         columns = [
             Column("jobs", right=True),
             Column("function"),
@@ -131,7 +135,7 @@ def check_code(terminal: Terminal) -> None:
             Column("why"),
         ]
         terminal.table(columns, [one.row for one in (*found.stuck, *found.unheard)])
-    else:
+    elif not problems:
         terminal.line(
             f"All {number(found.total)} queued jobs can run with this build.",
             terminal.style.SUCCESS,

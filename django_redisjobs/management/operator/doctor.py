@@ -17,7 +17,7 @@ from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.build import check_code
 from django_redisjobs.management.operator.formats import counted, harmless
-from django_redisjobs.management.operator.strangers import strangers
+from django_redisjobs.management.operator.strangers import stranded, strangers
 from django_redisjobs.management.operator.terminal import Terminal
 from django_redisjobs.surroundings import server_problems
 
@@ -83,7 +83,8 @@ def diagnose(*, repair: bool) -> Diagnosis:
         jobs += one.jobs
     foreign, others = strangers()
     server = [f"{one.msg} {one.hint or ''}".strip() for one in server_problems()]
-    return Diagnosis([*broken, *foreign], mended, [*warnings, *others, *server], jobs)
+    broken += [*foreign, *stranded()]
+    return Diagnosis(broken, mended, [*warnings, *others, *server], jobs)
 
 
 def _diagnose(keys: GroupKeys, queues: Sequence[str], *, repair: bool) -> Diagnosis:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management.base import CommandError
@@ -49,6 +50,7 @@ def test_all_that_is_queued_can_run(operator: Operator):
         "jobs": 4,
         "unrunnable": [],
         "callbacks": [],
+        "stranded": [],
     }
 
 
@@ -113,6 +115,20 @@ def test_callbacks_that_cannot_run_are_told(
     document = json.loads(operator.printed)
     assert (document["ok"], document["unrunnable"]) == (False, [])
     assert document["callbacks"][0]["ids"] == [job_id]
+
+
+def test_a_callback_in_another_group_than_its_job_is_told(
+    redisjobs: dict[str, Any], operator: Operator, store: Store
+):
+    queue_body(store, with_callback("on_success", [add.path, "low"]))
+    queues = {"high": {}, "default": {}, "low": {"GROUP": "b"}}
+
+    with (
+        override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}),
+        pytest.raises(CommandError, match="their callbacks cannot"),
+    ):
+        operator("doctor", "--code")
+    assert "wait in queue 'low' of group 'default'" in operator.printed
 
 
 def test_callbacks_are_found_as_workers_find_them(

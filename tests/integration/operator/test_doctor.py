@@ -22,6 +22,7 @@ from django_redisjobs.core.records import DEFAULT_KEEP, JobStatus, NewJob, new_i
 from tests.integration.core.places import Places
 from tests.integration.core.store import LEASE_MS, Store, Worker, job
 from tests.integration.operator.conftest import Operator
+from tests.integration.operator.jobs import add
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
 Look = Callable[[], Places]
@@ -624,7 +625,7 @@ def test_an_unsafe_server_is_a_warning(operator: Operator, client: redis.Redis):
 
 def test_other_groups_and_stores_are_no_damage(operator: Operator, store: Store):
     other = Store(store.client, GroupKeys(store.keys.prefix, "forgotten"))
-    other.add("high")
+    other.add("elsewhere")
     nested = Store(store.client, GroupKeys(f"{store.keys.prefix}:staging"))
     nested.add("high")
 
@@ -645,6 +646,68 @@ def test_every_group_is_looked_at(redisjobs: dict[str, Any], store: Store):
         operator = Operator()
         assert codes(operator) == ["no-place"]
         assert codes(operator, "--repair") == []
+
+
+def with_groups(redisjobs: dict[str, Any], **groups: str) -> Any:
+    queues = {
+        queue: {"GROUP": groups[queue]} if queue in groups else {}
+        for queue in redisjobs["QUEUES"]
+    }
+    return override_settings(REDISJOBS={**redisjobs, "QUEUES": queues})
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [{"low": "b"}, {"high": "b", "default": "b", "low": "c"}],
+    ids=["one", "all"],
+)
+def test_what_waits_where_its_queue_was_is_told(
+    redisjobs: dict[str, Any], store: Store, operator: Operator, groups: dict[str, str]
+):
+    body = f'["{add.path}",[1],{{}}]'
+    store.enqueue(*(NewJob(new_id(), "low", body) for _ in range(3)))
+    worker = store.worker("low")
+    worker.settle(*worker.claim(), kind="parked")
+    worker.settle(*worker.claim())
+    store.enqueue(NewJob(new_id(), "low", body, delay_ms=60_000))
+    assert examine(operator)["ok"]
+
+    with with_groups(redisjobs, **groups):
+        (found,) = examine(operator)["broken"]
+        assert (found["code"], found["mendable"]) == ("stranded", False)
+        assert found["where"] == "{default} low"
+        assert "3 jobs wait in queue low of group 'default'" in found["message"]
+        assert f"in group '{groups['low']}'" in found["message"]
+        assert codes(operator, "--repair") == ["stranded"]
+        with pytest.raises(CommandError, match="3 jobs wait in queue low"):
+            operator("doctor", "--code")
+        with pytest.raises(CommandError):
+            operator.json("doctor", "--code")
+        assert json.loads(operator.printed)["stranded"] == [found["message"]]
+    assert examine(operator)["ok"]
+
+
+def test_what_has_ended_where_its_queue_was_is_history(
+    redisjobs: dict[str, Any], store: Store, operator: Operator
+):
+    store.add("low")
+    worker = store.worker("low")
+    worker.settle(*worker.claim())
+
+    with with_groups(redisjobs, low="b"):
+        assert examine(operator)["ok"]
+        operator("doctor", "--code")
+
+
+def test_queues_of_another_project_are_not_stranded(
+    redisjobs: dict[str, Any], store: Store, operator: Operator
+):
+    """Its prefix begins as ours does."""
+    nested = Store(store.client, GroupKeys(f"{store.keys.prefix}:staging", "old"))
+    nested.add("low")
+
+    operator("doctor", "--code")
+    assert examine(operator)["ok"]
 
 
 def test_repair_and_code_are_two_things(operator: Operator):
