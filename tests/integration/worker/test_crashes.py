@@ -8,7 +8,8 @@ import sys
 import psutil
 import pytest
 
-from django_redisjobs import JobStatus, get_queue
+from django_redisjobs import JobStatus, conf, get_queue
+from django_redisjobs.worker.holdings import LEASE_MARGIN_SECONDS
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import until
 
@@ -187,6 +188,30 @@ def test_a_killed_liaison_is_replaced(start):
     handle = jobs.sleep.delay(8.0, "held its lease")
     assert handle.result(timeout=60) == "held its lease"
     assert jobs.whoami.delay().result(timeout=60)[0] == pid
+    assert worker.stop() == 0
+
+
+@pytest.mark.slow
+def test_who_may_start_nothing_hears_when_the_lease_is_renewed(start, client):
+    """Of that no bell tells: a process that slept on was deaf for 15 seconds."""
+    worker = start(settings={"LEASE": 8})
+    pid = jobs.whoami.delay().result(timeout=60)[0]
+    liaison = next(each for each in worker.children() if each.pid != pid)
+    keys = conf.keys_for("default")
+
+    def left() -> float:
+        ((_, ends_ms),) = client.zrange(keys.workers, 0, -1, withscores=True)
+        seconds, microseconds = client.time()
+        return ends_ms / 1000 - seconds - microseconds / 1_000_000
+
+    liaison.suspend()
+    # So long before its end nothing is started any more.
+    until(lambda: left() < LEASE_MARGIN_SECONDS - 0.2)
+    handle = jobs.whoami.delay()
+    until(lambda: handle.status() is JobStatus.RUNNING)
+    liaison.resume()
+
+    assert handle.result(timeout=5)[0] == pid
     assert worker.stop() == 0
 
 
