@@ -68,10 +68,10 @@ class OfflineJob:
         return self.new.id
 
     def expires(self) -> bool:
-        """Whether it is too late to start it, so that it has ended as expired. A worker
-        looks before each attempt.
+        """Whether it is too late to start it, so that it has ended as expired. What has
+        started once is finished, however late.
         """
-        if not self.expires_ms or self.expires_ms > now_ms():
+        if self.run or not self.expires_ms or self.expires_ms > now_ms():
             return False
         self.status = JobStatus.EXPIRED
         self.error = "expired before it could start"
