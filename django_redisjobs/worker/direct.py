@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync, sync_to_async
+from django.db import DatabaseError, Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import translation
 
 from django_redisjobs import conf
@@ -119,12 +122,17 @@ class DirectExecution(Execution):
         final = final or not self._retries
         super().fail(slot, plan, body, error, final=final)
 
+    def _call(self, slot: Slot, job: Claimed, plan: Plan, body: Body) -> Any:
+        with _savepoints():
+            return super()._call(slot, job, plan, body)
+
     def _attempt_coroutine(
         self, slot: _Slot, job: Claimed, plan: Plan, body: Body
     ) -> None:
         try:
             # In this very thread: what it has the database do is seen here, too.
-            value, error = async_to_sync(self._outcome)(slot, job, plan, body)
+            with _savepoints():
+                value, error = async_to_sync(self._outcome)(slot, job, plan, body)
         except RuntimeError as refusal:
             # There is an event loop in this thread: adelay() would have been right.
             value, error = None, refusal
@@ -155,6 +163,58 @@ class DirectExecution(Execution):
                 return await plan.function(*body.args, **body.kwargs)
         finally:
             leave(token)
+
+
+@contextmanager
+def _savepoints() -> Iterator[None]:
+    """Let a database refuse something to a job, and the caller's transaction go on.
+
+    A worker's job is in no transaction, and what a database refuses there breaks
+    nothing else. Here all that the job wrote to that database is rolled back then, so
+    that it can be used again; else it stays, whatever the job raised. The hooks of
+    ``on_commit`` stay even so, but for those that a transaction of the job's own took
+    back: in a worker they would have run at once.
+    """
+    opened: list[tuple[BaseDatabaseWrapper, str]] = []
+    for database in connections.all(initialized_only=True):
+        if database.in_atomic_block and not database.needs_rollback:
+            # Not atomic(), whose rollback forgets hooks, and within which another
+            # atomic() can be neither durable nor the outermost one.
+            with _uncounted(database):
+                savepoint = database.savepoint()
+            if savepoint is not None:
+                opened.append((database, savepoint))
+    try:
+        yield
+    finally:
+        for database, savepoint in opened:
+            with _uncounted(database):
+                _close(database, savepoint)
+
+
+def _close(database: BaseDatabaseWrapper, savepoint: str) -> None:
+    try:
+        if not database.needs_rollback:
+            # Where Django knows nothing of what was refused, PostgreSQL refuses this.
+            with suppress(DatabaseError):
+                database.savepoint_commit(savepoint)
+                return
+        database.needs_rollback = False
+        database.savepoint_rollback(savepoint)
+        database.savepoint_commit(savepoint)
+    except Error:
+        # The connection is gone, and the caller's transaction with it.
+        database.needs_rollback = True
+
+
+@contextmanager
+def _uncounted(database: BaseDatabaseWrapper) -> Iterator[None]:
+    """Tests that count queries mean those of the job."""
+    counted, database.force_debug_cursor = database.force_debug_cursor, False
+    try:
+        yield
+    finally:
+        database.force_debug_cursor = counted
 
 
 def _nothing() -> None: ...

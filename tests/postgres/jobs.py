@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from django.conf import settings
-from django.db import connection
+from django.contrib.auth.models import Group
+from django.db import ProgrammingError, connection
 
 from django_redisjobs import job
 
@@ -37,3 +39,11 @@ def ask(rounds: int) -> tuple[int, int, int | None, bool]:
         cursor.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
         encrypted = bool(cursor.fetchone()[0])
     return os.getpid(), _backend(), AT_IMPORT, encrypted
+
+
+@job(retry=0)
+def ask_wrongly(*, well: bool) -> None:
+    """PostgreSQL refuses all that follows in the transaction, and Django is not told."""
+    Group.objects.create(name="of the job")
+    with suppress(ProgrammingError if well else ()), connection.cursor() as cursor:
+        cursor.execute("SELECT nothing")

@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 from django.contrib.auth.models import Group
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test import TestCase, TransactionTestCase, override_settings
 
 from django_redisjobs import (
@@ -178,6 +178,19 @@ class InsideATestCase(TestCase):
         assert run_jobs() == []
         get_queue().resume()
         assert len(run_jobs()) == 1
+
+    def test_what_the_database_refuses_fails_one_attempt_alone(self):
+        refused = jobs.create_twice.delay("a")
+        after = jobs.create.delay("b")
+
+        outcomes = run_jobs(scheduled=True, raise_errors=False)
+
+        tried = [each.exception for each in outcomes if each.id == refused.id]
+        assert [type(each) for each in tried] == [IntegrityError] * 2
+        assert after.status() is JobStatus.SUCCEEDED
+        assert Group.objects.get().name == "b"
+        # Those that were enqueued before it in each attempt.
+        assert [each.result for each in outcomes].count(22) == 2
 
     def test_callbacks_run(self):
         good = jobs.with_callbacks.delay(well=True)

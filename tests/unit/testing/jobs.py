@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -109,6 +110,31 @@ def again() -> None:
 def write_and_refuse(name: str) -> None:
     Group.objects.create(name=name)
     raise Refused(name)
+
+
+@job(retry=Retry(max=1, base="1h"))
+def create_twice(name: str, using: str = "default") -> None:
+    """The database refuses the second; a job is on its way already."""
+    add.delay(20)
+    with suppress(Refused), transaction.atomic():
+        add.delay(30)
+        raise Refused
+    for _ in range(2):
+        Group.objects.using(using).create(name=name)
+
+
+@job(retry=Retry(max=1, base="1h"))
+async def create_twice_async(name: str) -> None:
+    for _ in range(2):
+        await Group.objects.acreate(name=name)
+
+
+@job(retry=0)
+def create(name: str, *, well: bool = True) -> None:
+    with transaction.atomic(durable=True):
+        Group.objects.create(name=name)
+    if not well:
+        raise Refused(name)
 
 
 @job(on_missing="discard")

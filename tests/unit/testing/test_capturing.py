@@ -8,14 +8,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test import SimpleTestCase, TestCase, TransactionTestCase, override_settings
 from django.utils import translation
 
@@ -620,6 +620,91 @@ class Executing(TestCase):
             captured_jobs(execute=True),
         ):
             jobs.refuse.delay()
+
+
+class RefusedByTheDatabase(TestCase):
+    databases = {"default", "other"}
+
+    def test_it_is_the_failure_of_one_attempt(self):
+        Group.objects.create(name="of the test")
+        with captured_jobs() as captured:
+            refused = jobs.create_twice.delay("a")
+            coroutine = jobs.create_twice_async.delay("b")
+            elsewhere = jobs.create_twice.delay("c", using="other")
+            after = jobs.create.delay("d")
+
+        outcomes = captured.run(scheduled=True, raise_errors=False)
+
+        assert after.status() is JobStatus.SUCCEEDED
+        for handle in (refused, coroutine, elsewhere):
+            tried = [each for each in outcomes if each.id == handle.id]
+            assert [type(each.exception) for each in tried] == [IntegrityError] * 2
+        names = set(Group.objects.values_list("name", flat=True))
+        assert names == {"of the test", "d"}
+        assert not Group.objects.using("other").exists()
+
+    def test_what_it_enqueued_before_is_on_its_way(self):
+        with captured_jobs() as captured:
+            jobs.create_twice.delay("a")
+        captured.run(raise_errors=False)
+
+        (sent,) = captured.assert_enqueued(jobs.add)
+        assert sent.args == (20,)
+        assert sent.handle.result() == 22
+
+    def test_receivers_can_use_the_database(self):
+        def receive(exception: BaseException, **_: Any) -> None:
+            Group.objects.create(name=type(exception).__name__)
+
+        signals.job_retried.connect(receive)
+        with captured_jobs() as captured:
+            jobs.create_twice.delay("a")
+        captured.run(raise_errors=False)
+        signals.job_retried.disconnect(receive)
+
+        assert Group.objects.get().name == "IntegrityError"
+
+    def test_an_error_that_the_job_caught(self):
+        def create_twice() -> None:
+            with suppress(IntegrityError):
+                jobs.create_twice("a")
+
+        with (
+            mock.patch.object(jobs.language, "function", create_twice),
+            captured_jobs(execute=True),
+        ):
+            handle = jobs.language.delay()
+
+        assert handle.status() is JobStatus.SUCCEEDED
+        assert not Group.objects.exists()
+
+    def test_all_else_stays_whatever_the_job_raised(self):
+        with captured_jobs() as captured:
+            jobs.create.delay("a")
+            jobs.create.delay("b", well=False)
+        captured.run(raise_errors=False)
+
+        assert Group.objects.count() == 2
+
+    def test_only_queries_of_the_job_are_counted(self):
+        with captured_jobs() as captured:
+            jobs.note_success.delay("x")
+
+        with self.assertNumQueries(1):
+            captured.run()
+
+    def test_a_transaction_that_was_broken_before_stays_so(self):
+        with captured_jobs() as captured:
+            handle = jobs.add.delay(1)
+        with pytest.raises(jobs.Refused), transaction.atomic():
+            with suppress(IntegrityError):
+                jobs.create_twice("a")
+            captured.run()
+            with pytest.raises(transaction.TransactionManagementError):
+                Group.objects.exists()
+            raise jobs.Refused
+
+        assert handle.result() == 3
 
 
 class Handles(SimpleTestCase):

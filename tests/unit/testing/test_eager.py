@@ -225,6 +225,16 @@ class AtCommit(TestCase):
         assert handle.result() == "a"
         assert coroutine.result() == "hello b"
 
+    def test_what_the_database_refuses_to_a_job_is_no_trouble_of_the_test(self) -> None:
+        with self.captureOnCommitCallbacks(execute=True):
+            Group.objects.create(name="of the test")
+            refused = jobs.create_twice.delay("a")
+            after = jobs.create.delay("b")
+
+        assert refused.status() is JobStatus.FAILED
+        assert after.status() is JobStatus.SUCCEEDED
+        assert set(Group.objects.values_list("name", flat=True)) == {"of the test", "b"}
+
     def test_callbacks_run(self) -> None:
         with self.captureOnCommitCallbacks(execute=True):
             good = jobs.with_callbacks.delay(well=True)
