@@ -183,27 +183,38 @@ def open_transaction(alias: str | None) -> BaseDatabaseWrapper | None:
     """The database whose commit a job has to wait for; None if there is none.
 
     ``alias`` names it; else it is the default one if that is in a transaction, else
-    the only other one that is.
+    the only other one that is. Those that a TestCase opens around each test count as
+    long as there are no others: then the default one's, or the first.
     """
     if alias is not None:
         return _if_in_transaction(databases[alias])
     if len(databases.settings) == 1:
         # Nearly always. To look at those that are in use takes three times as long.
         return _if_in_transaction(databases[DEFAULT_DB_ALIAS])
-    others = []
+    opened: list[BaseDatabaseWrapper] = []
     for database in databases.all(initialized_only=True):
-        if database.alias != DEFAULT_DB_ALIAS:
-            if database.in_atomic_block:
-                others.append(database)
-        elif _if_in_transaction(database):
-            return database
-    if len(others) > 1:
-        names = ", ".join(database.alias for database in others)
+        if database.alias == DEFAULT_DB_ALIAS:
+            if _if_in_transaction(database):
+                opened.insert(0, database)
+        elif database.in_atomic_block:
+            opened.append(database)
+    if not opened:
+        return None
+    own = [database for database in opened if not is_only_of_a_test(database)]
+    if len(own) > 1 and own[0].alias != DEFAULT_DB_ALIAS:
+        names = ", ".join(database.alias for database in own)
         raise EnqueueError(
             f"Transactions are open on {names}: say whose commit the job waits for, "
             'as in using(using_db="...").'
         )
-    return others[0] if others else None
+    return (own or opened)[0]
+
+
+def is_only_of_a_test(database: BaseDatabaseWrapper) -> bool:
+    """Whether all transactions that are open there are of a TestCase."""
+    return all(
+        getattr(block, "_from_testcase", False) for block in database.atomic_blocks
+    )
 
 
 def _if_in_transaction(database: BaseDatabaseWrapper) -> BaseDatabaseWrapper | None:

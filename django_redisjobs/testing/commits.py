@@ -9,7 +9,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import TestCase
 
-from django_redisjobs.enqueueing import send_waiting
+from django_redisjobs.enqueueing import is_only_of_a_test, send_waiting
 
 
 def send_what_waits() -> None:
@@ -36,8 +36,5 @@ def _in_test_only() -> list[BaseDatabaseWrapper]:
     return [
         database
         for database in connections.all(initialized_only=True)
-        if database.in_atomic_block
-        and all(
-            getattr(block, "_from_testcase", False) for block in database.atomic_blocks
-        )
+        if database.in_atomic_block and is_only_of_a_test(database)
     ]

@@ -311,6 +311,33 @@ class InsideATransaction(TestCase):
             assert "ModelReference" in repr(captured[0])
 
 
+class OfSeveralDatabases(TestCase):
+    databases = {"default", "other"}
+
+    def test_what_another_one_rolls_back_is_not_captured(self):
+        with captured_jobs() as captured:
+            with suppress(jobs.Refused), transaction.atomic(using="other"):
+                jobs.add.delay(1)
+                raise jobs.Refused
+            with transaction.atomic(using="other"):
+                jobs.add.delay(2)
+
+        assert [each.args for each in captured] == [(2,)]
+
+    def test_the_default_one_comes_first(self):
+        with captured_jobs() as captured:
+            with suppress(jobs.Refused), transaction.atomic():
+                with transaction.atomic(using="other"):
+                    jobs.add.delay(1)
+                raise jobs.Refused
+            with suppress(jobs.Refused), transaction.atomic(using="other"):
+                with transaction.atomic():
+                    jobs.add.delay(2)
+                raise jobs.Refused
+
+        assert [each.args for each in captured] == [(2,)]
+
+
 class Executing(TestCase):
     def test_jobs_run_at_the_end_and_see_the_rows_of_the_test(self):
         group = Group.objects.create(name="a")
