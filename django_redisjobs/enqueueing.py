@@ -338,10 +338,17 @@ def _divert(
 
 
 def send_waiting(database: BaseDatabaseWrapper) -> None:
-    """Send what waits for a commit of ``database``: for tests, where none comes."""
-    for entry in list(database.run_on_commit):
-        if isinstance(entry[1], _Hook | DivertedHook):
-            entry[1]()
+    """Send what waits for a commit of ``database``: for tests, where none comes.
+
+    Not what was enqueued before its innermost transaction began, which is a test's: the
+    hooks of setUpTestData are there in all tests of a class, and can run only once.
+    """
+    innermost = database.savepoint_ids[-1] if database.savepoint_ids else None
+    for savepoints, hook, *_ in list(database.run_on_commit):
+        if isinstance(hook, _Hook | DivertedHook) and (
+            innermost is None or innermost in savepoints
+        ):
+            hook()
 
 
 def chunks(

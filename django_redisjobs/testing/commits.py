@@ -13,7 +13,7 @@ from django_redisjobs.enqueueing import is_only_of_a_test, send_waiting
 
 
 def send_what_waits() -> None:
-    """Send the jobs that wait for nothing but the commit of a TestCase."""
+    """Send the jobs that wait for nothing but the commit of this test of a TestCase."""
     for database in _in_test_only():
         send_waiting(database)
 

@@ -39,8 +39,8 @@ def run_jobs(
     Strict order of ``queues`` (default: all, as the settings order them). It is the
     worker's execution, but for timeouts, which interrupt nothing here. It sees what
     the test's transaction wrote, closes no database connection, and takes what only
-    waits for the commit of a TestCase for committed. Within ``captured_jobs()`` it
-    runs those.
+    waits for the commit of a TestCase for committed, but for what ``setUpTestData``
+    enqueued. Within ``captured_jobs()`` it runs those.
 
     ``scheduled``: also run what waits for its time or for a retry; True for all of
     it, a duration or an aware time for what is due by then. ``raise_errors``: raise

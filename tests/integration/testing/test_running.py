@@ -258,6 +258,39 @@ class InsideATestCase(TestCase):
         assert Group.objects.count() == 2
 
 
+class WithJobsOfTheClass(TestCase):
+    """Those that wait for a commit that comes after all tests of the class."""
+
+    # Of both, unlike what the fixture has for each test alone.
+    settings_of_both = override_settings(REDISJOBS={"PREFIX": "of-the-class"})
+
+    @classmethod
+    def setUpTestData(cls):
+        with cls.settings_of_both:
+            jobs.add.delay(1)
+
+    def test_each_test_runs_its_own_alone(self):
+        with self.settings_of_both, memory_server():
+            handle = jobs.add.delay(2)
+            (outcome,) = run_jobs()
+
+            assert outcome.result == handle.result() == 4
+
+    test_whichever_test_is_first = test_each_test_runs_its_own_alone
+
+
+class RunByTheClass(TestCase):
+    @classmethod
+    def setUpTestData(cls):
+        with memory_server():
+            jobs.add.delay(1)
+            (cls.outcome,) = run_jobs()
+
+    def test_it_ran(self):
+        assert self.outcome.result == 3
+        assert run_jobs() == []
+
+
 def handle_is_not_due(handle: Any) -> bool:
     """Once sent, that is: it counts from then."""
     send_what_waits()
