@@ -20,6 +20,7 @@ from django_redisjobs.enqueueing import (
     current_sink,
     diverted,
 )
+from django_redisjobs.exceptions import MissingInstance, PayloadNotSerializable
 from django_redisjobs.handles import JobHandle
 from django_redisjobs.offline import OfflineJob, now_ms
 from django_redisjobs.policies import CARRIED
@@ -98,8 +99,24 @@ class CapturedJob:
             chosen["expires"] = new.ttl_ms / 1000
         return chosen
 
+    def is_call(
+        self,
+        function: JobFunction[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> bool:
+        """Whether it would call ``function``, whose job it is, with just these."""
+        wanted = _calls(function, args, kwargs)
+        try:
+            return _calls(function, self.args, self.kwargs) == wanted
+        except MissingInstance:
+            # Which row it was is known.
+            body = self._referring
+            referred = {name: _referred(value) for name, value in wanted.items()}
+            return _calls(function, body.args, body.kwargs) == referred
+
     def __repr__(self) -> str:
-        body = self._stored.decoded(snapshot_codec)
+        body = self._referring
         given = [repr(each) for each in body.args]
         given += [f"{name}={value!r}" for name, value in body.kwargs.items()]
         return f"{body.function}({', '.join(given)}) in {self.queue}"
@@ -107,6 +124,11 @@ class CapturedJob:
     @property
     def _stored(self) -> Body:
         return parse_body(self._job.new.body)
+
+    @property
+    def _referring(self) -> Body:
+        """With references in place of model instances: no row is fetched."""
+        return self._stored.decoded(snapshot_codec)
 
 
 @dataclass(slots=True)
@@ -173,8 +195,7 @@ class CapturedJobs(Sequence[CapturedJob]):
             if queue in (None, each.queue)
             and (
                 (args is None and kwargs is None)
-                or _calls(job_function, each.args, each.kwargs)
-                == _calls(job_function, args or (), kwargs or {})
+                or each.is_call(job_function, args or (), kwargs or {})
             )
         ]
         if (len(found) != count) if count is not None else not found:
@@ -335,6 +356,14 @@ def _job_function(function: JobFunction[..., Any] | str) -> JobFunction[..., Any
         return registry.load(function)
     # Not everybody has types checked.
     raise TypeError(f"{function!r} is no job function, nor the dotted path of one.")
+
+
+def _referred(value: Any) -> Any:
+    """A value as one looks at it who fetches no rows, if it can be carried at all."""
+    try:
+        return snapshot_codec.loads(snapshot_codec.dumps(value))
+    except PayloadNotSerializable:
+        return value
 
 
 def _calls(

@@ -310,6 +310,24 @@ class InsideATransaction(TestCase):
         with self.assertNumQueries(0):
             assert "ModelReference" in repr(captured[0])
 
+    def test_rows_that_are_gone_hide_no_job(self):
+        gone, group = Group.objects.create(name="a"), Group.objects.create(name="b")
+        with captured_jobs() as captured:
+            for each in (gone, group):
+                jobs.rename.delay(each, name="c")
+        Group.objects.filter(pk=gone.pk).delete()
+
+        for each in (group, gone):
+            captured.assert_enqueued(
+                jobs.rename, args=(each,), kwargs={"name": "c"}, count=1
+            )
+            captured.assert_enqueued(
+                jobs.rename, args=(each,), kwargs={"name": "d"}, count=0
+            )
+        captured.assert_enqueued(
+            jobs.rename, args=(mock.ANY,), kwargs={"name": "c"}, count=2
+        )
+
 
 class OfSeveralDatabases(TestCase):
     databases = {"default", "other"}
