@@ -53,6 +53,7 @@ from django_redisjobs.serialization import codec
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_J = TypeVar("_J", bound="JobFunction[..., Any]")
 
 # Each with its bit, and with what its id adds to that of its job.
 _CALLBACKS = {"on_success": (ON_SUCCESS, "-s0"), "on_failure": (ON_FAILURE, "-f0")}
@@ -82,6 +83,7 @@ class JobFunction(Generic[P, R]):
 
     __wrapped__: Callable[P, Any]
     __name__: str
+    __qualname__: str
 
     def __init__(
         self, function: Callable[P, Any], path: str, options: JobOptions
@@ -109,6 +111,19 @@ class JobFunction(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path}>"
 
+    # Like a function it is never copied, and pickled by its name.
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        if self._origin is self:
+            return self.__qualname__
+        return _variant, (self._origin, self.options, self._given)
+
     def using(self, **options: Unpack[CallArguments]) -> Self:
         """A copy whose jobs differ in these options; this one stays as it is.
 
@@ -119,13 +134,8 @@ class JobFunction(Generic[P, R]):
         values = read_options(options, CALL_OPTIONS, f"{self.path}.using()")
         if "retry" in values:
             self._check_retry(values["retry"])
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)
-        copy.options = replace(self.options, **values)
-        copy._given = self._given | (CARRIED & values.keys())
-        copy._plan = None
-        copy._policies = {}
-        return copy
+        given = self._given | (CARRIED & values.keys())
+        return _variant(self, replace(self.options, **values), given)
 
     def delay(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Have a worker run it: at commit inside a transaction, else at once.
@@ -378,6 +388,17 @@ class JobFunction(Generic[P, R]):
 
     def _outgoing(self, plan: _Plan, jobs: Sequence[NewJob]) -> Outgoing:
         return Outgoing(jobs, self.options.queue, plan.keys, self._origin)
+
+
+def _variant(origin: _J, options: JobOptions, given: frozenset[str]) -> _J:
+    """A job function of other options, ``given`` of which its jobs carry."""
+    copy = object.__new__(type(origin))
+    copy.__dict__.update(origin.__dict__)
+    copy.options = options
+    copy._given = given
+    copy._plan = None
+    copy._policies = {}
+    return copy
 
 
 def _carrying_language(envelope: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,7 +9,8 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from copy import copy, deepcopy
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from django_redisjobs.core.consumer import STATUS_AFTER, Claimed, Settlement
@@ -59,9 +60,21 @@ class OfflineJob:
         self.meta: str | None = None
         self.progress: str | None = None
         self.error: str | None = None
+        self.one_a_test = False
         self._cancel_asked = False
         _known[new.id] = self
         _latest.append(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> OfflineJob:
+        """A job of the same id with a fate of its own, where tests may have such; as
+        long as it lives, it is the one that the id stands for.
+        """
+        if not self.one_a_test:
+            return self
+        copied = copy(self)
+        copied.attempts = list(self.attempts)
+        _copies[self.id] = copied
+        return copied
 
     @property
     def id(self) -> str:
@@ -214,15 +227,24 @@ class OfflineJob:
 
 
 _known: WeakValueDictionary[str, OfflineJob] = WeakValueDictionary()
+_copies: WeakValueDictionary[str, OfflineJob] = WeakValueDictionary()
 _latest: deque[OfflineJob] = deque(maxlen=REMEMBERED)
 
 
 def recall(job_id: str) -> OfflineJob | None:
     """The job of that id, if it is one of this process."""
-    return _known.get(job_id)
+    return _copies.get(job_id) or _known.get(job_id)
+
+
+def copy_known(job_id: str, memo: dict[int, Any]) -> None:
+    """Copy the job of that id, if it is one of this process, with what else has ``memo``."""
+    original = _known.get(job_id)
+    if original is not None:
+        deepcopy(original, memo)
 
 
 def forget(job: OfflineJob) -> None:
+    _copies.pop(job.id, None)
     _known.pop(job.id, None)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 from asgiref.sync import sync_to_async
@@ -151,6 +152,22 @@ class CapturedJobs(Sequence[CapturedJob]):
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
+        self._is_open = True
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CapturedJobs:
+        """What setUpTestData captured is each test's own, and its handles answer for it.
+
+        While jobs are still captured, there is but this one.
+        """
+        if self._is_open:
+            return self
+        copied = CapturedJobs()
+        copied._entries = {
+            job_id: replace(entry, job=deepcopy(entry.job, memo))
+            for job_id, entry in self._entries.items()
+        }
+        copied._is_open = False
+        return copied
 
     def __len__(self) -> int:
         return len(self._alive())
@@ -266,8 +283,10 @@ class CapturedJobs(Sequence[CapturedJob]):
 
     def freeze(self) -> None:
         """From now on nothing is rolled back any more."""
+        self._is_open = False
         for entry in self._alive():
             entry.hook = None
+            entry.job.one_a_test = True
         for job_id in [key for key, entry in self._entries.items() if entry.hook]:
             offline.forget(self._entries.pop(job_id).job)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from django_redisjobs import Retry, exceptions, job
+from django_redisjobs import Retry, exceptions, job, testing
 from django_redisjobs.core.exceptions import PayloadMalformed
 from django_redisjobs.definitions import Policy
 
@@ -150,3 +152,18 @@ def test_a_time_with_zone_is_kept_to_the_millisecond() -> None:
     plan = add.using(run_after=when)._current_plan()
 
     assert (plan.due_ms, plan.delay_ms) == (7_258_118_400_123, None)
+
+
+def test_a_job_function_is_copied_as_little_as_a_function() -> None:
+    variant = charge.using(queue="default", retry=2)
+    for each in (charge, variant):
+        each.check_configuration()
+        assert copy.copy(each) is copy.deepcopy([each])[0] is each
+
+    assert pickle.loads(pickle.dumps(charge)) is charge
+    back = pickle.loads(pickle.dumps(variant))
+    assert (back.path, back.options) == (variant.path, variant.options)
+    assert back.options.queue == "default"
+    with testing.captured_jobs() as captured:
+        back.delay(1)
+    assert captured[0].options == {"retry": Retry(max=2)}

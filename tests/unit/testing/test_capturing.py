@@ -329,6 +329,42 @@ class InsideATransaction(TestCase):
         )
 
 
+class CapturedForTheClass(TestCase):
+    """Django copies for each test what setUpTestData keeps on the class."""
+
+    @classmethod
+    def setUpTestData(cls):
+        cls.function = jobs.flaky
+        with captured_jobs() as cls.captured:
+            cls.handle = jobs.flaky.delay(1)
+
+    def test_each_test_runs_them_for_itself(self):
+        assert self.handle.status() is JobStatus.PENDING
+        assert self.captured.assert_enqueued(self.function)
+
+        first, second = self.captured.run(scheduled=True)
+
+        assert (first.status, second.result) == (JobStatus.SCHEDULED, 2)
+        assert self.handle.result() == 2
+        assert len(self.handle.info().attempts) == 2
+
+    test_whatever_another_one_did = test_each_test_runs_them_for_itself
+
+
+class CapturedWithinTheClass(TestCase):
+    @classmethod
+    def setUpTestData(cls):
+        cls.captured = cls.enterClassContext(captured_jobs())
+        cls.handle = jobs.add.using(on_commit=False).delay(1)
+
+    def test_it_is_the_one_that_captures(self):
+        jobs.add.delay(2)
+        assert len(self.captured) == 2
+
+        self.captured.run()
+        assert self.handle.result() == 3
+
+
 class OfSeveralDatabases(TestCase):
     databases = {"default", "other"}
 
