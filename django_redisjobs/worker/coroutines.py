@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import Context, copy_context
+from functools import partial
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import sync_to_async
 from django.utils import translation
 
 from django_redisjobs.context import enter, leave
@@ -22,6 +23,7 @@ from django_redisjobs.core.payload import Body
 
 from . import databases
 from .logs import worker_logger
+from .memory import KEPT
 from .pace import Pace
 from .slots import TaskSlot
 
@@ -52,6 +54,7 @@ class Coroutines:
     ) -> None:
         self.slots = [TaskSlot(board, first_slot + place) for place in range(places)]
         self._free = deque(self.slots)
+        self._cells = board.cells
         self._execution = execution
         self._refill = refill
         self._completed = completed
@@ -87,6 +90,15 @@ class Coroutines:
     @property
     def full(self) -> bool:
         return not self._free
+
+    def note_kept(self) -> None:
+        """Show since when no coroutine gets at its databases, if no job that runs is to
+        blame. From any thread.
+        """
+        since = databases.kept_since()
+        # What keeps that thread was begun by a job that is older.
+        blamed = any(slot.code and slot.started < since for slot in self.slots)
+        self._cells[KEPT] = 0.0 if since == inf or blamed else since
 
     def keep_context(self) -> None:
         """Have each job begin in a copy of the caller's context, as it is now."""
@@ -173,8 +185,7 @@ class Coroutines:
             slot.task = None
             self.pace.learn(monotonic() - slot.started, 1)
             self._leave(slot)
-        # Not before: others may keep the thread in which that is done.
-        await databases.arefresh()
+        databases.refresh_in_line()
 
     async def _settle(self) -> None:
         if self._settler is None:
@@ -215,7 +226,7 @@ class Coroutines:
             self._execution.succeed(slot, plan, value)
 
     async def _call(self, slot: TaskSlot, plan: Plan, body: Body) -> Any:
-        await databases.arefresh()
+        databases.refresh_in_line()
         job = slot.job
         assert job is not None
         context = self._execution.context(job, plan)
@@ -224,7 +235,8 @@ class Coroutines:
         try:
             if body.tagged:
                 # A model instance is fetched, which Django allows in a thread only.
-                body = await sync_to_async(slot.prepare)(body)
+                fetching = databases.fetch(partial(slot.prepare, body))
+                body = await asyncio.wrap_future(fetching)
             self._execution.begin(slot, plan, context, monotonic())
             with ExitStack() as stack:
                 if plan.language:

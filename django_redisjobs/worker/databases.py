@@ -7,11 +7,17 @@ handler costs more than a small job.
 from __future__ import annotations
 
 import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import cache
+from math import inf
 from threading import get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync
 from django.db import connections, reset_queries
 from django.db.backends.signals import connection_created
 
@@ -24,11 +30,18 @@ logger = logging.getLogger("redisjobs.worker")
 # database may have been restarted, or a firewall have forgotten it.
 IDLE_SECONDS: Final = 1.0
 
+MOST_IN_LINE: Final = 1_000
+"""So often that thread is to tidy up, at most, when it gets on again."""
+
+T = TypeVar("T")
+
 _opened: set[int] = set()
 # When each of these threads last looked after its connections.
 _refreshed: dict[int, float] = {}
 # Of each thread that runs jobs, the databases with a transaction around it all.
 _executors: dict[int, frozenset[str]] = {}
+# What waits to be done in asgiref's thread, and since when.
+_in_line: deque[tuple[float, Future[None]]] = deque()
 
 
 def watch() -> None:
@@ -65,12 +78,51 @@ def refresh() -> None:
         _refresh()
 
 
-async def arefresh() -> None:
-    """The same for jobs on the event loop: their connections live in threads of
-    asgiref's, where ``sync_to_async`` runs what it is given.
+def refresh_in_line() -> None:
+    """The same for jobs on the event loop: their connections live in a thread of
+    asgiref's. It does that before all that it is given from now on.
+
+    Nobody waits for it: the thread may be kept, even by what an ended job has left.
     """
-    if not _opened <= _executors.keys():
-        await sync_to_async(_refresh)()
+    if _opened <= _executors.keys():
+        return
+    while _in_line and _has_begun(_in_line[0][1]):
+        _in_line.popleft()
+    if len(_in_line) < MOST_IN_LINE:
+        future = SyncToAsync.single_thread_executor.submit(_refresh)
+        _in_line.append((monotonic(), future))
+
+
+def kept_since() -> float:
+    """Since when (monotonic) that thread has been at what it was given before; inf: it
+    is free for the next. From any thread.
+    """
+    waiting = (at for at, future in list(_in_line) if not _has_begun(future))
+    return next(waiting, inf)
+
+
+def _has_begun(future: Future[None]) -> bool:
+    return future.running() or future.done()
+
+
+def fetch(call: Callable[[], T]) -> Future[T]:
+    """Have another thread do what the worker itself asks of databases, in the context
+    of now, and tidy up. Jobs never keep that one.
+    """
+    return _fetcher().submit(copy_context().run, _fetched, call)
+
+
+def _fetched(call: Callable[[], T]) -> T:
+    refresh()
+    try:
+        return call()
+    finally:
+        refresh()
+
+
+@cache
+def _fetcher() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "redisjobs-fetcher", initializer=begin_executor)
 
 
 def _refresh() -> None:

@@ -147,6 +147,7 @@ class Keeper(threading.Thread):
     def _look(self, now: float) -> None:
         running = list(self._crew.running())
         self._interrupt_late(running, now)
+        self._crew.coroutines.note_kept()
         stuck = bool(running) and self._crew.is_stuck(now)
         if stuck:
             self._crew.coroutines.flush()

@@ -40,6 +40,7 @@ RSS = 8  # resident bytes, as last measured by the child itself
 STEPPED = 9  # monotonic time at which Redis last answered a claim
 PID = 10
 FRESH_RSS = 11  # resident bytes before it ran anything; 0: nobody asked
+KEPT = 12  # since when what ended jobs left keeps coroutines from databases; 0: not
 CHILD_CELLS = 16
 
 # Cells of a slot.

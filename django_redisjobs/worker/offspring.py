@@ -15,7 +15,7 @@ from django_redisjobs.core.presence import Remains
 
 from .forking import kill_group
 from .inbox import drain, open_pipe
-from .memory import BASE, DEADLINE, Board, Running, new_base, token_of, worker_id
+from .memory import BASE, DEADLINE, KEPT, Board, Running, new_base, token_of, worker_id
 from .outcome import CANCEL, TIMEOUT
 from .rescues import Overrun
 
@@ -173,12 +173,25 @@ class Offspring:
 
     def hangs(self, now: float) -> bool:
         """Whether it is stuck where no job is to blame that runs."""
-        return now >= self.board.cells[DEADLINE] or self._stalls(now)
+        late = now >= self.board.cells[DEADLINE]
+        return late or self._stalls(now) or self._lacks_databases(now)
+
+    def _lacks_databases(self, now: float) -> bool:
+        """Whether something that an ended job left behind keeps the thread in which
+        Django has coroutines use the database, and there are coroutines.
+        """
+        since = self.board.cells[KEPT]
+        if not since or now - since < STALLED_SECONDS:
+            return False
+        # Where nothing has run for a while that may have changed since it was noted.
+        return any(
+            one.slot >= self._threads and now - one.started > LONG_SECONDS
+            for one in self.running()
+        )
 
     def _stalls(self, now: float) -> bool:
         """Whether a job has its turn no more: something that an ended one left behind
-        keeps the event loop, or the thread in which Django has coroutines use the
-        database.
+        keeps the event loop.
         """
         running = self.running()
         in_loop = [one for one in running if one.slot >= self._threads]

@@ -366,8 +366,8 @@ class TaskSlot(Slot):
         return self.call
 
     def _first_limit(self, now: float) -> float:
-        # Others may keep the loop, or the thread in which Django has coroutines use the
-        # database: that is not this job's time.
+        # Others may keep the loop, or the thread in which arguments are fetched: that is
+        # not this job's time.
         return WAITING
 
     def prepare(self, body: Body) -> Body:

@@ -103,6 +103,27 @@ def test_what_one_coroutine_does_in_djangos_thread_holds_up_no_others_outcome(
     assert slow.result(timeout=60) is True
 
 
+def test_what_a_timed_out_job_left_in_djangos_thread_keeps_no_others(
+    start, database, events
+):
+    start(environment={"WORKER_TEST_DATABASE": database})
+    assert jobs.write_async.delay("x").result(timeout=60) == 1
+    hung = jobs.keep_database_thread.using(timeout=0.3, retry=0).delay()
+    assert events.wait() == ["keeps"]
+    assert hung.wait(timeout=60) is JobStatus.FAILED
+
+    assert jobs.nap_async.delay(0).wait(timeout=20) is JobStatus.SUCCEEDED
+    # Its time runs, although it waits for that thread.
+    late = jobs.write_async.using(timeout=0.3, retry=0).delay("never")
+    assert late.wait(timeout=20) is JobStatus.FAILED
+    with pytest.raises(JobFailed, match="ContentType with primary key 1"):
+        enqueue_with_missing_row(jobs.take_async, database).result(timeout=20)
+
+    jobs.free_database_thread.delay()
+    assert jobs.write_async.delay("y").result(timeout=60) == 1
+    assert names(database) == ["x", "y"]
+
+
 @pytest.mark.parametrize("function", [jobs.take, jobs.take_async])
 def test_a_missing_row_fails_the_job_once(start, database, function):
     start(environment={"WORKER_TEST_DATABASE": database})

@@ -11,6 +11,7 @@ import pytest
 from django_redisjobs.worker.inbox import Inbox
 from django_redisjobs.worker.memory import (
     GENERATION,
+    KEPT,
     REGISTERED,
     WAITING,
     Phase,
@@ -123,6 +124,24 @@ def test_but_one_that_holds_the_interpreter_may(child):
     busy.free()
 
     assert child.hangs(1000.0)
+
+
+def test_a_child_whose_coroutines_lack_databases_hangs(child):
+    """Though none of them waits: each would run until its own time is over."""
+    child.board.cells[KEPT] = 10.0
+    # Nothing has looked at it for as long as nothing runs.
+    assert not child.hangs(1000.0)
+    job = occupy(child, 1, 5, started=20.0, hard=1e9)
+
+    assert not child.hangs(10.0 + STALLED_SECONDS - 1)
+    assert child.hangs(10.0 + STALLED_SECONDS)
+
+    child.board.cells[KEPT] = 0.0
+    assert not child.hangs(1000.0)
+    child.board.cells[KEPT] = 10.0
+    job.free()
+    occupy(child, 0, 6, started=20.0, hard=1e9)
+    assert not child.hangs(1000.0)
 
 
 def test_a_job_that_was_cancelled_while_it_waited_is_given_a_moment(child):
