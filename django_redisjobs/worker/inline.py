@@ -28,6 +28,7 @@ from .limits import MemoryLimit
 from .machine import identity
 from .memory import STOPPING, TURNED, Phase, SharedMemory, new_base
 from .shutdown import SAME_REQUEST_SECONDS
+from .trouble import patience
 
 if TYPE_CHECKING:
     from .options import WorkerOptions
@@ -58,12 +59,16 @@ class InlineWorker:
         self._board = self._memory.board(0)
         self._probes = probes
         self._limit = MemoryLimit(options.max_rss)
+        self._patience = patience(burst=options.burst)
         self._child: Child | None = None
         self._stopped_at = 0.0
         self._timer: threading.Timer | None = None
 
     def run(self, ready: Callable[[], None]) -> None:
-        """``ready`` is called when a signal would be obeyed."""
+        """``ready`` is called when a signal would be obeyed.
+
+        Raises ServerUnavailable: Redis was away for too long for a burst.
+        """
         line = _LocalLine(self)
         liaison = Liaison(
             self._posts, [self._board], self._memory.common, line, self._options.name
@@ -90,6 +95,7 @@ class InlineWorker:
                     "Redis does not answer; what this worker held comes back when its "
                     "lease ends."
                 )
+        self._patience.check()
 
     @contextmanager
     def _answering_probes(self) -> Iterator[None]:
@@ -119,6 +125,11 @@ class InlineWorker:
                 self._timer.start()
         elif child is not None and now - self._stopped_at > SAME_REQUEST_SECONDS:
             child.interrupt()
+
+    def heed_absence(self, seconds: float) -> None:
+        """Redis has been away for so long."""
+        if not self._stopped_at and self._patience.loses(seconds):
+            self.stop()
 
     def hear(self, message: str) -> None:
         """What people ask of this worker."""
@@ -197,6 +208,8 @@ class _LocalLine:
     def send(self, message: Mapping[str, Any]) -> None:
         if "message" in message:
             self._worker.hear(message["message"])
+        elif "away" in message:
+            self._worker.heed_absence(message["away"])
 
     def flush(self) -> None:
         """Nothing waits here."""

@@ -23,7 +23,15 @@ from .beats import Beats, Heard
 from .bells import poll
 from .link import Messages
 from .logs import JobLog
-from .memory import LIAISON_DEADLINE, REDIS_AT, Board
+from .memory import (
+    AWAY_SINCE,
+    FAILED,
+    LIAISON_DEADLINE,
+    REDIS_AT,
+    RETRIED,
+    SUCCEEDED,
+    Board,
+)
 from .parking import Parking
 from .relay import Relay
 from .rescues import Overrun, Rescuer
@@ -51,6 +59,7 @@ class Liaison:
         name: str,
     ) -> None:
         self._posts = posts
+        self._boards = boards
         self._name = name
         self._common = common
         self._line = line
@@ -66,6 +75,9 @@ class Liaison:
         self._began_at = monotonic()
         self._beat_at = 0.0
         self._heard = Heard()
+        # Whether some groups answered the last beats, and others did not.
+        self._is_partly_away = False
+        self._ended_jobs = 0.0
 
     def run(self) -> int:
         relay = Relay(self._name) if outbox.is_used() else None
@@ -85,8 +97,10 @@ class Liaison:
                 self._turn()
                 self._trouble.over()
                 self._common[REDIS_AT] = monotonic()
+                self._common[AWAY_SINCE] = 0.0
             except TROUBLE as error:
                 self._common[REDIS_AT] = 0.0
+                self._tell_away(monotonic())
                 if self._waiter is not None:
                     # It keeps what it has heard.
                     self._waiter.close()
@@ -121,6 +135,7 @@ class Liaison:
         for worker, message in self._heard.messages:
             self._tell(worker, message)
         self._rescuer.away = self._heard.troubles
+        self._is_partly_away = 0 < len(self._heard.troubles) < len(self._posts)
         for trouble in self._heard.troubles.values():
             return trouble
         self._beat_at = now + self._beats.interval
@@ -161,6 +176,22 @@ class Liaison:
 
     def _tell(self, worker: str, message: str) -> None:
         self._line.send({"worker": worker, "message": message})
+
+    def _tell_away(self, now: float) -> None:
+        """Tell the supervisor for how long Redis has been away without a break."""
+        ended = sum(
+            board.cells[cell]
+            for board in self._boards
+            for cell in (SUCCEEDED, FAILED, RETRIED)
+        )
+        # Where a part of it answers, whose jobs run, nobody waits for the other part.
+        works = self._is_partly_away and (
+            ended != self._ended_jobs or any(board.running() for board in self._boards)
+        )
+        self._ended_jobs = ended
+        if works or not self._common[AWAY_SINCE]:
+            self._common[AWAY_SINCE] = now
+        self._line.send({"away": now - self._common[AWAY_SINCE]})
 
     def _listen(self) -> None:
         self._line.flush()

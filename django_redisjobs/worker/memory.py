@@ -58,6 +58,7 @@ REDIS_AT = (
     2  # monotonic time at which the liaison last got on with Redis; 0: it is away
 )
 STOPPING = 3  # not 0: the worker was asked to end
+AWAY_SINCE = 4  # monotonic time since which Redis is away; 0: it is there
 COMMON_CELLS = 8
 
 WAITING = -1.0

@@ -40,6 +40,7 @@ from .memory import (
 from .offspring import HUNG, Offspring
 from .outcome import TIMEOUT
 from .shutdown import Shutdown, Step
+from .trouble import patience
 from .watch import InboxWatch
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Supervisor:
         self._liaison_at = 0.0
         self._adopts = adopts_orphans()
         self._limit = MemoryLimit(options.max_rss)
+        self._patience = patience(burst=options.burst)
         self._shutdown = Shutdown(options.grace)
         self._asked = 0
         self._wake_read, self._wake_write = os.pipe()
@@ -110,7 +112,10 @@ class Supervisor:
         self._past = [0, 0, 0]
 
     def run(self, ready: Callable[[], None]) -> None:
-        """``ready`` is called when a signal would be obeyed."""
+        """``ready`` is called when a signal would be obeyed.
+
+        Raises ServerUnavailable: Redis was away for too long for a burst.
+        """
         self._take_signals()
         ready()
         prepare_to_fork()
@@ -128,6 +133,7 @@ class Supervisor:
             self._reap()
             self._look(monotonic())
         self._say_farewell()
+        self._patience.check()
 
     # Signals
 
@@ -290,8 +296,14 @@ class Supervisor:
         for message in self._line.receive():
             if "done" in message:
                 self._desk.done(message["done"])
+            elif "away" in message:
+                self._heed_absence(message["away"])
             else:
                 self._obey(message["worker"], message["message"])
+
+    def _heed_absence(self, seconds: float) -> None:
+        if not self._shutdown.begun and self._patience.loses(seconds):
+            self._asked += 1
 
     def _obey(self, worker: str, message: str) -> None:
         """What people ask of one of our worker ids."""

@@ -1,4 +1,6 @@
-"""Redis trouble never ends a worker: it waits longer and longer, and says so."""
+"""Redis trouble never ends a worker, but one in a burst: it waits longer and longer, and
+says so.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,11 @@ from random import Random
 from typing import Final
 
 import redis
+
+from django_redisjobs import conf, connections
+from django_redisjobs.exceptions import ServerUnavailable
+
+from .logs import duration
 
 logger = logging.getLogger("redisjobs.worker")
 
@@ -77,6 +84,43 @@ class Trouble:
             self._server,
             time.monotonic() - self._since,
         )
+
+
+class Patience:
+    """How long a worker waits for a Redis that is away: in a burst a lease, else for ever.
+    Who started a burst waits for its end, and has to know that it did not do its work.
+    """
+
+    def __init__(self, server: str, seconds: float) -> None:
+        """``seconds``: inf for ever."""
+        self._server = server
+        self._seconds = seconds
+        self._lost_after = 0.0
+
+    def loses(self, away: float) -> bool:
+        """Whether it is lost now, after ``away`` seconds; True once."""
+        if self._lost_after or away < self._seconds:
+            return False
+        self._lost_after = away
+        logger.warning("%s The burst ends.", self._words())
+        return True
+
+    def check(self) -> None:
+        """Raises ServerUnavailable if it was lost."""
+        if self._lost_after:
+            raise ServerUnavailable(
+                f"{self._words()} The burst has ended before its jobs were done."
+            )
+
+    def _words(self) -> str:
+        waited = duration(self._lost_after)
+        return f"Redis at {self._server} has not answered for {waited}."
+
+
+def patience(*, burst: bool) -> Patience:
+    """That of a worker in a burst, or of another one."""
+    lease_seconds = conf.get_settings().lease_ms / 1000
+    return Patience(connections.describe(), lease_seconds if burst else inf)
 
 
 def _words(error: BaseException) -> str:

@@ -95,6 +95,7 @@ class Worker:
 
         Raises:
             ConfigurationError: health checks cannot be answered where they should be.
+            ServerUnavailable: in a burst Redis was away for a whole lease.
         """
         if self._probes is not None:
             self._probes.open()

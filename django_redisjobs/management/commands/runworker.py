@@ -16,7 +16,7 @@ from django.core.checks import ERROR
 from django.core.management.base import BaseCommand, CommandError
 
 from django_redisjobs.durations import parse_duration
-from django_redisjobs.exceptions import ConfigurationError
+from django_redisjobs.exceptions import ConfigurationError, ServerUnavailable
 from django_redisjobs.management.reloading import Reloader, is_reloaded
 from django_redisjobs.surroundings import place_problems, server_problems
 from django_redisjobs.worker.options import parse_size
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 
 class Command(BaseCommand):
-    """Exit status 0 after a shutdown or a burst; CommandError for wrong arguments."""
+    """Exit status 0 after a shutdown or a burst; CommandError for wrong arguments, and where
+    Redis was away for too long for a burst.
+    """
 
     help = (
         "Runs background jobs until SIGTERM or Ctrl-C. Queues are served in strict "
@@ -68,7 +70,7 @@ class Command(BaseCommand):
         add(
             "--burst",
             action="store_true",
-            help="End when nothing can be claimed now.",
+            help="End when nothing can be claimed now; with 1 if Redis does not answer.",
         )
         add(
             "--max-jobs",
@@ -136,7 +138,7 @@ class Command(BaseCommand):
         self._look_around()
         try:
             worker.run()
-        except ConfigurationError as error:
+        except (ConfigurationError, ServerUnavailable) as error:
             raise CommandError(str(error)) from error
         finally:
             # Python flushes once more at its end, and where that fails the status is 120.

@@ -8,6 +8,9 @@ import pytest
 import redis
 
 from django_redisjobs import JobStatus
+from django_redisjobs.worker import memory as shared
+from django_redisjobs.worker.liaison import Liaison
+from django_redisjobs.worker.stations import posts
 from django_redisjobs.worker.waiting import SocketWaiter
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import until
@@ -42,6 +45,66 @@ def test_a_worker_waits_for_a_redis_that_is_not_there_yet(own_server, start):
 
     assert jobs.add.delay(1, 1).result(timeout=60) == 2
     assert worker.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_burst_does_not_wait_for_redis_for_ever(own_server, start, processes):
+    server, settings = own_server
+    server.kill()
+
+    worker = start(
+        settings={**settings, "LEASE": 3},
+        command=["-m", "django", "runworker", "--burst", "--processes", processes],
+    )
+
+    assert worker.wait() == 1
+    assert "has not answered for 3" in worker.output.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_a_burst_that_loses_redis_ends_as_on_a_signal(own_server, start, processes):
+    server, settings = own_server
+    handle = jobs.nap.delay(600.0)
+    words = ["--burst", "--processes", processes, "--grace", "1"]
+    worker = start(
+        settings={**settings, "LEASE": 3}, command=["-m", "django", "runworker", *words]
+    )
+    until(lambda: handle.status() is JobStatus.RUNNING)
+
+    server.kill()
+
+    assert worker.wait() == 1
+    assert "The burst ends" in worker.output
+
+
+class Line:
+    """To a supervisor that says nothing."""
+
+    def __init__(self):
+        self.away = []
+
+    def send(self, message):
+        self.away.append(message["away"])
+
+
+@pytest.mark.usefixtures("redisjobs")
+def test_what_a_part_of_redis_still_does_is_not_ended_for_the_other_part():
+    memory, line = shared.SharedMemory(1, 1), Line()
+    board = memory.board(0)
+    liaison = Liaison(posts(["default"]), [board], memory.common, line, "here")
+
+    liaison._is_partly_away = True
+    liaison._tell_away(100.0)
+    board.cells[shared.SUCCEEDED] += 1
+    liaison._tell_away(140.0)
+    liaison._tell_away(175.0)
+    liaison._is_partly_away = False
+    board.cells[shared.SUCCEEDED] += 1
+    liaison._tell_away(180.0)
+
+    assert line.away == [0, 0, 35, 40]
 
 
 @pytest.mark.slow

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import logging
+from math import inf
 
 import pytest
 
-from django_redisjobs.worker.trouble import SAY_AGAIN_SECONDS, Trouble
+from django_redisjobs.exceptions import ServerUnavailable
+from django_redisjobs.worker.trouble import SAY_AGAIN_SECONDS, Patience, Trouble
 
 
 class Clock:
@@ -76,3 +78,23 @@ def test_trouble_that_comes_and_goes_fills_no_log(clock, caplog):
     assert all(
         part in line for part, line in zip(expected, caplog.messages, strict=True)
     )
+
+
+def test_patience_is_lost_once(caplog):
+    patience = Patience("redis://r", 30)
+
+    lost = [patience.loses(away) for away in (0, 29.9, 30.2, 31)]
+
+    assert lost == [False, False, True, False]
+    assert caplog.messages == [
+        "Redis at redis://r has not answered for 30.2 s. The burst ends."
+    ]
+    with pytest.raises(ServerUnavailable, match=r"redis://r has not answered for 30.2"):
+        patience.check()
+
+
+def test_patience_without_an_end_is_not_lost():
+    patience = Patience("redis://r", inf)
+
+    assert not patience.loses(1e9)
+    patience.check()
