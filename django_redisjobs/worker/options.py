@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass
+
+from .cgroups import cpu_limit
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -54,11 +57,14 @@ class WorkerOptions:
 
 
 def default_processes() -> int:
-    """The number of CPUs that this process may use."""
+    """The number of CPUs that this process may use: those of the machine, or as many as
+    its container's limit fills.
+    """
     try:
-        return len(os.sched_getaffinity(0)) or 1
+        cpus = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS has no affinity
-        return os.cpu_count() or 1
+        cpus = os.cpu_count() or 1
+    return max(1, math.ceil(min(cpus, cpu_limit())))
 
 
 def parse_size(value: str | int) -> int:

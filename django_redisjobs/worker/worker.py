@@ -33,12 +33,13 @@ class Worker:
     """Runs jobs of these queues, in strict order, until told to stop.
 
     ``queues``: names, the most urgent first; by default all, as the settings order
-    them. ``processes``: how many run jobs, by default one a CPU; 0 runs everything
-    in the calling process. ``threads`` and ``async_concurrency``: jobs that each of
-    them runs at once, plain functions and coroutines. ``burst``: end when nothing
-    can be claimed now. ``max_jobs`` and ``max_rss`` (bytes): when a process is
-    replaced by a new one. ``grace``: seconds for running jobs at shutdown;
-    ``overrun``: seconds past its timeout after which a job's process is killed.
+    them. ``processes``: how many run jobs, by default one a CPU that the container may
+    use; 0 runs everything in the calling process. ``threads`` and
+    ``async_concurrency``: jobs that each of them runs at once, plain functions and
+    coroutines. ``burst``: end when nothing can be claimed now. ``max_jobs`` and
+    ``max_rss`` (bytes): when a process is replaced by a new one. ``grace``: seconds for
+    running jobs at shutdown; ``overrun``: seconds past its timeout after which a job's
+    process is killed.
     ``health`` ("host:port"): where HTTP health checks are answered; ``health_file``:
     a file that is written anew every two seconds while the worker is ready.
 

@@ -50,8 +50,8 @@ class Command(BaseCommand):
             "--processes",
             type=int,
             metavar="N",
-            help="How many processes run jobs (default: one a CPU). 0: everything in "
-            "this process, for a debugger.",
+            help="How many processes run jobs (default: one a CPU that the container "
+            "may use). 0: everything in this process, for a debugger.",
         )
         add(
             "--threads",
