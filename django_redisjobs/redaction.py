@@ -58,11 +58,37 @@ def redacted_value(function: str, value: Any) -> Any:
     return _without(value, _test(patterns, function)) if patterns else value
 
 
-def redacted_text(body: Body, text: str) -> str:
-    """A text, of an exception say, without the values that ``redacted`` hides."""
+def discreet(text: str, body: str) -> str:
+    """A text, of an exception say, without the values that ``redacted`` hides of a body
+    as it is stored. One that nobody can read has no values to look for. Never raises.
+    """
     patterns = conf.get_settings().redact
     if not patterns:
         return text
+    words = _words_of(patterns, body)
+    if words is None:
+        return HIDDEN
+    for word in words:
+        if len(word) <= len(text):
+            text = text.replace(word, HIDDEN)
+    return text
+
+
+# A job that logs much asks for each line.
+@lru_cache(maxsize=8)
+def _words_of(patterns: tuple[str, ...], body: str) -> tuple[str, ...] | None:
+    """As what the values may stand in a text, the longest first: one may be a part of
+    another. None where they cannot be told.
+    """
+    try:
+        return tuple(sorted(_words(patterns, parse_body(body)), key=len, reverse=True))
+    except PayloadMalformed:
+        return ()
+    except Exception:  # noqa: BLE001 - of values that others have made up
+        return None
+
+
+def _words(patterns: tuple[str, ...], body: Body) -> set[str]:
     is_hidden = _test(patterns, body.function)
     hidden = [
         value
@@ -73,23 +99,7 @@ def redacted_text(body: Body, text: str) -> str:
     values = chain(
         _leaves(hidden), *(_hidden_leaves(each, is_hidden) for each in shown)
     )
-    words = {form for value in values for form in _forms(value)}
-    # The longest first: one may be a part of another.
-    for word in sorted(words, key=len, reverse=True):
-        text = text.replace(word, HIDDEN)
-    return text
-
-
-def discreet(text: str, body: str) -> str:
-    """``redacted_text`` for a body as it is stored. One that nobody can read has no
-    values to look for.
-    """
-    if not conf.get_settings().redact:
-        return text
-    try:
-        return redacted_text(parse_body(body), text)
-    except PayloadMalformed:
-        return text
+    return {form for value in values for form in _forms(value)}
 
 
 def unreadable(text: str) -> str:
@@ -198,16 +208,17 @@ def _forms(value: Any) -> Iterator[str]:
     """
     try:
         text = str(value)
-    except ValueError:
-        # An int of more digits than Python writes.
-        text = hex(value)
+    except Exception:  # noqa: BLE001 - of a project's own types, and of ints too long
+        return
     forms = {text}
     if isinstance(value, bytes):
         forms = {repr(value)[2:-1], value.decode(errors="replace")}
     elif isinstance(value, str):
         forms |= {repr(text)[1:-1], json.dumps(text)[1:-1]}
         forms |= {json.dumps(text, ensure_ascii=False)[1:-1]}
-        forms |= {quote(text), quote(text, safe=""), quote_plus(text)}
+        # What UTF-8 cannot carry is carried by jobs.
+        raw = text.encode("utf-8", "surrogatepass")
+        forms |= {quote(raw), quote(raw, safe=""), quote_plus(raw)}
         if len(lines := text.splitlines()) > 1:
             forms |= {line for line in lines if len(line) >= _SHORTEST_LINE}
     for form in forms:

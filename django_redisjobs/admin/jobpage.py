@@ -50,9 +50,9 @@ from django_redisjobs.exceptions import (
 from django_redisjobs.models import Job
 from django_redisjobs.policies import Policy
 from django_redisjobs.redaction import (
+    discreet,
     names_of,
     redacted,
-    redacted_text,
     redacted_value,
     unreadable,
 )
@@ -428,7 +428,7 @@ class JobPage:
 
     def _shown(self, text: str) -> str:
         """A text of an attempt as people may see it: it may be older than REDACT."""
-        return text if self._body is None else redacted_text(self._body, text)
+        return text if self._body is None else discreet(text, self.record.body)
 
     def _decoded(self, text: str | None) -> str | None:
         """Stored JSON text as Python, as people may see it; None stays None."""

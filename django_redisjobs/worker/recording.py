@@ -14,13 +14,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from django_redisjobs import conf
 from django_redisjobs.context import current_job
 from django_redisjobs.core.records import LogLine
 from django_redisjobs.redaction import discreet
 
 LONGEST_LINE: Final = 2_000
 """Characters of one line that are stored."""
-# Of one line until then.
+# Of one line until then, where values in it have to be found.
 _LONGEST_KEPT: Final = 100_000
 MOST_CHARACTERS: Final = 20_000
 """Of all lines of one run; the last ones are kept."""
@@ -63,7 +64,9 @@ def _line(record: logging.LogRecord) -> LogLine:
     except Exception as error:  # noqa: BLE001 - values that are logged have code of their own
         # Logging tells of it by itself when the line is written.
         text = f"{record.msg!r:.200} (its arguments do not fit: {error!r:.200})"
-    text = text[:_LONGEST_KEPT].encode("utf-8", "backslashreplace").decode()
+    # One more than is stored, which tells that it was cut.
+    longest = _LONGEST_KEPT if conf.get_settings().redact else LONGEST_LINE + 1
+    text = text[:longest].encode("utf-8", "backslashreplace").decode()
     return (int(record.created * 1000), record.levelname, record.name, text)
 
 

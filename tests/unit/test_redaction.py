@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from django_redisjobs import job
+from django_redisjobs import job, redaction
 from django_redisjobs.core.payload import Body, parse_body
-from django_redisjobs.redaction import HIDDEN, redacted, redacted_text, redacted_value
+from django_redisjobs.redaction import HIDDEN, discreet, redacted, redacted_value
 from django_redisjobs.serialization import codec
 
 
@@ -25,6 +26,10 @@ HERE = f"{__name__}.login"
 def body(*args: Any, function: str = HERE, **kwargs: Any) -> Body:
     stored_args, stored_kwargs = codec.encode_call(args, kwargs, [], careful=False)
     return Body(function, stored_args, stored_kwargs, {}, True)
+
+
+def stored(called: Body) -> str:
+    return json.dumps([called.function, called.args, called.kwargs])
 
 
 def redacting(*patterns: str) -> Callable[[Any], Any]:
@@ -81,13 +86,38 @@ KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBg\nx\n-----END KEY-----"
             f"at {HIDDEN}",
         ),
         (KEY, "  | MIIEvQIBADANBg\n  | x", f"  | {HIDDEN}\n  | x"),
-        pytest.param(2**20_000, "too large", "too large", id="large"),
     ],
 )
 def test_texts_lose_the_values_however_they_are_written(
     value: object, text: str, shown: str
 ) -> None:
-    assert redacted_text(body(token=value), text) == shown
+    assert discreet(text, stored(body(token=value))) == shown
+
+
+def test_an_int_of_too_many_digits_stands_in_no_text() -> None:
+    assert list(redaction._forms(2**20_000)) == []
+
+
+@redacting("token")
+def test_what_utf_8_cannot_carry_is_hidden_as_well() -> None:
+    called = body(token="a\udcffbcdef")
+
+    assert discreet("no a\udcffbcdef!", stored(called)) == f"no {HIDDEN}!"
+
+
+@redacting("token")
+def test_lines_of_a_long_text_are_looked_through_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called = stored(body(token="\n".join(f"secret {number}" for number in range(99))))
+    forms: list[object] = []
+    found = redaction._forms
+    monkeypatch.setattr(redaction, "_forms", lambda v: forms.append(v) or found(v))
+
+    assert [discreet(f"secret {number}", called) for number in range(99)] == [
+        HIDDEN
+    ] * 99
+    assert len(forms) == 1
 
 
 @redacting("password", "pin")
@@ -116,25 +146,25 @@ def test_texts_lose_the_values() -> None:
     called = body({"pin": "98765", "name": "ann"}, 'ge"heim\n', "yes", token="t0ken")
     text = "no ann 98765 with " + repr('ge"heim\n') + ' or ge"heim\n; t0ken, yes'
 
-    told = redacted_text(called, text)
+    told = discreet(text, stored(called))
 
     assert told == f"no ann {HIDDEN} with '{HIDDEN}' or {HIDDEN}; t0ken, yes"
 
 
 @redacting("password")
 def test_short_values_are_left_in_texts() -> None:
-    assert redacted_text(body("ann", "no"), "no way") == "no way"
+    assert discreet("no way", stored(body("ann", "no"))) == "no way"
 
 
 def test_nothing_is_hidden_where_nothing_is_named() -> None:
     called = parse_body(f'["{HERE}",["ann","geheim"],{{}}]')
 
     assert redacted(called) is called
-    assert redacted_text(called, "geheim") == "geheim"
+    assert discreet("geheim", stored(called)) == "geheim"
 
 
 @pytest.mark.parametrize("value", [None, True, [], {}, {"$": "dict", "v": 1}])
 @redacting("password")
 def test_odd_values_do_no_harm(value: Any) -> None:
     assert redacted_value(HERE, value) is not HIDDEN
-    assert redacted_text(Body(HERE, [value, value], {}, {}), "text") == "text"
+    assert discreet("text", stored(Body(HERE, [value, value], {}, {}))) == "text"
