@@ -124,7 +124,7 @@ class QueueAdmin(LiveAdmin):
 
     @admin.display(description=_("oldest waits"), ordering="oldest_seconds")
     def oldest(self, queue: Queue) -> str:
-        """How long the job at the head of the queue waits already."""
+        """How long the oldest pending job of the queue waits already."""
         return duration(queue.oldest_seconds) if queue.pending else NOTHING
 
     @admin.display(description=_("paused"), ordering="paused")

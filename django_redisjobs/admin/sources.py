@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, TypeVar
 
 from django.conf import settings as django_settings
@@ -147,17 +148,16 @@ class QueueSource(Source):
 
     def read(self, wanted: Wanted) -> Found:
         groups = ask(places())
-        named = [(keys, name) for keys, names in groups for name in names]
         asked: list[Conversation[Any]] = [
             together([inspection.counts(*group) for group in groups]),
-            together([inspection.latency(*place) for place in named]),
+            together([inspection.latencies(*group) for group in groups]),
         ]
         counted, waits = ask(together(asked))
         queues = [counts for part in counted for counts in part]
         rows = [
             queue_row(position, counts, seconds)
             for position, (counts, seconds) in enumerate(
-                zip(queues, waits, strict=True)
+                zip(queues, chain.from_iterable(waits), strict=True)
             )
         ]
         return Found(rows=rows)

@@ -16,7 +16,6 @@ from .listing import (
     Sizes,
     Span,
     as_number,
-    first_of_each_priority,
     merged_ids,
     pending_ids,
     sizes,
@@ -37,14 +36,24 @@ from .records import (
     log_lines,
     parse_record,
 )
-from .scripts import SCRIPTS, Command, Conversation, clock_ms, together, word, words
+from .scripts import (
+    SCRIPTS,
+    Command,
+    Conversation,
+    clock_ms,
+    together,
+    with_source,
+    word,
+    words,
+)
 
 _AWAIT = SCRIPTS["await"]
+_LATENCY = SCRIPTS["latency"]
 LONGEST_BLOCK_S: Final = 5
 """A lost wake-up costs at most this long."""
 MOST_RUNNING: Final = 10_000
 """Held entries that are looked at, at most."""
-MOST_TOMBSTONES: Final = 5_000
+MOST_TOMBSTONES: Final = 1_000
 """Ids at the head of a queue that are looked through for one that waits."""
 
 
@@ -443,43 +452,26 @@ def settled(
     ]
 
 
-def latency(keys: GroupKeys, queue: str) -> Conversation[float]:
-    """Seconds that the oldest pending job of a queue waits already; 0 when none does.
+def latencies(keys: GroupKeys, names: Sequence[str]) -> Conversation[list[float]]:
+    """Seconds that the oldest ready job of each queue waits already; 0 when none does.
 
-    The first in line and of each priority are the oldest but for what was put back, so
-    of the line the first few are looked at. In three round trips and one for each
-    priority; in more where many at the head were cancelled, and behind MOST_TOMBSTONES
-    of these nobody looks.
+    The first in line and of each priority are the oldest but for what was put back, so of
+    the line the first few are looked at; more where many at the head were cancelled, and
+    behind MOST_TOMBSTONES of these nobody looks. In one round trip.
     """
-    asked: list[Conversation[Any]] = [
-        now_ms(),
-        _first_in_line(keys, queue),
-        _first_apart(keys, queue),
-    ]
-    clock, *heads = yield from together(asked)
-    since = [record.waits_since_ms for found in heads for record in found]
-    return max(0.0, (clock - min(since)) / 1000) if since else 0.0
+    if not names:
+        return []
+    # Whole, since it goes with others: in a pipeline nobody sends it a second time.
+    command = _LATENCY.bind(keys, *names, most=MOST_TOMBSTONES)
+    (reply,) = yield [with_source(command)]
+    _, now_ms, *since = reply
+    return [(int(now_ms) - int(each)) / 1000 if each else 0.0 for each in since]
 
 
-def _first_in_line(keys: GroupKeys, queue: str) -> Conversation[list[JobRecord]]:
-    """Pending ones among the first of the plain list: behind those that are none, too."""
-    first, size = 0, 20
-    while first < MOST_TOMBSTONES:
-        (raw,) = yield [("LRANGE", keys.pending(queue), first, first + size - 1)]
-        ids = words(raw or ())
-        found = yield from settled(keys, ids, queue, JobStatus.PENDING, brief=True)
-        if found or len(ids) < size:
-            return found
-        first, size = first + size, 100
-    return []
-
-
-def _first_apart(keys: GroupKeys, queue: str) -> Conversation[list[JobRecord]]:
-    """The first of those with a priority, of each, and of those to be run alone."""
-    (raw,) = yield [("LRANGE", keys.alone(queue), 0, 0)]
-    ids = words(raw or ())
-    ids += yield from first_of_each_priority(keys, queue)
-    return (yield from settled(keys, ids, queue, JobStatus.PENDING, brief=True))
+def latency(keys: GroupKeys, queue: str) -> Conversation[float]:
+    """``latencies`` of one."""
+    (seconds,) = yield from latencies(keys, [queue])
+    return seconds
 
 
 def now_ms() -> Conversation[int]:

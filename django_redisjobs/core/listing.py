@@ -7,7 +7,6 @@ scheduled ones by when they are due, pending ones by the order of their claims.
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -80,10 +79,6 @@ class Span:
         )
 
 
-# How many scores each priority has, and how many priorities there are: ``queueing.lua``.
-_PRIORITY_SCORES: Final = 2.0**46
-_PRIORITIES: Final = 200
-
 ALWAYS: Final = Span()
 
 
@@ -113,16 +108,10 @@ def as_number(value: Any) -> int:
 
 def scored(reply: Any) -> list[tuple[str, int]]:
     """Ids and scores, in whichever form the client gives them."""
-    return [
-        (word(job_id), _whole(float(score))) for job_id, score in _with_scores(reply)
-    ]
-
-
-def _with_scores(reply: Any) -> list[Any]:
     items = list(reply or ())
     if items and not isinstance(items[0], (tuple, list)):
         items = list(zip(items[::2], items[1::2], strict=True))
-    return items
+    return [(word(job_id), _whole(float(score))) for job_id, score in items]
 
 
 def _whole(score: float) -> int:
@@ -212,27 +201,6 @@ def pending_ids(
     if not commands:
         return []
     return [job_id for raw in (yield commands) for job_id in words(raw or ())]
-
-
-def first_of_each_priority(keys: GroupKeys, queue: str) -> Conversation[list[str]]:
-    """The ids that come first among those of their priority, in one round trip more
-    than there are priorities.
-    """
-    ids: list[str] = []
-    lowest = -math.inf
-    while len(ids) < _PRIORITIES:
-        limits = (lowest, "+inf", "WITHSCORES", "LIMIT", 0, 1)
-        (raw,) = yield [("ZRANGEBYSCORE", keys.priority(queue), *limits)]
-        found = [(word(job_id), float(score)) for job_id, score in _with_scores(raw)]
-        if not found:
-            break
-        ((job_id, score),) = found
-        ids.append(job_id)
-        lowest = (score // _PRIORITY_SCORES + 1) * _PRIORITY_SCORES
-        if not lowest > score:
-            # By hand somebody may have scored one with infinity.
-            break
-    return ids
 
 
 def sizes_within(places: Sequence[Place], span: Span) -> Conversation[list[int]]:

@@ -285,11 +285,6 @@ class JobRecord:
     error: str | None
     ready_ms: int = 0
 
-    @property
-    def waits_since_ms(self) -> int:
-        """Since when it waits, or waited, for its newest run."""
-        return self.ready_ms or max(self.enqueued_ms, self.due_ms)
-
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:

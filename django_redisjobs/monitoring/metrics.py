@@ -65,7 +65,7 @@ def _families(day: Day) -> Iterator[Family]:
     yield (
         "oldest_wait_seconds",
         "gauge",
-        "How long the job at the head of a queue waits already.",
+        "How long the oldest pending job of a queue waits already.",
         [Sample({"queue": view.counts.queue}, view.oldest_seconds) for view in views],
     )
     yield (

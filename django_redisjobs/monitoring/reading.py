@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 from django_redisjobs.calls import ask, places
@@ -194,10 +195,9 @@ def _day() -> Conversation[Day]:
 
 def _snapshot_of(groups: Places, now_ms: int) -> Conversation[Snapshot]:
     minute = now_ms // MINUTE_MS
-    named = [(keys, queue) for keys, queues in groups for queue in queues]
     asked: list[Conversation[Any]] = [
         together([inspection.counts(*group) for group in groups]),
-        together([inspection.latency(*place) for place in named]),
+        together([inspection.latencies(*group) for group in groups]),
         together([inspection.workers(keys) for keys, _ in groups]),
         _minutes(groups, (minute - 1, minute)),
         _spreads(groups, "minute", Period.HOUR.numbers(now_ms)),
@@ -207,7 +207,7 @@ def _snapshot_of(groups: Places, now_ms: int) -> Conversation[Snapshot]:
     share = 1 - now_ms % MINUTE_MS / MINUTE_MS
     views = []
     for counts, seconds in zip(
-        [c for part in counted for c in part], waits, strict=True
+        chain.from_iterable(counted), chain.from_iterable(waits), strict=True
     ):
         ended = before.get(counts.queue, NOTHING).ended * share
         ended += current.get(counts.queue, NOTHING).ended
