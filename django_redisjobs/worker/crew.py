@@ -8,7 +8,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from . import databases
+from . import contexts, databases
 from .attempts import unstarted
 from .coroutines import Coroutines
 from .inbox import Announced
@@ -91,6 +91,7 @@ class Crew:
         if self.inline:
             self.slots[0].begin_thread()
             databases.begin_executor()
+            contexts.begin_thread()
             return
         for slot in self.slots:
             name = f"redisjobs-{slot.number}"
@@ -103,6 +104,7 @@ class Crew:
         self._leaving = True
         self._ready.release(len(self.slots))
         if self.inline:
+            contexts.end_thread()
             databases.end_executor()
 
     def offer(self, jobs: int) -> None:
@@ -283,6 +285,7 @@ class Crew:
         """What each thread of several does."""
         slot.begin_thread()
         databases.begin_executor()
+        contexts.begin_thread()
         try:
             while True:
                 self._ready.acquire()

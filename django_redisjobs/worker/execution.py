@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from contextvars import copy_context
 from math import inf
 from random import Random
 from time import monotonic
@@ -27,7 +26,7 @@ from django_redisjobs.redaction import discreet
 from django_redisjobs.retries import Retry
 from django_redisjobs.serialization import codec
 
-from . import databases
+from . import contexts, databases
 from .attempts import settlement
 from .memory import FAILED, RETRIED, SUCCEEDED, Board
 from .outcome import ArgumentsRefused, Description, Verdict, describe, judge
@@ -105,18 +104,20 @@ class Execution:
 
     def run(self, slot: Slot, plan: Plan, body: Body) -> None:
         """Run a plain function's job; what comes of it waits at its station."""
+        contexts.for_job().run(self._run, slot, plan, body)
+        if plan.settle_each:
+            self.settle_now()
+
+    def _run(self, slot: Slot, plan: Plan, body: Body) -> None:
         job = slot.job
         assert job is not None
         try:
-            # What a job sets there, a language say, is no other job's.
-            value = copy_context().run(self._call, slot, job, plan, body)
+            value = self._call(slot, job, plan, body)
         except BaseException as error:  # noqa: BLE001 - a job may raise anything
             slot.quiet()
             self.fail(slot, plan, body, error)
         else:
             self.succeed(slot, plan, value)
-        if plan.settle_each:
-            self.settle_now()
 
     def _call(self, slot: Slot, job: Claimed, plan: Plan, body: Body) -> Any:
         self.refresh()

@@ -6,10 +6,14 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, ClassVar
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
+from django.test import override_settings
 
 from django_redisjobs import JobStatus, Worker, exceptions, signals
 from tests.integration.worker import jobs
@@ -31,6 +35,19 @@ NAMES = {
     for name, signal in vars(signals).items()
     if any(signal is each for each in ALL)
 }
+
+
+CONTEXT: ContextVar[str] = ContextVar("context", default="")
+
+
+class Counted(LocMemCache):
+    """Tells how many there are, as who connects to a server would."""
+
+    made: ClassVar[list[str]] = []
+
+    def __init__(self, name: str, params: dict[str, Any]) -> None:
+        super().__init__(name, params)
+        self.made.append(name)
 
 
 @pytest.fixture
@@ -229,3 +246,33 @@ def is_in_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_receivers_of_one_run_share_a_context_and_of_all_runs_the_caches(
+    connect: Callable[..., None], threads: int
+) -> None:
+    """What is set as a job starts can be reset as it ends, and no job connects anew."""
+    seen: list[str] = []
+
+    def started(job_id: str, **_: Any) -> None:
+        seen.append(CONTEXT.get())
+        CONTEXT.set(job_id)
+        caches["counted"].get("x")
+
+    def succeeded(job_id: str, **_: Any) -> None:
+        seen.append("same" if CONTEXT.get() == job_id else "another")
+
+    connect(signals.job_started, started)
+    connect(signals.job_succeeded, succeeded)
+    counted = {"BACKEND": f"{__name__}.Counted", "LOCATION": "counted"}
+    Counted.made.clear()
+    with override_settings(CACHES={"default": counted, "counted": counted}):
+        for number in range(10):
+            jobs.add.delay(number, 1)
+        Worker(processes=0, threads=threads, burst=True).run()
+
+    assert seen.count("same") == 10
+    assert seen.count("") == 10
+    # Two for each thread that runs jobs.
+    assert len(Counted.made) <= 2 * threads + 2
