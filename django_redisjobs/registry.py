@@ -8,8 +8,10 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from inspect import iscoroutinefunction, isfunction, unwrap
+from math import inf
+from time import monotonic
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from django.apps import apps
 from django.utils.module_loading import autodiscover_modules
@@ -28,7 +30,12 @@ from django_redisjobs.options import JobOptions
 _functions: dict[str, JobFunction[..., Any]] = {}
 # Plain functions that some @job names as its callback, by dotted path.
 _callbacks: set[str] = set()
+# Modules that failed when a job named them: when (monotonic), and why.
+_broken: dict[str, tuple[float, str]] = {}
 _lock = threading.Lock()
+
+BROKEN_SECONDS: Final = 60.0
+"""Who runs jobs tries no sooner again to import a module that failed."""
 
 
 def register(function: JobFunction[..., Any]) -> None:
@@ -74,7 +81,7 @@ def resolve(path: str) -> JobFunction[..., Any]:
     if module_path not in sys.modules:
         if not _holds_jobs(module_path):
             raise UnknownJobFunction(_not_loaded(path, module_path))
-        _load(path, module_path)
+        _load_at_times(path, module_path)
     return _admit(path)
 
 
@@ -149,6 +156,23 @@ def _holds_jobs(module_path: str) -> bool:
     )
 
 
+def _load_at_times(path: str, module_path: str) -> None:
+    """``_load``, but not anew for each job of a module that fails: that may take long, and
+    who asks may have to renew leases meanwhile.
+    """
+    failed_at, reason = _broken.get(module_path, (-inf, ""))
+    if monotonic() < failed_at + BROKEN_SECONDS:
+        raise UnknownJobFunction(
+            f"{path}: its module could not be imported: {reason}.{_nearest(path)}"
+        )
+    _broken.pop(module_path, None)
+    try:
+        _load(path, module_path)
+    except UnknownJobFunction as error:
+        _broken[module_path] = monotonic(), in_words(error.__cause__ or error)
+        raise
+
+
 def _load(path: str, module_path: str) -> None:
     try:
         import_module(module_path)
@@ -156,10 +180,20 @@ def _load(path: str, module_path: str) -> None:
         # It is over for the job that runs here and names the path.
         raise
     except (Exception, SystemExit) as error:
+        if module_path not in sys.modules:
+            _forget(module_path)
         reason = str(error) if isinstance(error, ImportError) else in_words(error)
         raise UnknownJobFunction(
             f"{path}: its module cannot be imported: {reason}.{_nearest(path)}"
         ) from error
+
+
+def _forget(module_path: str) -> None:
+    """Of a module that failed to load no function may run: the rest of it is not there."""
+    with _lock:
+        for path in list(_functions):
+            if path.rpartition(".")[0] == module_path:
+                del _functions[path]
 
 
 def _admit(path: str) -> JobFunction[..., Any]:

@@ -34,6 +34,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     before = dict(registry._functions)
     yield path
     sys.modules.pop("fresh_shop", None)
+    registry._broken.clear()
     registry._functions.clear()
     registry._functions.update(before)
 
@@ -85,6 +86,38 @@ def test_a_module_that_fails_to_import_its_own_needs_says_so(module: Path) -> No
 
     with pytest.raises(exceptions.UnknownJobFunction, match="nothing_of_that_name"):
         registry.load("fresh_shop.pay")
+
+
+def test_a_module_that_fails_is_not_run_again_for_each_job(
+    module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_holds_jobs", lambda _: True)
+    runs: list[str] = []
+    monkeypatch.setattr(registry, "runs_of_fresh_shop", runs, raising=False)
+    module.write_text(
+        "from django_redisjobs import registry\n"
+        "registry.runs_of_fresh_shop.append('run')\n1 / 0\n"
+    )
+
+    for name in ("pay", "charge", "pay"):
+        with pytest.raises(exceptions.UnknownJobFunction, match="ZeroDivisionError"):
+            registry.resolve(f"fresh_shop.{name}")
+    assert runs == ["run"]
+
+    module.write_text("from django_redisjobs import job\n@job\ndef pay(): ...\n")
+    monkeypatch.setattr(registry, "BROKEN_SECONDS", 0)
+    assert registry.resolve("fresh_shop.pay").path == "fresh_shop.pay"
+
+
+def test_no_function_of_half_a_module_is_run(
+    module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_holds_jobs", lambda _: True)
+    module.write_text("from django_redisjobs import job\n@job\ndef pay(): ...\n1 / 0\n")
+
+    for _ in range(2):
+        with pytest.raises(exceptions.UnknownJobFunction, match="ZeroDivisionError"):
+            registry.resolve("fresh_shop.pay")
 
 
 @pytest.mark.parametrize(
