@@ -55,6 +55,8 @@ class Coroutines:
         self.slots = [TaskSlot(board, first_slot + place) for place in range(places)]
         self._free = deque(self.slots)
         self._cells = board.cells
+        # When a job that runs was last to blame that others get at no database.
+        self._blamed_at = 0.0
         self._execution = execution
         self._refill = refill
         self._completed = completed
@@ -97,8 +99,11 @@ class Coroutines:
         """
         since = databases.kept_since()
         # What keeps that thread was begun by a job that is older.
-        blamed = any(slot.code and slot.started < since for slot in self.slots)
-        self._cells[KEPT] = 0.0 if since == inf or blamed else since
+        if any(slot.code and slot.started < since for slot in self.slots):
+            self._blamed_at = monotonic()
+            self._cells[KEPT] = 0.0
+        else:
+            self._cells[KEPT] = 0.0 if since == inf else max(since, self._blamed_at)
 
     def keep_context(self) -> None:
         """Have each job begin in a copy of the caller's context, as it is now."""

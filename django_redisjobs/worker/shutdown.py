@@ -48,7 +48,7 @@ class Shutdown:
             self._deadline = inf if patient else now + self._grace
             self._due.append(Step.QUIET)
         elif self._deadline == inf and not patient:
-            self._deadline = now + self._grace
+            self._asked_at, self._deadline = now, now + self._grace
         elif not patient and now - self._asked_at > SAME_REQUEST_SECONDS:
             self._asked_at = self._deadline = now
 

@@ -62,7 +62,10 @@ def test_a_patient_request_waits_for_ever_until_somebody_is_not():
     assert shutdown.next_at == inf
 
     shutdown.ask(500)
+    # The same request, sent twice.
+    shutdown.ask(500.1)
 
+    assert shutdown.steps(500.1) == []
     assert shutdown.next_at == 525
     assert shutdown.steps(525) == [Step.INTERRUPT]
 
