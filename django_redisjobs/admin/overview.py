@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, Final
 
 from django.utils import formats, timezone
@@ -12,7 +13,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_redisjobs import connections
+from django_redisjobs import conf, connections
 from django_redisjobs.admin import charts
 from django_redisjobs.admin.formats import (
     NOTHING,
@@ -29,8 +30,12 @@ from django_redisjobs.admin.timings import (
     timing_charts,
     words,
 )
+from django_redisjobs.calls import ask
+from django_redisjobs.core import inspection
 from django_redisjobs.core.failures import FailureRecord
+from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import JobStatus, LostWorker, WorkerRecord
+from django_redisjobs.core.scripts import together
 from django_redisjobs.monitoring.periods import DAY_MS, Period
 from django_redisjobs.monitoring.reading import Overview, QueueView
 from django_redisjobs.monitoring.tallies import Tally
@@ -218,11 +223,26 @@ STATUS_WORDS: Final[Mapping[JobStatus, Callable[[], str]]] = {
 }
 
 
-def shown_message(failure: FailureRecord) -> str:
-    """Without what REDACT hides: it may be older than the setting."""
-    if not failure.body:
-        return unreadable(failure.message)
-    return discreet(failure.message, failure.body)
+def shown_messages(failures: Sequence[FailureRecord]) -> list[str]:
+    """Their messages without what REDACT hides: they may be older than the setting. For
+    those whose bodies are long, Redis is asked once more.
+    """
+    if not conf.get_settings().redact:
+        return [failure.message for failure in failures]
+    bodies = {failure.id: failure.body for failure in failures if failure.body}
+    cut: dict[GroupKeys, list[str]] = {}
+    for failure in failures:
+        if failure.id not in bodies:
+            cut.setdefault(failure.keys, []).append(failure.id)
+    asked = [inspection.jobs(keys, ids, brief=True) for keys, ids in cut.items()]
+    for record in chain.from_iterable(ask(together(asked)) if asked else ()):
+        bodies[record.id] = record.body
+    return [
+        discreet(failure.message, bodies[failure.id])
+        if failure.id in bodies
+        else unreadable(failure.message)
+        for failure in failures
+    ]
 
 
 class OverviewPage:
@@ -515,12 +535,13 @@ class OverviewPage:
         found: dict[tuple[str, str], list[FailureRecord]] = {}
         for failure in self.failures.newest:
             found.setdefault((failure.function, failure.reason), []).append(failure)
-        ordered = sorted(found.items(), key=lambda each: -len(each[1]))
+        ordered = sorted(found.items(), key=lambda each: -len(each[1]))[:GROUPS_SHOWN]
+        messages = shown_messages([records[0] for _, records in ordered])
         return [
             Group(
                 function,
                 reason,
-                shown_message(records[0]),
+                message,
                 len(records),
                 when(moment(records[-1].failed_ms)),
                 when(moment(records[0].failed_ms)),
@@ -535,7 +556,9 @@ class OverviewPage:
                     }
                 ),
             )
-            for (function, reason), records in ordered[:GROUPS_SHOWN]
+            for ((function, reason), records), message in zip(
+                ordered, messages, strict=True
+            )
         ]
 
     @property

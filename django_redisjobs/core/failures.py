@@ -32,6 +32,7 @@ class FailureRecord:
     instead: that its process crashed, say.
     """
 
+    keys: GroupKeys
     id: str
     queue: str
     failed_ms: int
@@ -94,12 +95,13 @@ def _described(
         )
     replies = yield commands
     records = []
-    for index, (failed_ms, _keys, queue, job_id) in enumerate(found):
+    for index, (failed_ms, keys, queue, job_id) in enumerate(found):
         beginning, attempts = replies[index * 2 : index * 2 + 2]
         reason, message = _reason(attempts)
         body, is_whole = _body(beginning or b"")
         records.append(
             FailureRecord(
+                keys,
                 job_id,
                 queue,
                 failed_ms,

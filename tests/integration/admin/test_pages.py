@@ -263,6 +263,22 @@ def test_what_redact_names_is_nowhere_on_the_page(
     assert "s3cret" in shown(browser, page_of(job_id))
 
 
+def test_a_failure_with_long_arguments_says_what_is_not_hidden(
+    store: Store, browser: Client, redisjobs: dict[str, Any]
+):
+    body = json.dumps(["shop.send", [], {"token": "s3cret", "text": "x" * 5_000}])
+    store.add("default", body=body)
+    worker = store.worker("default")
+    (job,) = worker.claim()
+    attempt = AttemptRecord(1, 1, "w", 1, 2, "failed", "E", "no s3cret", "")
+    worker.settle(job, kind="failed", error="E: no", attempt=attempt.to_json())
+
+    with override_settings(REDISJOBS={**redisjobs, "REDACT": ["token"]}):
+        (group,) = browser.get(OVERVIEW).context["page"].groups
+
+    assert group.message == "no [hidden]"
+
+
 def test_what_cannot_be_decoded_is_shown_raw(store: Store, browser: Client):
     (broken,) = store.add("low", body="rubbish <i>")
     (strange,) = store.add("low", body='["f",[{"$":"Unknown","v":[1]}],{}]')
