@@ -114,8 +114,9 @@ def check_code(terminal: Terminal) -> None:
         for _, page in pages(scope, from_end=True)
         for record in page
     )
-    # Eager, nothing is in Redis, which may not even be there.
-    lost = [] if conf.get_settings().eager else stranded()
+    # Eager, nothing is in Redis, which may not even be there. To look for other groups,
+    # too, would be to read the names of all keys.
+    lost = [] if conf.get_settings().eager else stranded(set())
     problems = [*_problems(found), *(one.message for one in lost)]
     if terminal.as_json:
         terminal.document(

@@ -17,7 +17,11 @@ from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.build import check_code
 from django_redisjobs.management.operator.formats import counted, harmless
-from django_redisjobs.management.operator.strangers import stranded, strangers
+from django_redisjobs.management.operator.strangers import (
+    foreign_names,
+    stranded,
+    strangers,
+)
 from django_redisjobs.management.operator.terminal import Terminal
 from django_redisjobs.surroundings import server_problems
 
@@ -81,9 +85,10 @@ def diagnose(*, repair: bool) -> Diagnosis:
         mended += one.mended
         warnings += one.warnings
         jobs += one.jobs
-    foreign, others = strangers()
+    names = foreign_names()
+    foreign, others = strangers(names)
     server = [f"{one.msg} {one.hint or ''}".strip() for one in server_problems()]
-    broken += [*foreign, *stranded()]
+    broken += [*foreign, *stranded(names)]
     return Diagnosis(broken, mended, [*warnings, *others, *server], jobs)
 
 

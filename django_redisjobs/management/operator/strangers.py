@@ -27,16 +27,22 @@ _SCANNED: Final = 1_000
 _GLOB = re.compile(r"([*?\[\]\\])")
 
 
-def strangers() -> tuple[list[Finding], list[str]]:
-    """Keys that are nobody's, and warnings about groups that the settings lack."""
+def foreign_names() -> set[str]:
+    """The keys under the prefix that are of no group of the settings. Reads the names of
+    all keys there are; none in a Cluster, whose nodes have a part of them each.
+    """
     settings = conf.get_settings()
-    if _is_cluster():
-        # Each node has a part of them; a group's own are all on one, and looked at.
-        return [], []
+    if Address.parse(settings.url).scheme == "cluster":
+        return set()
     ours = tuple(keys.base for keys in group_keys())
+    return ask(_scan(settings.prefix, ours))
+
+
+def strangers(names: set[str]) -> tuple[list[Finding], list[str]]:
+    """Of these, keys that are nobody's, and warnings about groups that the settings lack."""
+    prefix = re.escape(conf.get_settings().prefix)
     # Another project's prefix may begin with ours: its keys look like a group's, too.
-    of_a_group = re.compile(rf"({re.escape(settings.prefix)}:(?:.*:)?{{[^}}]+}}):")
-    names = ask(_scan(settings.prefix, "*", ours))
+    of_a_group = re.compile(rf"({prefix}:(?:.*:)?{{[^}}]+}}):")
     groups = Counter(found[1] for name in names if (found := of_a_group.match(name)))
     foreign = [
         Finding(
@@ -53,11 +59,11 @@ def strangers() -> tuple[list[Finding], list[str]]:
     ]
 
 
-def stranded() -> list[Finding]:
+def stranded(names: set[str]) -> list[Finding]:
     """Queues whose jobs wait in a group that the settings do not have them in: their
-    GROUP was changed. In a Cluster only the groups of the settings are looked at.
+    GROUP was changed. ``names``: of keys in groups that the settings lack.
     """
-    groups = [*groups_with_queues(), *_groups_elsewhere()]
+    groups = [*groups_with_queues(), *_groups_elsewhere(names)]
     return [
         Finding(
             "stranded",
@@ -88,36 +94,24 @@ def _waiting(counts: QueueCounts) -> str:
     return f"{counted(number, 'job')} {'waits' if number == 1 else 'wait'}"
 
 
-def _groups_elsewhere() -> Iterator[tuple[GroupKeys, list[str]]]:
-    """Groups under the prefix that the settings lack, and their queues."""
-    if _is_cluster():
-        return
-    prefix, known = conf.get_settings().prefix, conf.groups()
+def _groups_elsewhere(names: set[str]) -> Iterator[tuple[GroupKeys, list[str]]]:
+    """Groups that have a list of queues among these keys, and the queues."""
+    prefix = conf.get_settings().prefix
     of_a_group = re.compile(rf"{re.escape(prefix)}:{{([^}}]+)}}:queues")
-    for name in sorted(ask(_scan(prefix, "{*}:queues"))):
-        found = of_a_group.fullmatch(name)
-        if found is not None and found[1] not in known:
+    for name in sorted(names):
+        if found := of_a_group.fullmatch(name):
             keys = GroupKeys(prefix, found[1])
             yield keys, ask(inspection.queues(keys))
 
 
-def _is_cluster() -> bool:
-    return Address.parse(conf.get_settings().url).scheme == "cluster"
-
-
-def _scan(
-    prefix: str, which: str, without: tuple[str, ...] = ()
-) -> Conversation[set[str]]:
-    """``which``: a pattern of what stands behind the prefix; ``without``: how names begin
-    that are not wanted.
-    """
-    pattern = _GLOB.sub(r"\\\1", prefix) + f":{which}"
+def _scan(prefix: str, ours: tuple[str, ...]) -> Conversation[set[str]]:
+    pattern = _GLOB.sub(r"\\\1", prefix) + ":*"
     found: set[str] = set()
     cursor = 0
     while True:
         command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED)
         (reply,) = yield [command]
         cursor = int(reply[0])
-        found.update(name for name in words(reply[1]) if not name.startswith(without))
+        found.update(name for name in words(reply[1]) if not name.startswith(ours))
         if not cursor:
             return found
