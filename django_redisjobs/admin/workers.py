@@ -171,7 +171,9 @@ class WorkerAdmin(LiveAdmin):
     def _tell(self, worker: Worker, asked: Request) -> bool:
         if asked.question is None:
             return tell(worker.pk, asked.message)
-        return bool(tell_workers(worker.record.name, asked.message))
+        told = tell_workers(worker.record.name, asked.message)
+        # One that was not heard of lately reads it should it come back.
+        return bool(told) or tell(worker.pk, asked.message)
 
     def _question(
         self, request: HttpRequest, asked: Request, worker: Worker

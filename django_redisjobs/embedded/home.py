@@ -59,21 +59,21 @@ class Home:
         """Make the folder, private and ignored by git.
 
         Raises:
-            PermissionError: it exists and somebody else owns it, or something in it:
-                there could be a server of his. (Root takes it as it is, as for a
-                shell in a container.)
+            PermissionError: it exists and somebody else owns it, or something in it
+                where others may write: there could be a server of his. (Root takes it
+                as it is, as for a shell in a container.)
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found, user = self.folder.stat(), os.getuid()
-        others = {found.st_uid} - {user}
+        owners = {found.st_uid}
         if found.st_mode & 0o022:
-            inside = {each.lstat().st_uid for each in self.folder.iterdir()}
-            others |= inside - {user, 0}
-        if user and others:
+            owners.update(_owners_in(self.folder))
+        if user and (others := owners - {user, 0}):
             whose = ", ".join(map(str, sorted(others)))
             raise PermissionError(f"it, or a file in it, belongs to user {whose}")
-        if found.st_uid == user and found.st_mode & 0o077:
-            self.folder.chmod(0o700)
+        if found.st_uid == user and found.st_mode & 0o022:
+            # It may be there for other things, too, which others may read.
+            self.folder.chmod(stat.S_IMODE(found.st_mode) & ~0o022)
         ignored = self.folder / ".gitignore"
         if not ignored.exists():
             ignored.write_text("*\n")
@@ -173,6 +173,12 @@ def is_still(fd: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(fd), path.stat())
     except OSError:
         return False
+
+
+def _owners_in(folder: Path) -> Iterator[int]:
+    for each in folder.iterdir():
+        with suppress(FileNotFoundError):
+            yield each.lstat().st_uid
 
 
 def _make_private(folder: Path) -> None:

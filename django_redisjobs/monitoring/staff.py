@@ -1,4 +1,4 @@
-"""Asks Redis who works, at what, and who was lost: in at most four round trips."""
+"""Who works, at what, and who was lost; and what is said to workers."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Worker:
     running jobs at shutdown; ``overrun``: seconds past its timeout after which a job's
     process is killed.
     ``health`` ("host:port"): where HTTP health checks are answered; ``health_file``:
-    a file that is written anew every two seconds while the worker is ready.
+    a file that is written anew every two seconds while the worker is alive.
 
     Raises:
         UnknownQueue: a queue is not in the settings.

@@ -100,7 +100,7 @@ class Command(BaseCommand):
         add(
             "--health-file",
             metavar="PATH",
-            help="Write this file every two seconds while the worker is ready.",
+            help="Write this file every two seconds while the worker is alive.",
         )
         add(
             "--reload",

@@ -208,7 +208,7 @@ def test_who_may_start_nothing_hears_when_the_lease_is_renewed(start, client):
     # So long before its end nothing is started any more.
     until(lambda: left() < LEASE_MARGIN_SECONDS - 0.2)
     handle = jobs.whoami.delay()
-    until(lambda: handle.status() is JobStatus.RUNNING)
+    until(lambda: handle.status() is not JobStatus.PENDING)
     liaison.resume()
 
     assert handle.result(timeout=5)[0] == pid
