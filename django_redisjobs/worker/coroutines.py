@@ -7,14 +7,14 @@ import contextlib
 import sys
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import Context, copy_context
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.utils import translation
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from .execution import Execution
     from .memory import Board
     from .plans import Plan, Prepared
+
+# What jobs have left behind may tidy up for so long when the worker ends.
+FAREWELL_SECONDS: Final = 1.0
 
 # Not after all others that are due have had their turn.
 _AT_ONCE: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
@@ -66,9 +69,11 @@ class Coroutines:
         self._stepping = False
         self._unstarted = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self._settler: ThreadPoolExecutor | None = None
         self.pace = Pace()
         self._starting = threading.Lock()
+        self._stopped = False
         self.failure: BaseException | None = None
 
     @property
@@ -130,32 +135,44 @@ class Coroutines:
         if self._handed:
             self._running_loop().call_soon_threadsafe(self._begin_all)
 
+    def stop(self) -> None:
+        """End the loop, when no job runs any more, and what jobs have left there."""
+        self._stopped = True
+        if self._loop is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(2 * FAREWELL_SECONDS)
+        if self._settler is not None:
+            self._settler.shutdown(wait=False)
+
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._starting:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 for slot in self.slots:
                     slot.loop = self._loop
-                threading.Thread(
+                self._thread = threading.Thread(
                     target=self._serve,
                     args=(self._loop,),
                     name="redisjobs-loop",
                     daemon=True,
-                ).start()
+                )
+                self._thread.start()
             return self._loop
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         databases.begin_executor()
-        while True:
-            try:
+        # A job may stop the loop, and a task that one left behind may raise SystemExit or
+        # the like, which ends it. It is not the end of the other jobs.
+        while not self._stopped:
+            with _logged():
                 loop.run_forever()
-            except BaseException:  # noqa: BLE001 - see below
-                # A task that a job left behind raised SystemExit or the like, which
-                # ends the loop. It is not the end of the other jobs.
-                worker_logger.exception("A task of a job tried to end the event loop.")
-            else:
-                return
+        with _logged():
+            loop.run_until_complete(_farewell())
+        with _logged():
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+        databases.end_executor()
 
     def _begin_all(self) -> None:
         with contextlib.suppress(IndexError):
@@ -249,6 +266,23 @@ class Coroutines:
                 return await _armed(slot, plan.function(*body.args, **body.kwargs))
         finally:
             leave(token)
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    try:
+        yield
+    except BaseException:  # noqa: BLE001 - a job's task may raise anything
+        worker_logger.exception("A task of a job tried to end the event loop.")
+
+
+async def _farewell() -> None:
+    """Cancel what jobs have left behind. What goes on all the same is left alone."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=FAREWELL_SECONDS)
 
 
 async def _armed(slot: TaskSlot, call: Coroutine[Any, Any, Any]) -> Any:

@@ -100,9 +100,12 @@ class Crew:
             ).start()
 
     def stop(self) -> None:
-        """Let the threads go home; those that run a job finish it first."""
+        """Let the threads go home; those that run a job finish it first. None runs in
+        the loop any more.
+        """
         self._leaving = True
         self._ready.release(len(self.slots))
+        self.coroutines.stop()
         if self.inline:
             contexts.end_thread()
             databases.end_executor()

@@ -125,6 +125,34 @@ async def _sleep_and_tell(seconds: float) -> None:
 
 
 @job(retry=0)
+async def stop_the_loop() -> None:
+    asyncio.get_running_loop().stop()
+
+
+@job(retry=0)
+async def leave_a_task() -> None:
+    """One that waits for ever, and needs Redis when it is cancelled."""
+    begun = asyncio.Event()
+    context = current_job()
+    assert context is not None
+    left = asyncio.create_task(_wait_and_ask(context.id, begun))
+    _left.add(left)
+    left.add_done_callback(_left.discard)
+    await begun.wait()
+
+
+async def _wait_and_ask(job_id: str, begun: asyncio.Event) -> None:
+    try:
+        begun.set()
+        await asyncio.Event().wait()
+    finally:
+        tell("left, and then", await get_job(job_id).astatus())
+
+
+_left: set[asyncio.Task[None]] = set()
+
+
+@job(retry=0)
 async def leave_a_trace(seconds: float) -> str:
     """What another job has left in its context."""
     found = _trace.get()

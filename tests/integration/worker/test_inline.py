@@ -18,6 +18,8 @@ from tests.servers import Server
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
 
+OF_LOOPS = ("redisjobs-loop", "redisjobs-settler")
+
 
 @pytest.fixture
 def in_thread():
@@ -115,10 +117,16 @@ def test_it_stops_though_redis_is_away(redisjobs, in_thread, monkeypatch):
     server.stop()
 
 
-def test_it_leaves_no_descriptor_open():
+def test_it_leaves_no_descriptor_open(events):
     def run():
         jobs.add.delay(1, 1)
+        jobs.ended_before.delay("")
+        jobs.leave_a_task.delay()
         Worker(processes=0, burst=True, threads=2).run()
+
+    def threads():
+        names = [thread.name.partition("_")[0] for thread in threading.enumerate()]
+        return [name for name in names if name in OF_LOOPS]
 
     def opened():
         # Clients keep as many connections as were ever used at the same time: whether
@@ -134,6 +142,15 @@ def test_it_leaves_no_descriptor_open():
         run()
 
     until(lambda: opened() <= before)
+    until(lambda: not threads())
+    assert events.all() == ["left, and then succeeded"] * 4
+
+
+def test_a_job_that_stops_the_loop_stops_no_others(in_thread):
+    in_thread()
+    jobs.stop_the_loop.delay().result(timeout=60)
+
+    assert jobs.sleep_async.delay(0.01, "async").result(timeout=20) == "async"
 
 
 @pytest.mark.slow
