@@ -38,6 +38,7 @@ _ADVICE = {
     "NOAUTH": "It wants a password: put it into REDISJOBS['URL'].",
     "WRONGPASS": "It refuses the user or the password of REDISJOBS['URL'].",
     "NOPERM": "Its ACL does not let this user do that.",
+    "NONEFREE": "Await fewer calls at once, or raise OPTIONS['max_connections'].",
 }
 
 
@@ -62,6 +63,7 @@ _WORDS = {
     redis.exceptions.ClusterDownError: "CLUSTERDOWN",
     redis.exceptions.MasterDownError: "MASTERDOWN",
     redis.exceptions.TryAgainError: "TRYAGAIN",
+    connections.NoneFree: "NONEFREE",
 }
 _REFUSED_LOGINS = {
     "Authentication required": "NOAUTH",

@@ -31,6 +31,7 @@ from .opening import (
 )
 from .routing import is_moved
 from .sentinels import PrimaryPool
+from .sharing import NoneFree
 from .uses import (
     BLOCKING,
     BLOCKING_TIMEOUT,
@@ -48,6 +49,7 @@ __all__ = [
     "CONNECT_TIMEOUT",
     "LONGEST_BLOCK",
     "ClusterClient",
+    "NoneFree",
     "PrimaryPool",
     "async_blocking_client",
     "async_client",

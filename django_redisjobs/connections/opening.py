@@ -17,8 +17,9 @@ from django_redisjobs.conf.addresses import Address, Host
 from . import memory
 from .cluster import AsyncClusterClient, ClusterClient
 from .direct import open_direct
-from .pools import ASYNC, SYNC, arguments, scout_arguments
+from .pools import ASYNC, SYNC, UNLIMITED, arguments, scout_arguments
 from .sentinels import AsyncPrimaryPool, PrimaryPool
+from .sharing import MOST_CONNECTIONS, SharedPool, SharedPrimaryPool
 from .uses import Use
 
 # What a connection to a Cluster's node needs to be let in, beside its host.
@@ -56,13 +57,32 @@ def open_async_client(use: Use) -> redis.asyncio.Redis:
         sentinel = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
             address.hosts, sentinel_kwargs=_for_sentinels(ASYNC)
         )
-        pool = AsyncPrimaryPool(  # type: ignore[no-untyped-call]
-            address.service,
-            sentinel,
-            **_managed(pool_arguments, redis.asyncio.sentinel),
-        )
+        managed = _managed(pool_arguments, redis.asyncio.sentinel)
+        pool_class: Any = AsyncPrimaryPool if use.may_block else SharedPrimaryPool
+        pool = pool_class(address.service, sentinel, **_shared(managed, use))
         return redis.asyncio.Redis.from_pool(pool)
-    return redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**pool_arguments))
+    return _open_async(pool_arguments, use)
+
+
+def _open_async(pool_arguments: dict[str, Any], use: Use) -> redis.asyncio.Redis:
+    pool_class: Any = redis.asyncio.ConnectionPool if use.may_block else SharedPool
+    return redis.asyncio.Redis.from_pool(pool_class(**_shared(pool_arguments, use)))
+
+
+def _shared(pool_arguments: dict[str, Any], use: Use) -> dict[str, Any]:
+    """Those of a pool of an event loop. Who blocks has a connection for himself: a
+    thousand may wait for their results at once.
+    """
+    if use.may_block:
+        return pool_arguments
+    most = pool_arguments["max_connections"]
+    return {
+        **pool_arguments,
+        # What is shared is counted there.
+        "max_connections": UNLIMITED,
+        "places": MOST_CONNECTIONS if most >= UNLIMITED else most,
+        "patience": pool_arguments["socket_timeout"],
+    }
 
 
 def close(client: redis.Redis) -> None:
@@ -125,9 +145,7 @@ def _open_async_cluster(address: Address, use: Use) -> AsyncClusterClient:
     of_scout = scout_arguments(_admission(of_node), ASYNC)
 
     def open_(host: Host) -> redis.asyncio.Redis:
-        return redis.asyncio.Redis.from_pool(
-            redis.asyncio.ConnectionPool(**{**of_node, **_at(host)}),
-        )
+        return _open_async({**of_node, **_at(host)}, use)
 
     def scout(host: Host) -> redis.asyncio.Redis:
         return redis.asyncio.Redis.from_pool(

@@ -65,7 +65,7 @@ def arguments(use: Use, dialect: Dialect) -> dict[str, Any]:
         **options,
         **_from_url(address, dialect),
     }
-    if use.timeout_is_fixed:
+    if use.may_block:
         chosen["socket_timeout"] = use.socket_timeout
     return _safe(chosen, dialect)
 

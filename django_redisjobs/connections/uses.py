@@ -27,9 +27,9 @@ class Use:
     name: str
     socket_timeout: float
     # Blocking needs its timeout; a call's may be chosen in OPTIONS or the URL.
-    timeout_is_fixed: bool = False
+    may_block: bool = False
 
 
 CALL = Use("call", CALL_TIMEOUT)
-BLOCKING = Use("blocking", BLOCKING_TIMEOUT, timeout_is_fixed=True)
+BLOCKING = Use("blocking", BLOCKING_TIMEOUT, may_block=True)
 WORKER = Use("worker", CALL_TIMEOUT)

@@ -15,7 +15,13 @@ from asgiref.sync import async_to_sync
 from django.test import override_settings
 
 from django_redisjobs import connections
-from django_redisjobs.exceptions import ConfigurationError, UnknownQueue
+from django_redisjobs.connections.sharing import SharedPool, SharedPrimaryPool
+from django_redisjobs.exceptions import (
+    ConfigurationError,
+    EnqueueError,
+    UnknownQueue,
+)
+from tests.integration.worker.jobs import add
 from tests.servers import Server
 
 SYNC = [connections.client, connections.blocking_client, connections.worker_client]
@@ -70,6 +76,86 @@ def test_clients_of_ended_loops_are_not_kept(redisjobs: Any) -> None:
         asyncio.run(use())
 
     assert len(connections._opened.of_loops) == 1
+
+
+def named(client: redis.Redis, name: str) -> int:
+    """How many connections of that name the server has."""
+    return sum(each["name"] == name for each in client.client_list())
+
+
+@pytest.mark.parametrize(("options", "most"), [({}, 50), ({"max_connections": 3}, 3)])
+def test_the_tasks_of_a_loop_share_connections(
+    redisjobs: Any, client: redis.Redis, options: Any, most: int
+) -> None:
+    async def use() -> int:
+        asked = [connections.async_client().echo(str(each)) for each in range(400)]
+        replies = await asyncio.gather(*asked)
+        assert replies == [str(each).encode() for each in range(400)]
+        return named(client, "shared")
+
+    chosen = {**redisjobs, "OPTIONS": {"client_name": "shared", **options}}
+    with override_settings(REDISJOBS=chosen):
+        assert asyncio.run(use()) == most
+
+
+@pytest.mark.parametrize("scheme", ["redis", "sentinel", "cluster"])
+def test_so_they_do_with_any_kind_of_server(scheme: str) -> None:
+    async def use() -> None:
+        pool: Any = connections.async_client().connection_pool
+        waits_for: Any = connections.async_blocking_client().connection_pool
+        assert isinstance(pool, SharedPool | SharedPrimaryPool)
+        assert not isinstance(waits_for, SharedPool | SharedPrimaryPool)
+
+    path = "/shop" if scheme == "sentinel" else ""
+    with override_settings(REDISJOBS={"URL": f"{scheme}://127.0.0.1:1{path}"}):
+        asyncio.run(use())
+
+
+def test_who_waits_for_a_connection_in_vain_is_told_so(redisjobs: Any) -> None:
+    async def use() -> None:
+        async with connections.async_client().client() as single:
+            assert await single.ping()
+            with pytest.raises(EnqueueError, match=r"not enqueued.*max_connections"):
+                await add.adelay(1, 2)
+            waiting = asyncio.create_task(_ping())
+            await asyncio.sleep(0)
+            waiting.cancel()
+
+        # Neither who gave up nor who was cancelled has taken a place along.
+        assert await connections.async_client().ping()
+        assert await connections.async_client().ping()
+
+    options = {"max_connections": 1, "socket_timeout": 0.1}
+    with override_settings(REDISJOBS={**redisjobs, "OPTIONS": options}):
+        asyncio.run(use())
+
+
+def test_what_cannot_connect_takes_no_place() -> None:
+    async def use() -> None:
+        for _ in range(3):
+            with pytest.raises(redis.ConnectionError) as caught:
+                await connections.async_client().ping()
+            assert not isinstance(caught.value, connections.NoneFree)
+
+    url = f"redis://127.0.0.1:{_free_port()}/0"
+    options = {"max_connections": 1, "socket_timeout": 0.1}
+    with override_settings(REDISJOBS={"URL": url, "OPTIONS": options}):
+        asyncio.run(use())
+
+
+def test_callers_that_wait_for_results_keep_no_calls_waiting(
+    redisjobs: Any, prefix: str
+) -> None:
+    async def use() -> None:
+        key = f"{prefix}:list"
+        waiting = [
+            asyncio.create_task(connections.async_blocking_client().blpop([key], 15))
+            for _ in range(60)
+        ]
+        assert await connections.async_client().rpush(key, *range(60))
+        assert len(await asyncio.gather(*waiting)) == 60
+
+    asyncio.run(use())
 
 
 class Forgetful:
