@@ -10,6 +10,7 @@ A *sink* takes jobs in place of Redis: a test's, or the one that EAGER asks for.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -120,8 +121,7 @@ async def ahand_over(outgoing: Outgoing) -> None:
     """``send`` on the running event loop."""
     sink = current_sink()
     if sink is not None:
-        # It may run jobs, which may use the database.
-        await sync_to_async(sink.take)(outgoing)
+        await _adivert(sink, outgoing)
         return
     failure: EnqueueError | None = None
     for keys, durability, chunk in chunks([outgoing]):
@@ -137,6 +137,16 @@ async def ahand_over(outgoing: Outgoing) -> None:
                 await job_enqueued.asend_robust(sender, **_news(job))
     if failure is not None:
         raise failure
+
+
+async def _adivert(sink: Sink, outgoing: Outgoing) -> None:
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    # It may run jobs, which may use the database.
+    await sync_to_async(sink.take)(outgoing)
+    if task and task.cancelling() > before:
+        # It hit the job that ran here, for which that is an end like any other.
+        raise asyncio.CancelledError
 
 
 def send(batch: Sequence[Outgoing]) -> None:

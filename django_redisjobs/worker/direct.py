@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import copy_context
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -91,8 +92,12 @@ class DirectExecution(Execution):
     def attempt(self, job: Claimed, station: Station) -> BaseException | None:
         """Run a job here and now; its outcome is the station's. Gives what it raised.
 
-        Only a KeyboardInterrupt goes through: somebody wants all this to end.
+        Only a KeyboardInterrupt goes through: somebody wants all this to end. What it
+        sets in its context (a language, say) is not the caller's.
         """
+        return copy_context().run(self._attempt, job, station)
+
+    def _attempt(self, job: Claimed, station: Station) -> BaseException | None:
         slot = _Slot(self)
         slot.take(1, job, station, monotonic())
         if (prepared := self.prepare(slot, job)) is not None:

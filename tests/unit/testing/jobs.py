@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group
 from django.db import transaction
-from django.utils.translation import get_language
+from django.utils.translation import activate, get_language
 
 from django_redisjobs import Retry, current_job, job
 
@@ -66,6 +67,35 @@ def flaky(failures: int) -> int:
 @job(retry=0)
 def leave(how: str) -> None:
     raise {"exit": SystemExit(3), "interrupt": KeyboardInterrupt()}[how]
+
+
+TRACE = ContextVar("trace", default="")
+
+
+@job
+def leave_traces() -> None:
+    TRACE.set("a trace")
+    activate("de")
+
+
+@job
+async def leave_traces_async() -> None:
+    TRACE.set("a trace")
+    activate("de")
+
+
+WAITS = asyncio.Event()
+
+
+@job
+async def wait_for_ever(*, yielding: bool) -> str:
+    WAITS.set()
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        if yielding:
+            raise
+    return "not cancelled"
 
 
 @job

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -250,3 +251,40 @@ class AtCommit(TestCase):
 
         assert testing.run_jobs() == []
         assert handle.result() == 3
+
+
+@pytest.mark.parametrize("function", [jobs.leave_traces, jobs.leave_traces_async])
+def test_what_a_job_sets_in_its_context_is_not_the_callers(function: Any) -> None:
+    async def enqueue() -> tuple[str, str | None]:
+        assert (await function.adelay()).status() is JobStatus.SUCCEEDED
+        return jobs.TRACE.get(), translation.get_language()
+
+    def enqueue_in_a_thread() -> tuple[str, str | None]:
+        assert function.delay().status() is JobStatus.SUCCEEDED
+        return jobs.TRACE.get(), translation.get_language()
+
+    with translation.override("fr"):
+        assert asyncio.run(enqueue()) == ("", "fr")
+        assert copy_context().run(enqueue_in_a_thread) == ("", "fr")
+
+
+@pytest.mark.parametrize("yielding", [True, False])
+def test_who_is_cancelled_while_a_job_runs_is_cancelled(
+    *, yielding: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "WAITS", asyncio.Event())
+
+    async def enqueue() -> None:
+        task = asyncio.create_task(jobs.wait_for_ever.adelay(yielding=yielding))
+        await jobs.WAITS.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await jobs.wait_for_ever.adelay(yielding=yielding)
+
+    asyncio.run(enqueue())
+    ended = JobStatus.FAILED if yielding else JobStatus.SUCCEEDED
+    assert {each.status for each in list(offline._latest)[-2:]} == {ended}
