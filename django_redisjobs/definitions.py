@@ -158,7 +158,9 @@ class JobFunction(Generic[P, R]):
         return JobHandle(job.id, job.queue)
 
     async def adelay(self, /, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
-        """``delay``, at once: a coroutine is never inside a transaction."""
+        """``delay``, at once, also where a coroutine runs within a transaction that its
+        caller has opened. ``sync_to_async`` of ``delay`` waits for the commit of that.
+        """
         plan = self._current_plan()
         envelope = _carrying_language(plan.envelope)
         job = self._job(plan, envelope, new_id(), args, kwargs)

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import redis
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connections as databases
 from django.db import transaction
 from django.test import TestCase, override_settings
@@ -100,6 +101,23 @@ def test_the_async_twin_sends_at_once() -> None:
 
     assert sent() == [1, 2, 3]
     assert handles[2].info().kwargs == {"a": 3}
+
+
+@transactional
+def test_a_coroutine_within_a_transaction_may_have_its_thread_wait_for_the_commit() -> (
+    None
+):
+    async def service() -> None:
+        await add.adelay(1)
+        await sync_to_async(add.delay)(2)
+
+    with transaction.atomic():
+        async_to_sync(service)()
+        assert sent() == [1]
+
+    assert sent() == [1, 2]
+    async_to_sync(service)()
+    assert sent() == [1, 2, 1, 2]
 
 
 def test_many_jobs_take_one_round_trip(calls: Callable[[], int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from asgiref.sync import async_to_sync
 from django.db import connections, transaction
 
 from django_redisjobs import get_queue, job
@@ -34,5 +35,7 @@ def post(entry_id: int) -> int:
 
 def check() -> None:
     del connections["ledger"], connections.settings["ledger"]
-    assert get_queue().depth() == 6
-    assert [each.result for each in run_jobs()] == [7, "tried", 7, 1, 2, 3]
+    with transaction.atomic():
+        async_to_sync(globals()["order_paid"])(8)
+        assert get_queue().depth() == 6
+    assert [each.result for each in run_jobs()] == [7, "tried", 7, 1, 2, 3, 8]
