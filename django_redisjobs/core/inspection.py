@@ -53,8 +53,10 @@ LONGEST_BLOCK_S: Final = 5
 """A lost wake-up costs at most this long."""
 MOST_RUNNING: Final = 10_000
 """Held entries that are looked at, at most."""
-MOST_TOMBSTONES: Final = 1_000
+MOST_TOMBSTONES: Final = 5_000
 """Ids at the head of a queue that are looked through for one that waits."""
+# So that each call takes a few milliseconds of the server.
+_LOOKED_THROUGH_AT_ONCE: Final = 500
 
 
 def _pairs(reply: Any) -> dict[str, str]:
@@ -457,15 +459,25 @@ def latencies(keys: GroupKeys, names: Sequence[str]) -> Conversation[list[float]
 
     The first in line and of each priority are the oldest but for what was put back, so of
     the line the first few are looked at; more where many at the head were cancelled, and
-    behind MOST_TOMBSTONES of these nobody looks. In one round trip.
+    behind MOST_TOMBSTONES of these nobody looks. In one round trip, but for these.
     """
-    if not names:
-        return []
-    # Whole, since it goes with others: in a pipeline nobody sends it a second time.
-    command = _LATENCY.bind(keys, *names, most=MOST_TOMBSTONES)
-    (reply,) = yield [with_source(command)]
-    _, now_ms, *since = reply
-    return [(int(now_ms) - int(each)) / 1000 if each else 0.0 for each in since]
+    oldest: dict[str, int] = {}
+    clock = 0
+    to_ask = dict.fromkeys(names, 0)
+    while to_ask:
+        fields = [field for pair in to_ask.items() for field in pair]
+        command = _LATENCY.bind(keys, *fields, most=_LOOKED_THROUGH_AT_ONCE)
+        # Whole, since it goes with others: in a pipeline nobody sends it a second time.
+        (reply,) = yield [with_source(command)]
+        clock = int(reply[1])
+        found = zip(list(to_ask), reply[2::2], reply[3::2], strict=True)
+        to_ask = {}
+        for queue, since, looked_through in found:
+            if since:
+                oldest[queue] = min(int(since), oldest.get(queue, clock))
+            if looked_through and int(looked_through) < MOST_TOMBSTONES:
+                to_ask[queue] = int(looked_through)
+    return [(clock - oldest.get(queue, clock)) / 1000 for queue in names]
 
 
 def latency(keys: GroupKeys, queue: str) -> Conversation[float]:

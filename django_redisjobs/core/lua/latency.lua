@@ -3,42 +3,54 @@
 -- KEYS[1] base    the group's prefix (never exists)
 -- KEYS[2] schema  always exists
 --
--- ARGV[1] most      ids at the head of a plain list that are looked through, if need be
--- ARGV[2...] names  of the queues
+-- ARGV[1] most       ids of plain lists that one call looks through, if need be
+-- ARGV[2...] queues  2 fields of each: its name, how many ids of its plain list were looked through
 --
--- RETURNS {"waits", now_ms, since_ms, …}: '' where no job is ready
+-- RETURNS {"waits", now_ms, since_ms, looked_through, …}: of each queue, '' where none was found that
+--         is ready; '' where no more has to be looked through
 
 --@include prelude
 --@include reading
 --@include looking
 
-local most = tonumber(ARGV[1])
+local left = tonumber(ARGV[1])
 local FEW = 20             -- what was put back at the head may be younger than what is behind
 local PRIORITIES = 200
 
--- Since when a job waits here; nothing where what stands there is no job that does.
+local function has_ended(id, queue)
+  for status in pairs(ENDED) do
+    if peek('ZSCORE', base .. status .. ':' .. queue, id) then return true end
+  end
+  return false
+end
+
+-- Since when a job waits here; nothing where what stands there is no job that does. Of a
+-- record only its beginning is read: it may be long.
 local function waits_since(id, queue)
-  local seen = peek_job(id)
-  if seen.kind ~= 'live' or seen.queue ~= queue then return nil end
-  if (seen.state.status or 'pending') ~= 'pending' then return nil end
-  local since = number(peek('HGET', base .. 'state:' .. id, 'ready_ms'))
-  if since == 0 then since = math.max(number(seen.enqueued_ms), number(seen.due_ms)) end
-  return since <= now_ms and since or nil
+  local header = peek('GETRANGE', base .. 'job:' .. id, 0, MAX_HEADER)
+  local owner, _, enqueued_ms, due_ms = string.match(header or '', HEADER)
+  if owner ~= queue then return nil end
+  local state = peek('HMGET', base .. 'state:' .. id, 'status', 'ready_ms') or {}
+  if (state[1] or 'pending') ~= 'pending' then return nil end
+  local since = number(state[2])
+  if since == 0 then since = math.max(number(enqueued_ms), number(due_ms)) end
+  return since <= now_ms and not has_ended(id, queue) and since or nil
 end
 
 local function earlier(one, other)
   return one and other and math.min(one, other) or one or other
 end
 
-local function first_in_line(queue)
-  local first, oldest = 0, nil
-  while not oldest and first < most do
+-- Also how many ids were looked through, where that found nothing and is not all.
+local function first_in_line(queue, first)
+  local oldest = nil
+  while true do
     local ids = peek('LRANGE', base .. 'pending:' .. queue, first, first + FEW - 1) or {}
     for _, id in ipairs(ids) do oldest = earlier(oldest, waits_since(id, queue)) end
-    if #ids < FEW then break end
-    first = first + FEW
+    first, left = first + #ids, left - #ids
+    if oldest or #ids < FEW then return oldest, '' end
+    if left <= 0 then return nil, text(first) end
   end
-  return oldest
 end
 
 -- Each priority has 2 ^ 46 scores of its own, and is first in, first out.
@@ -57,11 +69,15 @@ local function first_of_each_priority(queue)
 end
 
 local reply = {'waits', now_ms}
-for index = 2, #ARGV do
-  local queue = ARGV[index]
-  local alone = peek('LINDEX', base .. 'alone:' .. queue, 0)
-  local oldest = earlier(first_in_line(queue), first_of_each_priority(queue))
-  if alone then oldest = earlier(oldest, waits_since(alone, queue)) end
+for index = 2, #ARGV, 2 do
+  local queue, first = ARGV[index], tonumber(ARGV[index + 1])
+  local oldest, looked_through = first_in_line(queue, first)
+  if first == 0 then
+    oldest = earlier(oldest, first_of_each_priority(queue))
+    local alone = peek('LINDEX', base .. 'alone:' .. queue, 0)
+    if alone then oldest = earlier(oldest, waits_since(alone, queue)) end
+  end
   reply[#reply + 1] = oldest and text(oldest) or ''
+  reply[#reply + 1] = looked_through
 end
 return reply

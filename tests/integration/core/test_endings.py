@@ -697,10 +697,13 @@ def test_who_runs_again_waits_since_it_was_ready_again(store: Store, again: str)
     assert store.do(inspection.latency(store.keys, "q")) < 5
 
 
-def test_latency_looks_behind_what_was_cancelled(store: Store):
-    *first, last = store.add(number=130)
+@pytest.mark.parametrize("number", [130, 1_101])
+def test_latency_looks_behind_what_was_cancelled(store: Store, number: int):
+    *first, last = store.add(number=number)
     age(store, last, 90)
     store.cancel(*first)
+    # Those that were cancelled do not hide what has a priority, either.
+    store.add(priority=3)
 
     assert 90 <= store.do(inspection.latency(store.keys, "q")) < 95
 
