@@ -430,7 +430,11 @@ def _deliver(
 async def _adeliver(
     keys: GroupKeys, durability: Durability | None, chunk: Sequence[Outgoing]
 ) -> None:
-    client = connections.async_client()
+    if durability is None:
+        client = connections.async_client()
+    else:
+        # It waits for replicas: all connections that tasks share would wait with it.
+        client = connections.async_blocking_client()
     jobs = jobs_of(chunk)
     in_doubt = False
     try:

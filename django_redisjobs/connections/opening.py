@@ -80,7 +80,8 @@ def _shared(pool_arguments: dict[str, Any], use: Use) -> dict[str, Any]:
         **pool_arguments,
         # What is shared is counted there.
         "max_connections": UNLIMITED,
-        "places": MOST_CONNECTIONS if most >= UNLIMITED else most,
+        # For redis-py 0 is no limit, either.
+        "places": most if 0 < most < UNLIMITED else MOST_CONNECTIONS,
         "patience": pool_arguments["socket_timeout"],
     }
 

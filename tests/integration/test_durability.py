@@ -167,3 +167,25 @@ def test_what_is_asked_of_the_server(value: object, command: object) -> None:
 
     assert durability is not None
     assert durability.command == command
+
+
+def test_tasks_that_wait_for_replicas_keep_no_others_waiting(
+    durable: Callable[..., None],
+) -> None:
+    """More than the tasks of a loop share connections, and for longer than they wait."""
+    durable(
+        {"REPLICAS": 1, "TIMEOUT": 0.9},
+        OPTIONS={"socket_timeout": 1.0},
+        QUEUES={"default": {}, "quick": {"DURABLE": False}},
+    )
+
+    async def many() -> list[Any]:
+        calls = [write.adelay(number) for number in range(150)]
+        quick = [write.using(queue="quick").adelay(1)]
+        return await asyncio.gather(*calls, *quick, return_exceptions=True)
+
+    *waited, quick = asyncio.run(many())
+
+    assert {type(each) for each in waited} == {NotDurable}, waited[0]
+    assert not isinstance(quick, Exception)
+    assert get_queue("default").counts().pending == 150
