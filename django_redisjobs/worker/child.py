@@ -205,7 +205,7 @@ class Child:
         self._crew.start()
         self._keeper.start()
         self._tell(signals.worker_started)
-        self._crew.coroutines.keep_context()
+        self._crew.keep_context()
         if self._options.max_rss is not None:
             self._measure()
         while self._ending is None:

@@ -91,13 +91,20 @@ class Crew:
         if self.inline:
             self.slots[0].begin_thread()
             databases.begin_executor()
-            contexts.begin_thread()
             return
         for slot in self.slots:
             name = f"redisjobs-{slot.number}"
             threading.Thread(
                 target=self._serve, args=(slot,), name=name, daemon=True
             ).start()
+
+    def keep_context(self) -> None:
+        """Have the jobs of the calling thread, and those of the loop, begin in copies of
+        its context as it is now.
+        """
+        if self.inline:
+            contexts.begin_thread()
+        self.coroutines.keep_context()
 
     def stop(self) -> None:
         """Let the threads go home; those that run a job finish it first. None runs in

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any, ClassVar
 
 import pytest
@@ -62,6 +62,20 @@ def connect() -> Iterator[Callable[..., None]]:
     yield begin
     for signal, receiver, sender in connected:
         assert signal.disconnect(receiver, sender=sender)
+
+
+def test_what_a_worker_sets_as_it_starts_is_there_for_all_its_jobs(
+    connect: Callable[..., None],
+) -> None:
+    seen: list[str] = []
+    connect(signals.worker_started, lambda **_: CONTEXT.set("everybody's"))
+    connect(signals.job_started, lambda **_: seen.append(CONTEXT.get()))
+
+    jobs.add.delay(1, 1)
+    jobs.nap_async.delay(0)
+    copy_context().run(burst)
+
+    assert seen == ["everybody's"] * 2
 
 
 def burst() -> None:
