@@ -33,6 +33,8 @@ JOBS_SHOWN: Final = 20
 """Jobs of one process that are looked at; a process with coroutines may run hundreds."""
 
 LOOKS: Final = 4
+MOST_LOOKS: Final = 20
+"""Where nobody was found yet."""
 LOOK_SECONDS: Final = 0.05
 """To start a process takes less, mostly."""
 
@@ -87,7 +89,9 @@ def tell_workers(name: str | None, message: str) -> list[WorkerRecord]:
     may be none at the moment of a look: so there are several. Raises ServerUnavailable.
     """
     told: dict[object, list[WorkerRecord]] = {}
-    for look in range(LOOKS):
+    for look in range(MOST_LOOKS):
+        if look >= LOOKS and told:
+            break
         if look:
             Event().wait(LOOK_SECONDS)
         for supervisor, members in ask(_crews(name)).items():
