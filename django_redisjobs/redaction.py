@@ -74,8 +74,9 @@ def discreet(text: str, body: str) -> str:
     return text
 
 
-# A job that logs much asks for each line.
-@lru_cache(maxsize=8)
+# A job that logs much asks for each line. No more are kept: of a large body they are
+# several times as large.
+@lru_cache(maxsize=1)
 def _words_of(patterns: tuple[str, ...], body: str) -> tuple[str, ...] | None:
     """As what the values may stand in a text, the longest first: one may be a part of
     another. None where they cannot be told.

@@ -65,13 +65,15 @@ class Home:
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found, user = self.folder.stat(), os.getuid()
-        owners = {found.st_uid}
-        if found.st_mode & 0o022:
-            owners.update(_owners_in(self.folder))
-        if user and (others := owners - {user, 0}):
+        is_open = bool(found.st_mode & 0o022)
+        others = set(_owners_in(self.folder)) - {user, 0} if is_open else set()
+        # Root's own will do, if nobody else may write there.
+        if found.st_uid != user and (found.st_uid or is_open):
+            others.add(found.st_uid)
+        if user and others:
             whose = ", ".join(map(str, sorted(others)))
             raise PermissionError(f"it, or a file in it, belongs to user {whose}")
-        if found.st_uid == user and found.st_mode & 0o022:
+        if found.st_uid == user and is_open:
             # It may be there for other things, too, which others may read.
             self.folder.chmod(stat.S_IMODE(found.st_mode) & ~0o022)
         ignored = self.folder / ".gitignore"
