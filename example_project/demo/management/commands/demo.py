@@ -140,8 +140,9 @@ def follow(
     for turn in range(1, int(LIMIT_SECONDS / TURN_SECONDS)):
         stage.check()
         complete = show(chapters, display)
-        # Without live jobs nothing more can come of it.
-        if (complete or turn % 10 == 0) and not jobs_left(begun):
+        # Without live jobs nothing more can come of it. One that was on its way from one
+        # status to the next while the first look went on is seen by the second.
+        if (complete or turn % 10 == 0) and not jobs_left(begun) + jobs_left(begun):
             return show(chapters, display)
         pause.wait(TURN_SECONDS)
     return False
