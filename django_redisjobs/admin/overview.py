@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import Any, Final
 
 from django.utils import formats, timezone
@@ -13,7 +12,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_redisjobs import conf, connections
+from django_redisjobs import connections
 from django_redisjobs.admin import charts
 from django_redisjobs.admin.formats import (
     NOTHING,
@@ -30,16 +29,11 @@ from django_redisjobs.admin.timings import (
     timing_charts,
     words,
 )
-from django_redisjobs.calls import ask
-from django_redisjobs.core import inspection
 from django_redisjobs.core.failures import FailureRecord
-from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import JobStatus, LostWorker, WorkerRecord
-from django_redisjobs.core.scripts import together
 from django_redisjobs.monitoring.periods import DAY_MS, Period
-from django_redisjobs.monitoring.reading import Overview, QueueView
+from django_redisjobs.monitoring.reading import Overview, QueueView, shown_messages
 from django_redisjobs.monitoring.tallies import Tally
-from django_redisjobs.redaction import discreet, unreadable
 from django_redisjobs.snapshots import date_of
 
 FUNCTIONS_SHOWN: Final = 10
@@ -221,28 +215,6 @@ STATUS_WORDS: Final[Mapping[JobStatus, Callable[[], str]]] = {
     JobStatus.SCHEDULED: lambda: _("scheduled"),
     JobStatus.FAILED: lambda: _("failed"),
 }
-
-
-def shown_messages(failures: Sequence[FailureRecord]) -> list[str]:
-    """Their messages without what REDACT hides: they may be older than the setting. For
-    those whose bodies are long, Redis is asked once more.
-    """
-    if not conf.get_settings().redact:
-        return [failure.message for failure in failures]
-    bodies = {failure.id: failure.body for failure in failures if failure.body}
-    cut: dict[GroupKeys, list[str]] = {}
-    for failure in failures:
-        if failure.id not in bodies:
-            cut.setdefault(failure.keys, []).append(failure.id)
-    asked = [inspection.jobs(keys, ids, brief=True) for keys, ids in cut.items()]
-    for record in chain.from_iterable(ask(together(asked)) if asked else ()):
-        bodies[record.id] = record.body
-    return [
-        discreet(failure.message, bodies[failure.id])
-        if failure.id in bodies
-        else unreadable(failure.message)
-        for failure in failures
-    ]
 
 
 class OverviewPage:

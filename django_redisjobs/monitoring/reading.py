@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final
 
+from django_redisjobs import conf
 from django_redisjobs.calls import ask, places
 from django_redisjobs.core import failures, inspection
-from django_redisjobs.core.failures import Failures
+from django_redisjobs.core.failures import FailureRecord, Failures
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import LostWorker, QueueCounts, WorkerRecord
 from django_redisjobs.core.scripts import Conversation, together
 from django_redisjobs.monitoring.periods import DAY_MS, HOUR_MS, MINUTE_MS, Period
 from django_redisjobs.monitoring.spreads import UNTIMED, Timings
 from django_redisjobs.monitoring.tallies import NOTHING, Tally, by_name
+from django_redisjobs.redaction import discreet, unreadable
 
 FAILURES_LOOKED_AT: Final = 500
 """Failed jobs that one overview looks at, the newest."""
@@ -110,6 +112,28 @@ def take_overview(period: Period) -> Overview:
 def take_failures(period: Period) -> Failures:
     """The failures that an overview looks at. Raises ServerUnavailable."""
     return ask(_failures(period))
+
+
+def shown_messages(failures: Sequence[FailureRecord]) -> list[str]:
+    """Their messages without what REDACT hides: they may be older than the setting. For
+    those whose bodies are long, Redis is asked once more.
+    """
+    if not conf.get_settings().redact:
+        return [failure.message for failure in failures]
+    bodies = {failure.id: failure.body for failure in failures if failure.body}
+    cut: dict[GroupKeys, list[str]] = {}
+    for failure in failures:
+        if failure.id not in bodies:
+            cut.setdefault(failure.keys, []).append(failure.id)
+    asked = [inspection.jobs(keys, ids, brief=True) for keys, ids in cut.items()]
+    for record in chain.from_iterable(ask(together(asked)) if asked else ()):
+        bodies[record.id] = record.body
+    return [
+        discreet(failure.message, bodies[failure.id])
+        if failure.id in bodies
+        else unreadable(failure.message)
+        for failure in failures
+    ]
 
 
 def take_day() -> Day:
