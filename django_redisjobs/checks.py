@@ -20,6 +20,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
 from django_redisjobs import conf, outbox, registry, surroundings
+from django_redisjobs.core.exceptions import in_words
 from django_redisjobs.definitions import JobFunction
 
 
@@ -55,8 +56,7 @@ def check_all_job_functions(**_: Any) -> list[CheckMessage]:
     except Exception as error:  # noqa: BLE001 - a module's code may raise anything
         return [
             Error(
-                "A module of job functions cannot be imported: "
-                f"{type(error).__name__}: {error}",
+                f"A module of job functions cannot be imported: {in_words(error)}",
                 hint="No worker can start. It is one that REDISJOBS['AUTODISCOVER'] "
                 f"names ({', '.join(conf.get_settings().autodiscover)}) in an "
                 "installed app, or one that such a module imports.",

@@ -20,6 +20,7 @@ from django.core.checks import Warning as CheckWarning
 
 from django_redisjobs import conf, connections
 from django_redisjobs.conf.addresses import Address
+from django_redisjobs.core.exceptions import in_words
 
 OLDEST: Final = (5, 0)
 # The first that can wait for its disk.
@@ -109,9 +110,10 @@ def _problems(where: str, client: redis.Redis) -> Iterator[CheckMessage]:
         persistence: Any = client.info("persistence")
         replication: Any = client.info("replication")
     except (redis.RedisError, OSError) as error:
+        words = in_words(error).rstrip(". ")
         yield _warning(
             "W006",
-            f"Redis at {where} does not say how it is: {_words(error)}.",
+            f"Redis at {where} does not say how it is: {words}.",
             "Is it running, and may this user call INFO?",
         )
         return
@@ -239,10 +241,6 @@ def _spread() -> list[CheckMessage]:
 
 def _is_here(name: str) -> bool:
     return name in _LOOPBACK or name.startswith("127.")
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(". ")
 
 
 def _warning(number: str, message: str, hint: str) -> CheckMessage:

@@ -17,6 +17,7 @@ from .exceptions import (
     PayloadNotSerializable,
     PayloadUnknown,
     RedisJobsError,
+    in_words,
 )
 from .tags import (
     DECODERS,
@@ -261,7 +262,7 @@ class Codec:
             raise
         except _UNREADABLE as error:
             raise PayloadMalformed(
-                f"A stored {tag} cannot be read: {type(error).__name__}: {error}"
+                f"A stored {tag} cannot be read: {in_words(error)}"
             ) from error
 
 

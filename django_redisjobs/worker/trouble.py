@@ -13,6 +13,7 @@ from typing import Final
 import redis
 
 from django_redisjobs import conf, connections
+from django_redisjobs.core.exceptions import in_words
 from django_redisjobs.exceptions import ServerUnavailable
 
 from .logs import duration
@@ -64,7 +65,7 @@ class Trouble:
                 "%s cannot use Redis at %s: %s. It keeps what it has and tries on.",
                 self._who,
                 self._server,
-                _words(error),
+                in_words(error).rstrip(".:"),
             )
         delay = min(self._longest, FIRST_SECONDS * 2.0 ** min(self._failures, 20))
         self._failures += 1
@@ -121,7 +122,3 @@ def patience(*, burst: bool) -> Patience:
     """That of a worker in a burst, or of another one."""
     lease_seconds = conf.get_settings().lease_ms / 1000
     return Patience(connections.describe(), lease_seconds if burst else inf)
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".strip().rstrip(".:")
