@@ -165,7 +165,6 @@ def _load_at_times(path: str, module_path: str) -> None:
         raise UnknownJobFunction(
             f"{path}: its module could not be imported: {reason}.{_nearest(path)}"
         )
-    _broken.pop(module_path, None)
     try:
         _load(path, module_path)
     except UnknownJobFunction as error:

@@ -95,15 +95,12 @@ class DirectExecution(Execution):
         Only a KeyboardInterrupt goes through: somebody wants all this to end. What it
         sets in its context (a language, say) is not the caller's.
         """
-        return copy_context().run(self._attempt, job, station)
-
-    def _attempt(self, job: Claimed, station: Station) -> BaseException | None:
         slot = _Slot(self)
         slot.take(1, job, station, monotonic())
         if (prepared := self.prepare(slot, job)) is not None:
             plan, body = prepared
             if plan.is_async:
-                self._attempt_coroutine(slot, job, plan, body)
+                copy_context().run(self._attempt_coroutine, slot, job, plan, body)
             else:
                 self.run(slot, plan, body)
         if isinstance(slot.error, KeyboardInterrupt):

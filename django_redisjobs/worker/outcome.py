@@ -94,12 +94,13 @@ def judge(
         return RELEASED
     if isinstance(error, ArgumentsRefused):
         return PARKED
-    if not called and isinstance(error, _PARKING):
-        return PARKED
-    if not called and discard_missing and isinstance(error, MissingInstance):
-        return CANCELLED
+    if not called:
+        if isinstance(error, _PARKING):
+            return PARKED
+        if discard_missing and isinstance(error, MissingInstance):
+            return CANCELLED
+        final = final or isinstance(error, _FINAL)
     word = "timeout" if stems_from(error, JobTimeout) else "failed"
-    final = final or (not called and isinstance(error, _FINAL))
     if not final and retry.allows(error, retries_made):
         return Verdict("retry", word, retry.delay_seconds(retries_made + 1, rng))
     return Verdict("failed", word)

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 from django_redisjobs import conf, registry
 from django_redisjobs.calls import ask
 from django_redisjobs.core.records import JobRecord, JobStatus
-from django_redisjobs.management.operator.formats import harmless, number
+from django_redisjobs.management.operator.formats import number
 from django_redisjobs.management.operator.selection import pages
 from django_redisjobs.management.operator.showing import function_of
 from django_redisjobs.management.operator.strangers import stranded
@@ -45,7 +45,7 @@ class Obstacle:
             number(self.count),
             self.function or "(unreadable)",
             ", ".join(sorted(self.queues)),
-            harmless(self.reason),
+            self.reason,
         )
 
     def document(self) -> dict[str, Any]:
