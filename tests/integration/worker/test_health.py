@@ -78,6 +78,7 @@ def test_a_worker_within_one_process(start):
     assert worker.stop() == 0
 
 
+@pytest.mark.slow
 def test_redis_is_told_from_the_worker(start, own_server, tmp_path):
     server, settings = own_server
     file = tmp_path / "health"

@@ -161,7 +161,7 @@ def test_a_lost_lease_voids_what_ran_under_it(own_server, start):
 def test_who_waits_for_work_gives_back_what_it_took_from_a_small_pool(own_server):
     server, _ = own_server
     with server.client() as client:
-        options = dict(client.connection_pool.connection_kwargs)
+        options = {**client.connection_pool.connection_kwargs, "retry": None}
         kind = client.connection_pool.connection_class
         pool = redis.ConnectionPool(connection_class=kind, max_connections=1, **options)
         waiter = SocketWaiter(client, redis.Redis(connection_pool=pool))
