@@ -60,7 +60,6 @@ class JobContext:
         "_lock",
         "_meta",
         "_meta_text",
-        "_notify",
         "_progress",
         "attempt",
         "function",
@@ -79,7 +78,6 @@ class JobContext:
         attempt: int,
         run: int,
         meta: str | None = None,
-        notify: Callable[[], None] | None = None,
     ) -> None:
         self.id = id
         self.function = function
@@ -88,7 +86,6 @@ class JobContext:
         self.run = run
         self._meta: dict[str, Any] | None = None
         self._meta_text = meta
-        self._notify = notify
         self._progress: str | None = None
         self._lines: deque[LogLine] | None = None
         self.overhear: Callable[[JobContext, LogLine], None] | None = None
@@ -103,9 +100,7 @@ class JobContext:
             if self._meta is None:
                 stored = codec.loads(self._meta_text) if self._meta_text else {}
                 self._meta = stored if isinstance(stored, dict) else {}
-            meta = self._meta
-        self._touched()
-        return meta
+            return self._meta
 
     def progress(
         self, done: float, total: float | None = None, message: str = ""
@@ -129,7 +124,6 @@ class JobContext:
             ) from error
         with self._lock:
             self._progress = text
-        self._touched()
 
     @property
     def watched(self) -> bool:
@@ -173,10 +167,6 @@ class JobContext:
             if text != (self._meta_text or "{}"):
                 changes["meta"] = self._meta_text = text
         return changes
-
-    def _touched(self) -> None:
-        if self._notify is not None:
-            self._notify()
 
 
 def _dumps_while_it_changes(meta: dict[str, Any]) -> str:

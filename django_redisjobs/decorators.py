@@ -96,6 +96,4 @@ def _define(function: Callable[..., Any], options: JobOptions) -> JobFunction[..
             f"{function.path} is a job function already. For other options of a call "
             "write function.using(...)."
         )
-    made = registry.make(function, function_path(function), options)
-    registry.register(made)
-    return made
+    return registry.define(function, function_path(function), options)

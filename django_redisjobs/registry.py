@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from inspect import iscoroutinefunction, isfunction, unwrap
 from math import inf
@@ -38,13 +38,18 @@ BROKEN_SECONDS: Final = 60.0
 """Who runs jobs tries no sooner again to import a module that failed."""
 
 
-def register(function: JobFunction[..., Any]) -> None:
-    """Let workers of this process run ``function``, and what it names as callbacks.
+def define(
+    target: Callable[..., Any], path: str, options: JobOptions
+) -> JobFunction[..., Any]:
+    """Make a job function, of the kind that fits a plain or an ``async def`` one, and let
+    workers of this process run it, and what it names as callbacks.
 
     Raises:
         DuplicateJobFunction: another function, from another place in the source,
             has the same path. Importing the same code again is no error.
     """
+    kind = AsyncJobFunction if iscoroutinefunction(target) else JobFunction
+    function: JobFunction[..., Any] = kind(target, path, options)
     with _lock:
         known = _functions.get(function.path)
         if known is not None and _position(known) != _position(function):
@@ -56,6 +61,7 @@ def register(function: JobFunction[..., Any]) -> None:
         _functions[function.path] = function
         options = function.options
         _callbacks.update(filter(None, (options.on_success, options.on_failure)))
+    return function
 
 
 def functions() -> Mapping[str, JobFunction[..., Any]]:
@@ -97,10 +103,9 @@ def load(path: str) -> JobFunction[..., Any]:
     return _admit(path)
 
 
-def autodiscover(modules: Iterable[str] | None = None) -> None:
-    """Import these modules of all installed apps: REDISJOBS["AUTODISCOVER"]."""
-    names = conf.get_settings().autodiscover if modules is None else modules
-    autodiscover_modules(*names)
+def autodiscover() -> None:
+    """Import the modules of all installed apps that REDISJOBS["AUTODISCOVER"] names."""
+    autodiscover_modules(*conf.get_settings().autodiscover)
 
 
 def misconfigured() -> list[tuple[JobFunction[..., Any], str]]:
@@ -115,20 +120,6 @@ def misconfigured() -> list[tuple[JobFunction[..., Any], str]]:
         except RedisJobsError as error:
             found.append((function, str(error)))
     return found
-
-
-def _register_callback(path: str, target: Callable[..., Any]) -> JobFunction[..., Any]:
-    function = make(target, path, JobOptions())
-    register(function)
-    return function
-
-
-def make(
-    function: Callable[..., Any], path: str, options: JobOptions
-) -> JobFunction[..., Any]:
-    """A job function, of the kind that fits a plain or an ``async def`` one."""
-    kind = AsyncJobFunction if iscoroutinefunction(function) else JobFunction
-    return kind(function, path, options)
 
 
 def _position(function: JobFunction[..., Any]) -> str:
@@ -209,7 +200,7 @@ def _admit(path: str) -> JobFunction[..., Any]:
     if isinstance(target, JobFunction):
         return target
     if path in _callbacks and isfunction(target):
-        return _register_callback(path, target)
+        return define(target, path, JobOptions())
     raise UnknownJobFunction(
         f"{path} is {_kind(target)}, not a job function. Put @job above it."
     )

@@ -15,7 +15,6 @@ from .scripts import SCRIPTS, Conversation, word, words
 _BEAT = SCRIPTS["beat"]
 _RESCUE = SCRIPTS["rescue"]
 _TELL = SCRIPTS["tell"]
-_CONTROL_LIFETIME_MS = 60_000
 _STACKS_LIFETIME_MS = 600_000
 
 
@@ -159,9 +158,5 @@ def send_message(keys: GroupKeys, worker: str, message: str) -> Conversation[boo
     ``keys.control(worker)``; unread it goes after a minute. Should the worker end
     before, whoever rescues it has the message.
     """
-    (reply,) = yield [
-        _TELL.bind(
-            keys, worker=worker, message=message, lifetime_ms=_CONTROL_LIFETIME_MS
-        )
-    ]
+    (reply,) = yield [_TELL.bind(keys, worker=worker, message=message)]
     return word(reply[0]) == "told"

@@ -46,7 +46,6 @@ class AsyncClient(Protocol):
 _PACKAGE = __name__.rpartition(".")[0]
 _DECLARATION = re.compile(r"^-- (KEYS|ARGV)\[(\d+)(\.\.\.)?\] (\w+) ", re.MULTILINE)
 _INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
-_WORD = re.compile(r'"(\w+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,6 @@ class Script:
     sha: str
     arguments: tuple[str, ...]
     rest: str | None
-    replies: frozenset[str]
 
     def bind(self, keys: GroupKeys, *rest: Any, **named: Any) -> Command:
         """The command that runs this script.
@@ -90,8 +88,6 @@ def _load(name: str) -> Script:
             rest = argument
         elif kind == "ARGV":
             arguments.append(argument)
-    header, _, _ = text.partition("\n\n--@include")
-    returns = header.partition("-- RETURNS")[2]
     # Comments and indentation are for readers of the file, not for the server.
     source = _INCLUDE.sub(include, text)
     lines = (line.strip() for line in source.splitlines())
@@ -102,7 +98,6 @@ def _load(name: str) -> Script:
         hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(),
         tuple(arguments),
         rest,
-        frozenset(_WORD.findall(returns)),
     )
 
 

@@ -19,6 +19,7 @@ from django_redisjobs.exceptions import ConfigurationError
 # Seconds. A server that still loads its file then is handed out nevertheless: it
 # says so itself to whoever asks.
 START_TIMEOUT = 10.0
+LONGEST_LOG = 1024 * 1024
 _GLANCE = 0.02
 
 
@@ -174,6 +175,6 @@ def _python() -> str:
     return os.path.join(sys.prefix, "bin", "python3")
 
 
-def _empty_if_long(log: Path, most: int = 1024 * 1024) -> None:
-    if log.exists() and log.stat().st_size > most:
+def _empty_if_long(log: Path) -> None:
+    if log.exists() and log.stat().st_size > LONGEST_LOG:
         log.write_bytes(b"")

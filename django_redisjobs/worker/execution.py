@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from .plans import Plan, Plans, Prepared
     from .slots import Slot
 
-_NEVER = inf
 _NO_RETRY = Retry(max=0)
 _NOT_AWAITED = (
     "it returned a coroutine, so nothing of it ran. A decorator between @job and an "
@@ -148,7 +147,7 @@ class Execution:
         slot.context = context
         context.overhear = slot.overhear
         if plan.timeout is None:
-            slot.limit(_NEVER, _NEVER)
+            slot.limit(inf, inf)
         else:
             slot.limit(now + plan.timeout, now + plan.timeout + self._overrun)
         if signals.job_started.receivers:

@@ -6,7 +6,6 @@ waits to be settled then.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -28,8 +27,6 @@ from .trouble import TROUBLE
 if TYPE_CHECKING:
     from .inbox import Entry, Inbox
     from .logs import JobLog
-
-logger = logging.getLogger("redisjobs.worker")
 
 LEASE_MARGIN_SECONDS: Final = 2.0
 

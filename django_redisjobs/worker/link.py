@@ -110,7 +110,3 @@ class Desk:
 
     def is_open(self, number: int) -> bool:
         return number in self._open
-
-    @property
-    def idle(self) -> bool:
-        return not self._open

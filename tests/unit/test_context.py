@@ -93,16 +93,6 @@ def test_meta_that_a_job_cannot_carry_is_an_error_for_the_worker() -> None:
         job.take_changes()
 
 
-def test_who_wants_to_know_is_told_of_each_change() -> None:
-    told: list[int] = []
-    job = context(notify=lambda: told.append(1))
-
-    job.progress(1)
-    job.meta["a"] = 1
-
-    assert len(told) == 2
-
-
 def test_meta_may_change_while_it_is_taken() -> None:
     job = context()
     stop = threading.Event()

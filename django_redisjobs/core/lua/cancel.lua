@@ -29,14 +29,13 @@ local function cancel(id)
     redis.call('HSET', base .. 'state:' .. id, 'cancel', '1')
     local control = base .. 'control:' .. state.worker
     safely('RPUSH', control, 'cancel ' .. id .. ' ' .. state.token)
-    redis.call('PEXPIRE', control, 60000)
+    redis.call('PEXPIRE', control, MESSAGE_MS)
     return 'requested'
   end
   local queue, priority = string.match(envelope, HEADER)
   take_out(id, queue, priority)
   cancelled[id] = true
   end_unfinished(id, envelope, 'cancelled', state, 'cancelled')
-  count(queue, 'cancelled')
   return 'cancelled'
 end
 

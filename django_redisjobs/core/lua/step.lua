@@ -71,7 +71,6 @@ local function park(id, envelope, queue, reason)
   local state_key = base .. 'state:' .. id
   if safely('HGET', state_key, 'cancel') then
     end_unfinished(id, envelope, 'cancelled', read_state(id), 'cancelled')
-    count(queue, 'cancelled')
     return
   end
   redis.call('HDEL', state_key, 'token', 'claimed_ms', 'alone')
@@ -324,7 +323,6 @@ local function examine(queue, ids, place)
       -- It has never begun: what has is finished, however late.
       taken[id] = true
       end_unfinished(id, envelope, 'expired', state or {}, 'expired before it could start')
-      count(queue, 'expired')
     else
       claim(id, envelope, state, place == 'alone')
     end

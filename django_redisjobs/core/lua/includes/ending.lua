@@ -173,7 +173,7 @@ local function end_job(id, envelope, queue, flags, status, tail)
   tell_waiters(id)
 end
 
--- An end that no worker writes (cancelled, expired, crashed): the tail from the
+-- An end that no worker writes (cancelled, expired, crashed), counted: the tail from the
 -- state. What users wrote is copied as text: cjson would round numbers and turn [] into {}.
 local function end_unfinished(id, envelope, status, state, message)
   local tail = text(number(state.run)) .. ' ' .. text(number(state.attempts)) .. ' '
@@ -183,6 +183,7 @@ local function end_unfinished(id, envelope, status, state, message)
   if state.meta then document = document .. ',"meta":' .. state.meta end
   if state.progress then document = document .. ',"progress":' .. state.progress end
   local queue, _, _, _, flags = match_header(envelope)
+  count(queue, status)
   end_job(id, envelope, queue, flags, status, tail .. document .. '}')
 end
 

@@ -14,6 +14,7 @@ local CHUNK = 500          -- ids a loop handles at once: bounds the script's ti
 local MAX_TOKENS = 8       -- wake-up tokens a queue holds at most
 local MAX_ASIDE = 10000    -- entries kept aside at most
 local MAX_ATTEMPTS = 50    -- ended attempts kept of one job
+local MESSAGE_MS = 60000   -- how long a worker's messages stay unread at most
 
 -- Text of a whole number: `..` would write 1.7637e+12.
 local function text(number)

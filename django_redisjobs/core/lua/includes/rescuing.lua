@@ -50,7 +50,6 @@ local function put_back(id, envelope, state, unstarted)
   local key = base .. 'state:' .. id
   if state.cancel then
     end_unfinished(id, envelope, 'cancelled', state, 'cancelled')
-    count(queue, 'cancelled')
     return
   end
   local run = number(state.run)
@@ -98,12 +97,10 @@ local function charge_crash(id, envelope, state, reason, max_crashes, most, sole
   state.crashes = text(crashes)
   if state.cancel then
     end_unfinished(id, envelope, 'cancelled', state, 'cancelled')
-    count(queue, 'cancelled')
     return 'cancelled'
   end
   if crashes >= most and (state.alone or sole) then
     end_unfinished(id, envelope, 'failed', state, 'crashed ' .. text(crashes) .. ' times: ' .. reason)
-    count(queue, 'failed')
     return 'failed'
   end
   redis.call('HDEL', key, 'token', 'claimed_ms')
