@@ -15,9 +15,9 @@ from math import inf
 from time import monotonic
 from typing import Any, Final, Literal
 
-from .exceptions import LeaseLost
+from .exceptions import LeaseLost, SchemaMismatch
 from .flights import Depart, Flight
-from .keys import GroupKeys
+from .keys import SCHEMA_VERSION, GroupKeys
 from .records import DEFAULT_KEEP, JobStatus, KeepPolicy, keep_text
 from .scripts import SCRIPTS, Client, Command, Conversation, perform, word
 from .settled import Fields, Settled
@@ -203,16 +203,26 @@ class Consumer:
     def register(self, info: Mapping[str, str]) -> int:
         """Begin this worker's first lease; gives the server's time.
 
-        Raises RuntimeError when the id was used before.
+        Raises SchemaMismatch when the data is of a later version, and RuntimeError when
+        the id was used before.
         """
         fields = [part for pair in info.items() for part in pair]
         command = _REGISTER.bind(
-            self._keys, *fields, worker=self.worker, lease_ms=self._lease_ms
+            self._keys,
+            *fields,
+            worker=self.worker,
+            lease_ms=self._lease_ms,
+            version=SCHEMA_VERSION,
         )
         with self._lock:
             reply = perform(self._client, _one(command))
         if word(reply[0]) == "taken":
             raise RuntimeError(f"The worker id {self.worker} was used before.")
+        if word(reply[0]) == "schema":
+            raise SchemaMismatch(
+                f"The data in Redis is of version {word(reply[1])!r}; this build knows "
+                f"{SCHEMA_VERSION}. Run a worker of the version that wrote it."
+            )
         return int(reply[1])
 
     def exchange(

@@ -56,4 +56,7 @@ class SignatureRejected(RedisJobsError):
 
 
 class SchemaMismatch(RedisJobsError):
-    """Redis holds data of an incompatible version of this package."""
+    """Redis holds data that a later version of this package has changed.
+
+    Nothing was taken. A worker waits, and says so, until it is replaced by that version.
+    """

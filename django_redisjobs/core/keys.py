@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 SCHEMA_VERSION = "1"
+"""Changes with what workers of an older build would misread; these then take no jobs."""
 
 
 @dataclass(frozen=True, slots=True)

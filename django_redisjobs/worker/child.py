@@ -16,7 +16,7 @@ from typing import Final
 from django.dispatch import Signal
 
 from django_redisjobs import conf, connections, signals
-from django_redisjobs.core.exceptions import LeaseLost
+from django_redisjobs.core.exceptions import LeaseLost, SchemaMismatch
 from django_redisjobs.core.flights import Depart
 
 from . import databases
@@ -250,7 +250,7 @@ class Child:
             logger.warning("The lease was lost; what ran under it is void.")
             self.lease_lost()
             return
-        except TROUBLE as error:
+        except (*TROUBLE, SchemaMismatch) as error:
             self._bell.wait(self._trouble.met(error))
             return
         if claim.trouble is None:

@@ -7,7 +7,7 @@ import time
 import pytest
 import redis
 
-from django_redisjobs import JobStatus
+from django_redisjobs import JobStatus, conf
 from django_redisjobs.worker import memory as shared
 from django_redisjobs.worker.liaison import Liaison
 from django_redisjobs.worker.stations import posts
@@ -44,6 +44,23 @@ def test_a_worker_waits_for_a_redis_that_is_not_there_yet(own_server, start):
     server.start()
 
     assert jobs.add.delay(1, 1).result(timeout=60) == 2
+    assert worker.stop() == 0
+
+
+def test_a_worker_takes_nothing_of_what_a_later_version_has_changed(
+    start, client, prefix
+):
+    schema = conf.keys_for("default").schema
+    client.set(schema, "2")
+    handle = jobs.add.delay(1, 1)
+    worker = start()
+    until(lambda: "SchemaMismatch" in worker.output)
+
+    assert "of version '2'; this build knows 1" in worker.output
+    assert handle.status() is JobStatus.PENDING
+    # Say, that version is rolled back.
+    client.set(schema, "1")
+    assert handle.result(timeout=60) == 2
     assert worker.stop() == 0
 
 

@@ -43,7 +43,7 @@ def test_a_script_is_sent_without_comments_and_with_what_it_includes(name: str):
 
 def test_arguments_stand_in_the_order_of_the_header():
     command = SCRIPTS["register"].bind(
-        KEYS, "host", "here", lease_ms=30_000, worker="w"
+        KEYS, "host", "here", lease_ms=30_000, version="1", worker="w"
     )
 
-    assert command[5:] == ("w", 30_000, "host", "here")
+    assert command[5:] == ("w", 30_000, "1", "host", "here")
