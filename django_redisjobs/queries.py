@@ -152,7 +152,11 @@ class JobQuery:
     # -- steps -----------------------------------------------------------------
 
     def with_status(self, *statuses: JobStatus | str) -> JobQuery:
-        """Raises ValueError for a word that is no status."""
+        """Raises ValueError for a word that is no status, and for none at all: a choice
+        that happens to be empty does not mean all jobs.
+        """
+        if not statuses:
+            raise ValueError("with_status() needs a status.")
         added = (*self.statuses, *map(JobStatus, statuses))
         return replace(self, statuses=tuple(dict.fromkeys(added)))
 
@@ -181,13 +185,19 @@ class JobQuery:
         return self.with_status(JobStatus.PARKED)
 
     def in_queue(self, *names: str) -> JobQuery:
-        """Of any of these queues."""
+        """Of any of these queues. Raises ValueError for none at all."""
+        if not names:
+            raise ValueError("in_queue() needs the name of a queue.")
         added = (*self.queues, *names)
         return replace(self, queues=tuple(dict.fromkeys(added)))
 
     def for_function(self, function: JobFunction[..., Any] | str) -> JobQuery:
-        """Of one function: a job function, or its dotted path."""
-        path = function.path if isinstance(function, JobFunction) else function
+        """Of one function: a job function, or its dotted path. Raises ValueError for
+        anything else.
+        """
+        path: Any = function.path if isinstance(function, JobFunction) else function
+        if not path or not isinstance(path, str):
+            raise ValueError(f"{path!r} is no job function, and no dotted path of one.")
         return replace(self, function=path)
 
     def since(self, when: Duration | datetime) -> JobQuery:

@@ -226,6 +226,20 @@ def test_what_is_wrong_is_said(store: Store):
         jobs.since("soon")
 
 
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda: jobs.pending().in_queue(),
+        lambda: jobs.in_queue("low").with_status(),
+        lambda: jobs.pending().for_function(""),
+        lambda: jobs.pending().for_function(len),  # type: ignore[arg-type]
+    ],
+)
+def test_a_choice_that_is_empty_is_not_all_jobs(choose: Any):
+    with pytest.raises(ValueError, match=r"needs|no job function"):
+        choose()
+
+
 def test_a_query_is_a_value(redisjobs: dict[str, Any]):
     failed = jobs.failed()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -118,7 +118,7 @@ def add_filters(parser: ArgumentParser) -> None:
     )
     add(
         "--function",
-        default="",
+        type=_path,
         metavar="PATH",
         help="Only jobs of this function, such as shop.jobs.charge.",
     )
@@ -130,18 +130,25 @@ def add_filters(parser: ArgumentParser) -> None:
     )
 
 
+def _path(text: str) -> str:
+    if not text:
+        # From a variable that is not set: it would mean those of all functions.
+        raise ArgumentTypeError("it is empty; name a function, or leave it out.")
+    return text
+
+
 def read_selection(options: Options, statuses: Iterable[JobStatus]) -> JobQuery:
     """What the options of ``add_filters`` choose."""
     since = options["since"]
     return JobQuery(
         statuses=tuple(statuses),
         queues=tuple(options["queue"]),
-        function=options["function"],
+        function=options["function"] or "",
         since_ms=0 if since is None else epoch_ms(since),
     )
 
 
-def warn_of_unknown(terminal: Terminal, function: str) -> None:
+def warn_of_unknown(terminal: Terminal, function: str | None) -> None:
     """Nothing was found: say so if ``function`` may be misspelt.
 
     Jobs of functions that this build lacks can be chosen all the same.

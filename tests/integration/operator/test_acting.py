@@ -127,6 +127,13 @@ def test_retry_all_that_failed_of_a_function(operator: Operator, store: Store):
     assert {store.status(one) for one in others} == {JobStatus.FAILED}
 
 
+def test_a_function_without_a_name_is_not_all_of_them(operator: Operator, store: Store):
+    store.add("high", 2)
+
+    with pytest.raises(CommandError, match="--function: it is empty"):
+        operator("cancel", "--queue", "high", "--function", "", "--yes")
+
+
 def test_bulk_works_in_chunks_over_all_pages(operator: Operator, store: Store):
     added = fail_some(store, 1_203, "low")
 
