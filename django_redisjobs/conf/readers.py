@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +32,15 @@ _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _SIZE = re.compile(r"\s*(\d+)\s*(B|KB|MB)?\s*", re.ASCII | re.IGNORECASE)
 _BYTES = {"B": 1, "KB": 1024, "MB": 1024 * 1024}
 # These decide whether jobs are safe: connections.py sets them and nobody else.
+_NUMBERS = frozenset(
+    {
+        "db",
+        "max_connections",
+        "socket_connect_timeout",
+        "socket_read_size",
+        "socket_timeout",
+    }
+)
 _RESERVED_OPTIONS = frozenset(
     {
         "connection_pool",
@@ -105,6 +114,24 @@ def known_options(*, urls: bool = False) -> frozenset[str]:
     places = {"self", "args", "kwargs", "host", "port", "path"}
     more = {"connection_class", "max_connections", "ssl"}
     return frozenset((names | more) - places - (set() if urls else _RESERVED_OPTIONS))
+
+
+def unreadable_options(query: Mapping[str, str]) -> Iterator[str]:
+    """What redis-py would make nothing of in the query of a URL."""
+    for name, text in query.items():
+        read: Any = connection.URL_QUERY_ARGUMENT_PARSERS.get(name, str)
+        try:
+            read(text)
+        except (TypeError, ValueError):
+            yield f"{text!r} is no value of {name}."
+
+
+def wrong_options(options: Mapping[str, Any]) -> Iterator[str]:
+    """Options that have to be numbers, and are none: text from the environment, say."""
+    for name in sorted(_NUMBERS & options.keys()):
+        value = options[name]
+        if value is not None and type(value) not in (int, float):
+            yield f"{name} is {value!r}, not a number."
 
 
 def by_name(value: object) -> dict[Any, Any]:

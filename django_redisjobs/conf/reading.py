@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -78,7 +78,7 @@ class _Reading:
         )
 
     def _refuse_unknown(
-        self, given: Mapping[str, Any], known: Iterable[str], where: str
+        self, given: Mapping[str, Any], known: Collection[str], where: str
     ) -> None:
         for key in given:
             if key not in known:
@@ -145,9 +145,14 @@ class _Reading:
     def _check_fit(self, url: str, options: Mapping[str, Any]) -> None:
         """Options that this kind of server cannot have."""
         scheme = url.partition("://")[0].lower()
-        if scheme not in ("embedded", "memory"):
-            in_url = dict(parse_qsl(url.partition("?")[2]))
-            self._refuse_unknown(in_url, readers.known_options(urls=True), "The URL")
+        in_url = dict(parse_qsl(url.partition("?")[2]))
+        has_client = scheme not in ("embedded", "memory")
+        known = readers.known_options(urls=True) if has_client else frozenset()
+        self._refuse_unknown(in_url, known, "The URL")
+        for wrong in readers.unreadable_options(in_url):
+            self._problem("E003", f"REDISJOBS['URL']: {wrong}")
+        for wrong in readers.wrong_options(options):
+            self._problem("E010", f"REDISJOBS['OPTIONS']: {wrong}")
         of_tls = sorted(name for name in options if name.startswith("ssl"))
         wrong = ""
         if of_tls and scheme in ("unix", "embedded", "memory"):
@@ -220,14 +225,16 @@ class _Reading:
         return QueueSettings(name=name, **values)
 
 
-def _nearest(key: object, known: Iterable[str]) -> str:
+def _nearest(key: object, known: Collection[str]) -> str:
     # Settings are in capitals, the options of a client are not.
     near = difflib.get_close_matches(
         str(key).upper(), known, n=1, cutoff=0.6
     ) or difflib.get_close_matches(str(key).lower(), known, n=1, cutoff=0.6)
     if near:
         return f"Did you mean {near[0]!r}?"
-    if len(tuple(known)) > MOST_NAMED:
+    if not known:
+        return "There are none. Remove it."
+    if len(known) > MOST_NAMED:
         return "Choose options of redis-py's connections, in lower case."
     return f"Known keys: {', '.join(sorted(known))}."
 
