@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django_redisjobs.core.consumer import Settlement
 from django_redisjobs.core.records import NewJob
+from django_redisjobs.core.settlements import Settlement
 from django_redisjobs.enqueueing import DivertedHook, Outgoing, announce
 from django_redisjobs.offline import OfflineJob
 from django_redisjobs.worker.direct import Desk, DirectExecution

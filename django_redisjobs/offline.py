@@ -13,7 +13,6 @@ from copy import copy, deepcopy
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from django_redisjobs.core.consumer import STATUS_AFTER, Claimed, Settlement
 from django_redisjobs.core.payload import Callback, callback_body, parse_body
 from django_redisjobs.core.records import (
     ENDED,
@@ -24,6 +23,7 @@ from django_redisjobs.core.records import (
     JobStatus,
     NewJob,
 )
+from django_redisjobs.core.settlements import STATUS_AFTER, Claimed, Settlement
 from django_redisjobs.core.signatures import with_signature
 from django_redisjobs.exceptions import ResultTimeout
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Container
 from itertools import chain
-from typing import Final, TypeAlias
+from typing import Final
 
-Fields: TypeAlias = tuple[str, ...]
-"""Of one settlement, as ``step`` takes them: its kind, ``ID TOKEN``, and what follows."""
+from .settlements import Fields
 
 REMEMBERED: Final = 2_000
 """Settlements kept, or those of the newest call if they are more."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_redisjobs.core.consumer import STATUS_AFTER, Settlement
 from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.records import JobStatus
+from django_redisjobs.core.settlements import STATUS_AFTER, Settlement
 from django_redisjobs.exceptions import PayloadMalformed
 from django_redisjobs.serialization import codec
 

@@ -10,10 +10,10 @@ from asgiref.sync import sync_to_async
 
 from django_redisjobs import conf, connections
 from django_redisjobs.calls import explained
-from django_redisjobs.core.consumer import Claimed
 from django_redisjobs.core.operations import CHUNK, promote_many
 from django_redisjobs.core.presence import rescue
 from django_redisjobs.core.scripts import Conversation, perform, words
+from django_redisjobs.core.settlements import Claimed
 from django_redisjobs.worker.direct import DirectExecution, SilentLog
 from django_redisjobs.worker.machine import identity
 from django_redisjobs.worker.memory import new_base, worker_id

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django_redisjobs.core.consumer import Claimed, Settlement
 from django_redisjobs.core.records import AttemptRecord, LogLine
+from django_redisjobs.core.settlements import Claimed, Settlement
 
 if TYPE_CHECKING:
     from .outcome import Description, Verdict

@@ -22,8 +22,8 @@ from django.utils import translation
 
 from django_redisjobs import conf
 from django_redisjobs.context import enter, leave
-from django_redisjobs.core.consumer import Claimed, Settlement
 from django_redisjobs.core.payload import Body
+from django_redisjobs.core.settlements import Claimed, Settlement
 from django_redisjobs.serialization import codec
 
 from .execution import Execution

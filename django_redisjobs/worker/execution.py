@@ -20,8 +20,8 @@ from django.utils import translation
 
 from django_redisjobs import conf, signals
 from django_redisjobs.context import JobContext, enter, leave
-from django_redisjobs.core.consumer import Claimed, Settlement
 from django_redisjobs.core.payload import Body, check_size, parse_body
+from django_redisjobs.core.settlements import Claimed, Settlement
 from django_redisjobs.redaction import discreet
 from django_redisjobs.retries import Retry
 from django_redisjobs.serialization import codec

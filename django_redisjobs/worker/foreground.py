@@ -21,12 +21,13 @@ from time import monotonic
 from typing import Final, Self
 
 from django_redisjobs import conf, connections
-from django_redisjobs.core.consumer import Claimed, Settlement, take
+from django_redisjobs.core.consumer import take
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.presence import beat, rescue
 from django_redisjobs.core.records import JobStatus
 from django_redisjobs.core.scripts import perform
+from django_redisjobs.core.settlements import Claimed, Settlement
 from django_redisjobs.versions import installed_version
 
 from .attempts import settlement

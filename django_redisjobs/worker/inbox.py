@@ -17,7 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from django_redisjobs.core.consumer import Claimed
+    from django_redisjobs.core.settlements import Claimed
 
     from .stations import Station
 

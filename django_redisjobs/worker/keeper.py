@@ -16,8 +16,8 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
-from django_redisjobs.core.consumer import Settlement
 from django_redisjobs.core.exceptions import LeaseLost
+from django_redisjobs.core.settlements import Settlement
 
 from .bells import Bell, poll
 from .outcome import CANCEL, SHUTDOWN, TIMEOUT

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from django_redisjobs.core.consumer import Claimed
+    from django_redisjobs.core.settlements import Claimed
 
     from .outcome import Description, Verdict
 

@@ -9,7 +9,7 @@ from random import Random
 from types import TracebackType
 from typing import Final
 
-from django_redisjobs.core.consumer import Kind
+from django_redisjobs.core.settlements import Kind
 from django_redisjobs.exceptions import (
     JobInterrupted,
     JobTimeout,

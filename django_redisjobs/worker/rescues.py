@@ -12,12 +12,13 @@ import redis
 
 from django_redisjobs import conf
 from django_redisjobs.core import inspection
-from django_redisjobs.core.consumer import Claimed, Settlement, hand_back, settle_for
+from django_redisjobs.core.consumer import hand_back, settle_for
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.presence import NOTHING, Remains, Rescued, rescue
 from django_redisjobs.core.records import JobRecord, JobStatus, log_lines
 from django_redisjobs.core.scripts import Client, perform
+from django_redisjobs.core.settlements import Claimed, Settlement
 from django_redisjobs.exceptions import JobTimeout, RedisJobsError
 from django_redisjobs.retries import Retry
 

@@ -36,9 +36,9 @@ from .outcome import CANCEL, SHUTDOWN, TIMEOUT
 
 if TYPE_CHECKING:
     from django_redisjobs.context import JobContext
-    from django_redisjobs.core.consumer import Claimed
     from django_redisjobs.core.payload import Body
     from django_redisjobs.core.records import LogLine
+    from django_redisjobs.core.settlements import Claimed
 
     from .stations import Station
 

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from django_redisjobs import conf
-from django_redisjobs.core.consumer import Consumer, Exchange, Room, Settlement
+from django_redisjobs.core.consumer import Consumer, Exchange, Room
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.flights import Depart
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.scripts import Client
+from django_redisjobs.core.settlements import Settlement
 
 from .memory import code_of, code_of_call
 from .trouble import TROUBLE

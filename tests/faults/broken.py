@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django_redisjobs.core import consumer, scripts
-from django_redisjobs.core.consumer import Consumer, Exchange, Settlement
+from django_redisjobs.core.consumer import Consumer, Exchange
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.presence import Rescued
 from django_redisjobs.core.records import JobStatus
 from django_redisjobs.core.scripts import Conversation, words
+from django_redisjobs.core.settlements import Settlement
 
 
 def apply(variant: str) -> None:

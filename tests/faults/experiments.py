@@ -18,10 +18,11 @@ import psutil
 import redis
 
 from django_redisjobs.core import inspection, presence
-from django_redisjobs.core.consumer import Claimed, Consumer, Settlement
+from django_redisjobs.core.consumer import Consumer
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.records import DEFAULT_KEEP, JobStatus, new_id
 from django_redisjobs.core.scripts import Conversation, perform
+from django_redisjobs.core.settlements import Claimed, Settlement
 from tests.faults.harness import KEYS, LIMIT, ROOT, Site, Worker
 from tests.faults.history import Fault
 from tests.faults.proxy import Proxy

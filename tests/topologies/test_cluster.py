@@ -17,10 +17,11 @@ from django_redisjobs import conf, connections, get_queue
 from django_redisjobs.connections import routing
 from django_redisjobs.connections.deadlines import DeadlineClient
 from django_redisjobs.core import inspection, operations
-from django_redisjobs.core.consumer import Consumer, Settlement
+from django_redisjobs.core.consumer import Consumer
 from django_redisjobs.core.producer import enqueue
 from django_redisjobs.core.records import DEFAULT_KEEP, JobStatus, NewJob, new_id
 from django_redisjobs.core.scripts import aperform, perform
+from django_redisjobs.core.settlements import Settlement
 from django_redisjobs.worker.bells import Bell
 from django_redisjobs.worker.waiting import ClusterWaiter, make_waiter
 

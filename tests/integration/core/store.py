@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from django_redisjobs.core import inspection, operations
-from django_redisjobs.core.consumer import Claimed, Consumer, Exchange, Settlement
+from django_redisjobs.core.consumer import Consumer, Exchange
 from django_redisjobs.core.flights import Flight
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.presence import NOTHING, Beat, Rescued, beat, rescue
@@ -23,6 +23,7 @@ from django_redisjobs.core.records import (
     new_id,
 )
 from django_redisjobs.core.scripts import Client, Conversation, perform
+from django_redisjobs.core.settlements import Claimed, Settlement
 
 LEASE_MS = 30_000
 BODY = '["shop.jobs.send",[1],{}]'

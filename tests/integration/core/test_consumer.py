@@ -10,10 +10,11 @@ import pytest
 import redis
 
 from django_redisjobs.core import settled
-from django_redisjobs.core.consumer import Consumer, Settlement, hand_back
+from django_redisjobs.core.consumer import Consumer, hand_back
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import DEFAULT_KEEP, JobStatus
+from django_redisjobs.core.settlements import Settlement
 
 from .places import Places
 from .store import LEASE_MS, Store, Unanswered, Worker, ids, settlement

@@ -19,10 +19,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from django_redisjobs.core.consumer import Claimed, Settlement, hand_back
+from django_redisjobs.core.consumer import hand_back
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import ENDED, JobStatus
+from django_redisjobs.core.settlements import Claimed, Settlement
 
 from .places import Places, places
 from .store import Store, Unanswered, Worker, job, settlement

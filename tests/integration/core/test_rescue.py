@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from django_redisjobs.core.consumer import Claimed, settle_for
+from django_redisjobs.core.consumer import settle_for
 from django_redisjobs.core.presence import send_message
 from django_redisjobs.core.records import DEFAULT_KEEP, JobStatus
+from django_redisjobs.core.settlements import Claimed
 
 from .places import Places
 from .store import Store, ids, settlement

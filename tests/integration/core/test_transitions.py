@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from django_redisjobs.core.consumer import Claimed, hand_back, settle_for
+from django_redisjobs.core.consumer import hand_back, settle_for
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.records import (
     DEFAULT_KEEP,
@@ -17,6 +17,7 @@ from django_redisjobs.core.records import (
     JobStatus,
 )
 from django_redisjobs.core.scripts import perform
+from django_redisjobs.core.settlements import Claimed
 
 from .places import Places
 from .store import Store, Worker, job, settlement

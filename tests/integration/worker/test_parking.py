@@ -11,10 +11,11 @@ from django.test import override_settings
 from django_redisjobs import JobStatus, Worker, get_connection, get_job
 from django_redisjobs.conf import keys_for
 from django_redisjobs.core import inspection
-from django_redisjobs.core.consumer import Consumer, Settlement
+from django_redisjobs.core.consumer import Consumer
 from django_redisjobs.core.producer import enqueue
 from django_redisjobs.core.records import DEFAULT_KEEP, NewJob, new_id
 from django_redisjobs.core.scripts import perform
+from django_redisjobs.core.settlements import Settlement
 from django_redisjobs.worker.parking import LOOK_AT, Parking
 from django_redisjobs.worker.stations import posts
 from tests.integration.worker import jobs

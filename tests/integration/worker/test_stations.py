@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from django_redisjobs import JobStatus
-from django_redisjobs.core.consumer import Claimed, Exchange, Settlement
+from django_redisjobs.core.consumer import Exchange
+from django_redisjobs.core.settlements import Claimed, Settlement
 from django_redisjobs.worker.stations import Station
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import break_the_connection, new_station

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from django_redisjobs import JobStatus, connections
-from django_redisjobs.core.consumer import Settlement
+from django_redisjobs.core.settlements import Settlement
 from django_redisjobs.worker.bells import Bell
 from django_redisjobs.worker.stations import Station
 from django_redisjobs.worker.waiting import SocketWaiter, make_waiter

@@ -7,12 +7,6 @@ from itertools import islice
 
 import pytest
 
-from django_redisjobs.core.consumer import (
-    Claimed,
-    Settlement,
-    settlement_fields,
-    success_kept_ms,
-)
 from django_redisjobs.core.exceptions import PayloadMalformed
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import (
@@ -27,6 +21,12 @@ from django_redisjobs.core.records import (
     new_id,
     new_ids,
     parse_record,
+)
+from django_redisjobs.core.settlements import (
+    Claimed,
+    Settlement,
+    settlement_fields,
+    success_kept_ms,
 )
 
 PENDING = b'1 high -5 1700000000000 1700000001000 0 3\n["f",[],{}]'
