@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 
 from django_redisjobs import conf, offline
 from django_redisjobs.calls import aask, aask_blocking, ask, ask_blocking
-from django_redisjobs.core import inspection, operations
+from django_redisjobs.core import lookup, operations
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
@@ -174,14 +174,14 @@ class JobHandle(Generic[R]):
     def _status(self) -> Conversation[JobStatus]:
         if own := offline.recall(self.id):
             return own.status
-        _, status = yield from self._found(inspection.status)
+        _, status = yield from self._found(lookup.status)
         return status
 
     def _record(self) -> Conversation[JobRecord]:
         if own := offline.recall(self.id):
             return own.record()
-        keys, record = yield from self._found(inspection.job)
-        (record,) = yield from inspection.due_next(keys, [record])
+        keys, record = yield from self._found(lookup.job)
+        (record,) = yield from lookup.due_next(keys, [record])
         return record
 
     def _operate(
@@ -205,10 +205,10 @@ class JobHandle(Generic[R]):
         deadline = None
         if timeout_seconds is not None:
             deadline = time.monotonic() + timeout_seconds
-        keys, status = yield from self._found(inspection.status)
+        keys, status = yield from self._found(lookup.status)
         ended = status in ENDED
         while not ended:
-            left: float = inspection.LONGEST_BLOCK_S
+            left: float = lookup.LONGEST_BLOCK_S
             if deadline is not None:
                 left = min(left, deadline - time.monotonic())
             if left <= 0:
@@ -216,7 +216,7 @@ class JobHandle(Generic[R]):
                     f"Job {self.id} is {status} and had not ended after "
                     f"{timeout_seconds:g} s. It goes on; ask again, or cancel() it."
                 )
-            await_end = inspection.await_end(keys, self.id, math.ceil(left * 1000))
+            await_end = lookup.await_end(keys, self.id, math.ceil(left * 1000))
             now, ended = yield from await_end
             if now is None:
                 raise JobNotFound(f"Job {self.id} was deleted while it was waited for.")

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from django_redisjobs import conf
 from django_redisjobs.calls import aask, ask, places
-from django_redisjobs.core import inspection, operations
+from django_redisjobs.core import inspection, lookup, operations
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
@@ -423,8 +423,8 @@ class JobQuery:
         chosen = yield from self.chosen(self._statuses, limit)
         records: list[JobRecord] = []
         for keys, ids in chosen.items():
-            found = yield from inspection.jobs(keys, ids)
-            records += yield from inspection.due_next(keys, found)
+            found = yield from lookup.jobs(keys, ids)
+            records += yield from lookup.due_next(keys, found)
         return records
 
     def _change(

@@ -25,7 +25,7 @@ from django_redisjobs.admin.pages import log_entry
 from django_redisjobs.admin.queryset import RedisQuerySet
 from django_redisjobs.admin.sources import job_row
 from django_redisjobs.calls import ask
-from django_redisjobs.core import inspection
+from django_redisjobs.core import lookup
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
 from django_redisjobs.models import Job
@@ -359,5 +359,5 @@ def read(
     for keys, ids in chosen.items():
         for start in range(0, len(ids), PAGE):
             part = ids[start : start + PAGE]
-            records = ask(inspection.jobs(keys, part, brief=True))
+            records = ask(lookup.jobs(keys, part, brief=True))
             yield keys, [record for record in records if record.status in statuses]

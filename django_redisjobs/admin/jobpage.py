@@ -31,7 +31,7 @@ from django_redisjobs.admin.sources import moment
 from django_redisjobs.admin.traces import Frame, frames
 from django_redisjobs.calls import ask
 from django_redisjobs.context import Progress
-from django_redisjobs.core import inspection
+from django_redisjobs.core import lookup
 from django_redisjobs.core.payload import Body, parse_body
 from django_redisjobs.core.records import (
     ENDED,
@@ -469,9 +469,9 @@ def _surroundings(record: JobRecord, body: Body | None) -> Conversation[Surround
     ]
     match = CALLBACK.fullmatch(record.id)
     asked: list[Conversation[Any]] = [
-        inspection.due_next(keys, [record]),
-        inspection.jobs(keys, [match[1]] if match else [], brief=True),
-        inspection.jobs(keys, children, brief=True),
+        lookup.due_next(keys, [record]),
+        lookup.jobs(keys, [match[1]] if match else [], brief=True),
+        lookup.jobs(keys, children, brief=True),
     ]
     (later,), parents, callbacks = yield from together(asked)
     return Surroundings(later.due_ms, next(iter(parents), None), callbacks)

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django_redisjobs import conf
 from django_redisjobs.admin.sources import Found, Source, Wanted, job_row, moment
 from django_redisjobs.calls import ask, places
-from django_redisjobs.core import inspection, listing
+from django_redisjobs.core import inspection, listing, lookup, staff
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.listing import ALWAYS, Place, Span, Waiting
 from django_redisjobs.core.records import ENDED, JobStatus
@@ -345,7 +345,7 @@ def _census(spans: Iterable[Span]) -> Conversation[Census]:
     groups = [conf.keys_for(queues[0]) for queues in conf.groups().values()]
     asked: list[Conversation[Any]] = [
         _sized(spans),
-        together([inspection.running(keys) for keys in groups]),
+        together([staff.running(keys) for keys in groups]),
         together([_functions(keys) for keys in groups]),
     ]
     (sized, within, ends), running, functions = yield from together(asked)
@@ -446,7 +446,7 @@ def _rows_of(
         by_scope.setdefault(place, []).append(job_id)
     parts = yield from together(
         [
-            inspection.settled(keys, ids, queue, status, brief=True, longest=longest)
+            lookup.settled(keys, ids, queue, status, brief=True, longest=longest)
             for (keys, queue, status), ids in by_scope.items()
         ]
     )
@@ -470,6 +470,6 @@ def _shares(totals: Sequence[int]) -> list[int]:
 def _by_id(ids: Iterable[Any]) -> Conversation[list[Job]]:
     names = [str(name) for name in ids][:LOOKED_AT]
     groups = [conf.keys_for(queues[0]) for queues in conf.groups().values()]
-    found = yield from together([inspection.jobs(keys, names) for keys in groups])
+    found = yield from together([lookup.jobs(keys, names) for keys in groups])
     records = {record.id: record for part in found for record in part}
     return [job_row(record) for record in records.values()]

@@ -19,7 +19,7 @@ from django.utils import timezone
 from django_redisjobs import conf
 from django_redisjobs.admin.conditions import Values
 from django_redisjobs.calls import ask, places
-from django_redisjobs.core import inspection
+from django_redisjobs.core import inspection, staff
 from django_redisjobs.core.failures import function_at
 from django_redisjobs.core.listing import ALWAYS, Span
 from django_redisjobs.core.payload import parse_body
@@ -198,7 +198,7 @@ class WorkerSource(Source):
 
     def _read(self) -> Found:
         groups = [conf.keys_for(queues[0]) for queues in conf.groups().values()]
-        parts = ask(together([inspection.workers(keys) for keys in groups]))
+        parts = ask(together([staff.workers(keys) for keys in groups]))
         merged: dict[str, WorkerRecord] = {}
         for record in (record for part in parts for record in part):
             other = merged.get(record.id)

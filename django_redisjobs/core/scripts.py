@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Protocol, TypeVar
@@ -206,6 +206,15 @@ def word(reply: Any) -> str:
 
 def words(replies: Sequence[Any]) -> list[str]:
     return [word(reply) for reply in replies]
+
+
+def pairs(reply: Any) -> dict[str, str]:
+    """A hash's reply, in whichever form the client gives it."""
+    if isinstance(reply, dict):
+        items: Iterable[tuple[Any, Any]] = reply.items()
+    else:
+        items = zip((reply or ())[::2], (reply or ())[1::2], strict=True)
+    return {word(name): word(value) for name, value in items}
 
 
 def clock_ms(reply: Sequence[Any]) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django_redisjobs import conf
 from django_redisjobs.calls import ask, places
-from django_redisjobs.core import failures, inspection
+from django_redisjobs.core import failures, inspection, lookup, staff
 from django_redisjobs.core.failures import FailureRecord, Failures
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import LostWorker, QueueCounts, WorkerRecord
@@ -125,7 +125,7 @@ def shown_messages(failures: Sequence[FailureRecord]) -> list[str]:
     for failure in failures:
         if failure.id not in bodies:
             cut.setdefault(failure.keys, []).append(failure.id)
-    asked = [inspection.jobs(keys, ids, brief=True) for keys, ids in cut.items()]
+    asked = [lookup.jobs(keys, ids, brief=True) for keys, ids in cut.items()]
     for record in chain.from_iterable(ask(together(asked)) if asked else ()):
         bodies[record.id] = record.body
     return [
@@ -187,7 +187,7 @@ def _overview(period: Period) -> Conversation[Overview]:
 
 def lost_workers(groups: Sequence[GroupKeys]) -> Conversation[tuple[LostWorker, ...]]:
     """Processes that died or fell silent within a week, the newest first."""
-    parts = yield from together([inspection.lost_workers(keys) for keys in groups])
+    parts = yield from together([staff.lost_workers(keys) for keys in groups])
     # Who served several groups was lost to each of them.
     lost = {one.worker: one for part in parts for one in part}
     return tuple(sorted(lost.values(), key=lambda one: one.at_ms, reverse=True))
@@ -222,11 +222,11 @@ def _snapshot_of(groups: Places, now_ms: int) -> Conversation[Snapshot]:
     asked: list[Conversation[Any]] = [
         together([inspection.counts(*group) for group in groups]),
         together([inspection.latencies(*group) for group in groups]),
-        together([inspection.workers(keys) for keys, _ in groups]),
+        together([staff.workers(keys) for keys, _ in groups]),
         _minutes(groups, (minute - 1, minute)),
         _spreads(groups, "minute", Period.HOUR.numbers(now_ms)),
     ]
-    counted, waits, staff, (before, current), spreads = yield from together(asked)
+    counted, waits, parts, (before, current), spreads = yield from together(asked)
     # Of the last minute only what is left of the sixty seconds counts.
     share = 1 - now_ms % MINUTE_MS / MINUTE_MS
     views = []
@@ -237,7 +237,7 @@ def _snapshot_of(groups: Places, now_ms: int) -> Conversation[Snapshot]:
         ended += current.get(counts.queue, NOTHING).ended
         timings = Timings.read(spreads[counts.queue])
         views.append(QueueView(counts, seconds, ended, timings))
-    workers = merged(record for part in staff for record in part)
+    workers = merged(record for part in parts for record in part)
     return Snapshot(tuple(views), tuple(workers), now_ms)
 
 

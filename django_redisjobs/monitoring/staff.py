@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django_redisjobs import conf
 from django_redisjobs.calls import ask
-from django_redisjobs.core import inspection
+from django_redisjobs.core import inspection, lookup, staff
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.presence import send_message
 from django_redisjobs.core.records import (
@@ -104,9 +104,9 @@ def tell_workers(name: str | None, message: str) -> list[WorkerRecord]:
 def _crews(name: str | None) -> Conversation[dict[object, list[WorkerRecord]]]:
     """The living processes of that name, or all, by their supervisor."""
     now_ms = yield from inspection.now_ms()
-    staff = yield from together([inspection.workers(keys) for keys in _groups()])
+    parts = yield from together([staff.workers(keys) for keys in _groups()])
     found: dict[object, list[WorkerRecord]] = {}
-    for record in merged(record for part in staff for record in part):
+    for record in merged(record for part in parts for record in part):
         if record.lease_ends_ms > now_ms and name in (None, record.name):
             supervisor = tuple(record.info.get(each, "") for each in _OF_A_SUPERVISOR)
             key = supervisor if supervisor[-1] else record.id
@@ -129,11 +129,11 @@ def _staff() -> Conversation[Staff]:
     groups = _groups()
     asked: list[Conversation[Any]] = [
         inspection.now_ms(),
-        together([inspection.workers(keys) for keys in groups]),
+        together([staff.workers(keys) for keys in groups]),
         lost_workers(groups),
     ]
-    now_ms, staff, lost = yield from together(asked)
-    workers = merged(record for part in staff for record in part)
+    now_ms, parts, lost = yield from together(asked)
+    workers = merged(record for part in parts for record in part)
     jobs = yield from _jobs(groups, workers)
     return Staff(now_ms, workers, jobs, lost)
 
@@ -143,7 +143,7 @@ def _colleague(record: WorkerRecord) -> Conversation[Colleague]:
     asked: list[Conversation[Any]] = [
         inspection.now_ms(),
         _jobs(groups, [record]),
-        together([inspection.stacks(keys, record.id) for keys in groups]),
+        together([staff.stacks(keys, record.id) for keys in groups]),
     ]
     now_ms, jobs, answers = yield from together(asked)
     stacks = max(
@@ -156,7 +156,5 @@ def _jobs(
     groups: Sequence[GroupKeys], workers: Sequence[WorkerRecord]
 ) -> Conversation[dict[str, JobRecord]]:
     ids = [job_id for one in workers for job_id in one.held[:JOBS_SHOWN]]
-    found = yield from together(
-        [inspection.jobs(keys, ids, brief=True) for keys in groups]
-    )
+    found = yield from together([lookup.jobs(keys, ids, brief=True) for keys in groups])
     return {record.id: record for part in found for record in part}

@@ -11,7 +11,7 @@ from random import Random
 import redis
 
 from django_redisjobs import conf
-from django_redisjobs.core import inspection
+from django_redisjobs.core import lookup, staff
 from django_redisjobs.core.consumer import hand_back, settle_for
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.payload import parse_body
@@ -170,7 +170,7 @@ class Rescuer:
         if new:
             known = {
                 **known,
-                **perform(client, inspection.worker_infos(post.keys, new)),
+                **perform(client, staff.worker_infos(post.keys, new)),
             }
         self._infos[post] = {
             worker: known[worker] for worker in workers if worker in known
@@ -210,7 +210,7 @@ class Rescuer:
         overrun: Overrun,
         left: Remains,
     ) -> None:
-        record = perform(client, inspection.job(keys, overrun.job_id))
+        record = perform(client, lookup.job(keys, overrun.job_id))
         if record is None or record.status is not JobStatus.RUNNING:
             return
         ended = self._overrun_settlement(record, worker, overrun, left)

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import redis
 
-from django_redisjobs.core import inspection, presence
+from django_redisjobs.core import presence, staff
 from django_redisjobs.core.consumer import Consumer
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.records import DEFAULT_KEEP, JobStatus, new_id
@@ -284,5 +284,5 @@ def run_all(
         for job in jobs:
             run(job)
             settled.append(Settlement("succeeded", job, "work"))
-        if not jobs and not perform(consumer._client, inspection.running(KEYS)):
+        if not jobs and not perform(consumer._client, staff.running(KEYS)):
             return

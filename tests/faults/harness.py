@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import redis
 
-from django_redisjobs.core import inspection, payload, producer
+from django_redisjobs.core import inspection, lookup, payload, producer, staff
 from django_redisjobs.core.audit import audit
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import JobRecord, JobStatus, Keep, NewJob, new_id
@@ -161,7 +161,7 @@ class Site:
         """
 
         def is_registered(worker: Worker, keys: GroupKeys) -> bool:
-            records = perform(self.client, inspection.workers(keys))
+            records = perform(self.client, staff.workers(keys))
             family = {str(process.pid) for process in self.family(worker)}
             return not family.isdisjoint(record.info.get("pid") for record in records)
 
@@ -303,7 +303,7 @@ class Site:
         records = [
             record
             for keys in self.groups
-            for record in perform(self.client, inspection.jobs(keys, ids))
+            for record in perform(self.client, lookup.jobs(keys, ids))
         ]
         found = {
             payload.parse_body(record.body).args[0]: record.id for record in records
@@ -330,7 +330,7 @@ class Site:
             by_id = {
                 record.id: record
                 for keys in self.groups
-                for record in perform(self.client, inspection.jobs(keys, ids))
+                for record in perform(self.client, lookup.jobs(keys, ids))
             }
             found |= {
                 number: by_id[self.ids[number]]
@@ -349,7 +349,7 @@ class Site:
         ]
 
     def record(self, number: int) -> JobRecord:
-        found = perform(self.client, inspection.job(KEYS, self.ids[number]))
+        found = perform(self.client, lookup.job(KEYS, self.ids[number]))
         assert found is not None
         return found
 

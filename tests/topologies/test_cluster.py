@@ -16,7 +16,7 @@ from django.core.management import call_command
 from django_redisjobs import conf, connections, get_queue
 from django_redisjobs.connections import routing
 from django_redisjobs.connections.deadlines import DeadlineClient
-from django_redisjobs.core import inspection, operations
+from django_redisjobs.core import lookup, operations
 from django_redisjobs.core.consumer import Consumer
 from django_redisjobs.core.producer import enqueue
 from django_redisjobs.core.records import DEFAULT_KEEP, JobStatus, NewJob, new_id
@@ -63,9 +63,7 @@ def put(queue: str) -> str:
 
 
 def status(queue: str, job_id: str) -> JobStatus | None:
-    return perform(
-        connections.client(), inspection.status(conf.keys_for(queue), job_id)
-    )
+    return perform(connections.client(), lookup.status(conf.keys_for(queue), job_id))
 
 
 def test_groups_are_on_different_nodes(cluster: Cluster, redisjobs: Any) -> None:
@@ -191,7 +189,7 @@ def test_while_a_slot_moves_nothing_runs_on_half_the_data(
     # Reads of single keys go where each key is.
     for each in jobs:
         (found,) = perform(
-            connections.client(), inspection.jobs(conf.keys_for("default"), [each])
+            connections.client(), lookup.jobs(conf.keys_for("default"), [each])
         )
         assert found.id == each
     move.finish()

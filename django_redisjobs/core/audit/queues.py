@@ -9,7 +9,14 @@ from typing import Any, Final
 
 from django_redisjobs.core.keys import SCHEMA_VERSION, GroupKeys
 from django_redisjobs.core.records import JobStatus, KeepPolicy
-from django_redisjobs.core.scripts import SCRIPTS, Conversation, clock_ms, word, words
+from django_redisjobs.core.scripts import (
+    SCRIPTS,
+    Conversation,
+    clock_ms,
+    pairs,
+    word,
+    words,
+)
 
 from .findings import Finding, Mend
 from .keyspace import ENDED_PLACES, PLACES, Key
@@ -214,7 +221,7 @@ def check_singles(keys: GroupKeys) -> Conversation[list[Finding]]:
                     Mend("rename", name, "number"),
                 )
             )
-    for queue, value in _pairs(paused):
+    for queue, value in pairs(paused).items():
         if not _is_pause(value):
             found.append(
                 Finding(
@@ -242,15 +249,6 @@ def check_tokens(keys: GroupKeys, some: Sequence[Key]) -> Conversation[list[Find
         for key, length in zip(lists, lengths, strict=True)
         if length is not None and length > _MOST_TOKENS
     ]
-
-
-def _pairs(reply: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(reply, dict):
-        for name, value in reply.items():
-            yield word(name), word(value)
-        return
-    flat = words(reply or ())
-    yield from zip(flat[::2], flat[1::2], strict=True)
 
 
 def _is_pause(value: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from django_redisjobs import conf
 from django_redisjobs.calls import ask, places
-from django_redisjobs.core import inspection
+from django_redisjobs.core import inspection, lookup, staff
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import JobRecord, WorkerRecord
 from django_redisjobs.exceptions import JobNotFound
@@ -26,9 +26,9 @@ def groups_with_queues() -> list[tuple[GroupKeys, list[str]]]:
 def find_job(job_id: str) -> tuple[GroupKeys, JobRecord]:
     """A job and its group. Raises JobNotFound."""
     for keys in group_keys():
-        record = ask(inspection.job(keys, job_id))
+        record = ask(lookup.job(keys, job_id))
         if record is not None:
-            (record,) = ask(inspection.due_next(keys, [record]))
+            (record,) = ask(lookup.due_next(keys, [record]))
             return keys, record
     raise JobNotFound(
         f"Redis knows no job {job_id!r}. It was deleted, or ended longer ago than "
@@ -42,9 +42,7 @@ def sort_by_group(ids: Sequence[str]) -> dict[GroupKeys, list[str]]:
     found: dict[GroupKeys, list[str]] = {keys: list(ids)}
     for other in others:
         known = [
-            job_id
-            for job_id in ids
-            if ask(inspection.status(other, job_id)) is not None
+            job_id for job_id in ids if ask(lookup.status(other, job_id)) is not None
         ]
         if known:
             found[other] = known
@@ -60,5 +58,5 @@ def server_ms() -> int:
 def all_workers() -> list[WorkerRecord]:
     """All registered workers. One that serves several groups is in it once."""
     return merged(
-        record for keys in group_keys() for record in ask(inspection.workers(keys))
+        record for keys in group_keys() for record in ask(staff.workers(keys))
     )

@@ -14,7 +14,7 @@ from django.core.management.base import CommandError
 
 from django_redisjobs import registry
 from django_redisjobs.calls import ask, explain
-from django_redisjobs.core import inspection
+from django_redisjobs.core import inspection, lookup
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
 from django_redisjobs.management.operator.action import Action, Options
@@ -68,7 +68,7 @@ def _run(terminal: Terminal, options: Options) -> None:
         raise CommandError(explain(error)) from error
     if isinstance(ran, Refusal):
         raise CommandError(_refused(record.id, ran))
-    after = ask(inspection.job(keys, record.id))
+    after = ask(lookup.job(keys, record.id))
     _tell(terminal, ran, after or record)
 
 

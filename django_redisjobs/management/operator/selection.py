@@ -9,7 +9,7 @@ from typing import Final
 
 from django_redisjobs import registry
 from django_redisjobs.calls import ask
-from django_redisjobs.core import inspection, listing
+from django_redisjobs.core import listing, lookup
 from django_redisjobs.core.records import JobRecord, JobStatus
 from django_redisjobs.core.scripts import Conversation
 from django_redisjobs.exceptions import UnknownJobFunction
@@ -95,7 +95,7 @@ class _Look:
         looked, found = 0, Found([])
         for total, page in pages(self.scope, from_end=self.from_end):
             chosen = [record for record in page if self.query.matches(record)]
-            found.records += ask(inspection.due_next(self.scope.keys, chosen))
+            found.records += ask(lookup.due_next(self.scope.keys, chosen))
             looked += PAGE
             is_enough = self.enough is not None and len(found.records) >= self.enough
             if is_enough or looked >= total or self.query.is_past(self.scope, page):

@@ -11,7 +11,7 @@ from django.test import Client, override_settings
 
 from django_redisjobs import JobStatus
 from django_redisjobs.admin import actions
-from django_redisjobs.core import inspection
+from django_redisjobs.core import lookup
 from tests.integration.core.store import Store
 
 from .conftest import Staff
@@ -134,7 +134,7 @@ def test_many_are_changed_a_page_at_a_time(
 ):
     many = store.add("low", 130)
     asked: list[int] = []
-    reading = inspection.jobs
+    reading = lookup.jobs
 
     def counted(keys: Any, ids: Any, **more: Any) -> Any:
         asked.append(len(ids))
@@ -142,7 +142,7 @@ def test_many_are_changed_a_page_at_a_time(
 
     monkeypatch.setattr(actions, "PAGE", 50)
     monkeypatch.setattr("django_redisjobs.queries.PAGE", 50)
-    monkeypatch.setattr(inspection, "jobs", counted)
+    monkeypatch.setattr(lookup, "jobs", counted)
 
     said_so = said(post(operator, "cancel", *many, select_across="1", confirmed="1"))
 

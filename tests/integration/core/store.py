@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from django_redisjobs.core import inspection, operations
+from django_redisjobs.core import inspection, lookup, operations
 from django_redisjobs.core.consumer import Consumer, Exchange
 from django_redisjobs.core.flights import Flight
 from django_redisjobs.core.keys import GroupKeys
@@ -204,17 +204,20 @@ class Store:
     # -- reading ---------------------------------------------------------------
 
     def record(self, job_id: str) -> JobRecord:
-        found = self.do(inspection.job(self.keys, job_id))
+        found = self.do(lookup.job(self.keys, job_id))
         assert found is not None, f"{job_id} is unknown"
         return found
 
     def status(self, job_id: str) -> JobStatus | None:
-        return self.do(inspection.status(self.keys, job_id))
+        return self.do(lookup.status(self.keys, job_id))
 
     def aside(self) -> list[tuple[str, bytes]]:
         """What was set aside: 'PLACE REASON' without the time, and the raw entry."""
-        found = self.do(inspection.aside(self.keys, 10_000))
-        return [(reason.partition(" ")[2], raw) for reason, raw in found]
+        found = []
+        for entry in self.client.lrange(self.keys.aside, 0, -1):
+            reason, _, raw = entry.partition(b"\n")
+            found.append((reason.decode(errors="replace").partition(" ")[2], raw))
+        return found
 
     def statistics(self, minutes: int) -> list[dict[str, int]]:
         """Counters of the last minutes, oldest first."""

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import redis
 
-from django_redisjobs.core import inspection
+from django_redisjobs.core import inspection, lookup, staff
 from django_redisjobs.core.records import (
     DEFAULT_KEEP,
     ENDED,
     JobStatus,
     Keep,
+    QueueCounts,
 )
 from django_redisjobs.monitoring.spreads import Spread, Timings, starts_ms
 from tests.servers import Server
@@ -271,7 +272,7 @@ def test_a_settlement_lost_by_a_failover_calls_back_once(store: Store, look: Loo
 
 
 def wait(store: Store, client: redis.Redis, job_id: str, wait_ms: int) -> Any:
-    return store.do(inspection.await_end(store.keys, job_id, wait_ms), client)
+    return store.do(lookup.await_end(store.keys, job_id, wait_ms), client)
 
 
 def test_waiting_for_what_has_ended_or_is_unknown_does_not_block(store: Store):
@@ -343,9 +344,9 @@ def blocked(store: Store, number: int) -> None:
 
 def test_the_longer_wait_of_two_counts(store: Store):
     (added,) = store.add()
-    await_end = inspection.await_end(store.keys, added, 60_000)
+    await_end = lookup.await_end(store.keys, added, 60_000)
     store.do(_first_command_of(await_end))
-    store.do(_first_command_of(inspection.await_end(store.keys, added, 1000)))
+    store.do(_first_command_of(lookup.await_end(store.keys, added, 1000)))
 
     score = store.client.zscore(store.keys.base + "waiters", added)
     assert score is not None
@@ -643,7 +644,7 @@ def test_counts_of_each_status(store: Store):
     assert (counts.pending, counts.scheduled, counts.running) == (5, 1, 2)
     assert (counts.succeeded, counts.failed, counts.cancelled) == (1, 1, 1)
     assert (counts.expired, counts.parked, counts.paused) == (1, 1, None)
-    assert empty == inspection.QueueCounts("empty")
+    assert empty == QueueCounts("empty")
     assert store.do(inspection.queues(store.keys)) == ["q"]
 
 
@@ -652,14 +653,14 @@ def test_workers_and_what_they_hold(store: Store):
     added = store.add(number=2)
     worker.claim(2)
 
-    found = store.do(inspection.workers(store.keys))
+    found = store.do(staff.workers(store.keys))
 
     assert {one.id: list(one.held) for one in found} == {"a": added, "b": []}
     assert {one.info["host"] for one in found} == {"here"}
     now_ms = store.now_ms()
     assert all(now_ms < one.lease_ends_ms <= now_ms + 30_000 for one in found)
     store.rescue(idle)
-    assert [one.id for one in store.do(inspection.workers(store.keys))] == ["a"]
+    assert [one.id for one in store.do(staff.workers(store.keys))] == ["a"]
 
 
 def age(store: Store, job_id: str, seconds: int) -> None:

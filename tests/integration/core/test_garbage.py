@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from django_redisjobs.core import failures, inspection
+from django_redisjobs.core import failures, inspection, lookup, staff
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.records import JobStatus
 
@@ -45,7 +45,7 @@ def populate(store: Store) -> tuple[Worker, dict[str, str]]:
     (found["scheduled"],) = store.add(delay_ms=60_000)
     (tombstone,) = store.add()
     store.cancel(tombstone)
-    store.do(inspection.await_end(store.keys, found["pending"], 0))
+    store.do(lookup.await_end(store.keys, found["pending"], 0))
     store.client.zadd(store.keys.base + "waiters", {found["pending"]: 10**14})
     store.pause("paused")
     return worker, found
@@ -59,7 +59,7 @@ def exercise(store: Store, worker: Worker, known: dict[str, str]) -> None:
     store.make_due(new[3].id)
     store.maintain_now()
     store.beat(worker, "unheard-of")
-    store.do(inspection.await_end(store.keys, new[0].id, 0))
+    store.do(lookup.await_end(store.keys, new[0].id, 0))
     done: set[str] = set()
     pending: list[Any] = []
     fresh = store.worker("q", "empty")
@@ -96,15 +96,14 @@ def look_at_everything(store: Store, known: dict[str, str]) -> None:
         for offset in (0, 1):
             store.do(inspection.page(keys, "q", status, offset, 50))
     for job_id in known.values():
-        store.do(inspection.job(keys, job_id))
+        store.do(lookup.job(keys, job_id))
         store.status(job_id)
-    store.do(inspection.workers(keys))
-    store.do(inspection.running(keys))
+    store.do(staff.workers(keys))
+    store.do(staff.running(keys))
     store.do(inspection.queues(keys))
     store.do(inspection.latency(keys, "q"))
     store.statistics(2)
     store.do(inspection.spreads(keys, "hour", [store.now_ms() // 3_600_000], ["q"]))
-    store.do(inspection.aside(keys))
     store.do(failures.newest_failures([(keys, "q")], 0, 50))
 
 

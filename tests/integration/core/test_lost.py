@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from django_redisjobs.core import inspection
+from django_redisjobs.core import staff
 from django_redisjobs.core.presence import beat, keep_stacks
 from django_redisjobs.core.records import DEFAULT_KEEP, Stacks
 
@@ -14,7 +14,7 @@ from .store import LEASE_MS, Store
 
 
 def lost(store: Store) -> list[tuple[str, str, int]]:
-    found = store.do(inspection.lost_workers(store.keys))
+    found = store.do(staff.lost_workers(store.keys))
     return [(one.worker, one.reason, one.held) for one in found]
 
 
@@ -27,7 +27,7 @@ def test_who_is_rescued_after_a_crash_is_among_the_lost(store: Store):
     store.rescue(worker, jobs[:1], reason="somebody else tried, too")
 
     assert lost(store) == [("w-1", "killed by signal 9", 2)]
-    (one,) = store.do(inspection.lost_workers(store.keys))
+    (one,) = store.do(staff.lost_workers(store.keys))
     assert (one.host, one.pid) == ("here", "1")
     assert store.now_ms() - 60_000 < one.at_ms <= store.now_ms()
 
@@ -80,7 +80,7 @@ def test_a_beat_tells_what_memory_a_worker_holds(store: Store):
         )
     )
 
-    found = {each.id: each.info for each in store.do(inspection.workers(store.keys))}
+    found = {each.id: each.info for each in store.do(staff.workers(store.keys))}
     assert found["one"]["memory"] == "123456789"
     assert "memory" not in found["two"]
     assert not store.client.exists(store.keys.worker("unheard-of"))
@@ -88,13 +88,13 @@ def test_a_beat_tells_what_memory_a_worker_holds(store: Store):
 
 @pytest.mark.parametrize("rubbish", ["[", "1", json.dumps({"text": "x"})])
 def test_stacks_are_kept_for_ten_minutes(store: Store, rubbish: str):
-    assert store.do(inspection.stacks(store.keys, "w")) is None
+    assert store.do(staff.stacks(store.keys, "w")) is None
 
     store.do(keep_stacks(store.keys, "w", "Thread é"))
 
-    found = store.do(inspection.stacks(store.keys, "w"))
+    found = store.do(staff.stacks(store.keys, "w"))
     assert isinstance(found, Stacks)
     assert found.text == "Thread é"
     assert 0 < store.client.pttl(store.keys.stacks("w")) <= 600_000
     store.client.set(store.keys.stacks("w"), rubbish)
-    assert store.do(inspection.stacks(store.keys, "w")) is None
+    assert store.do(staff.stacks(store.keys, "w")) is None

@@ -9,7 +9,7 @@ import pytest
 import redis
 from redis import asyncio as aioredis
 
-from django_redisjobs.core import inspection, operations
+from django_redisjobs.core import inspection, lookup, operations
 from django_redisjobs.core.durability import Durability
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.producer import enqueue
@@ -179,7 +179,7 @@ def test_waiting_for_a_job_in_a_full_redis(own: Store):
     (added,) = own.add()
     fill(own)
 
-    status, ended = own.do(inspection.await_end(own.keys, added, 1))
+    status, ended = own.do(lookup.await_end(own.keys, added, 1))
 
     assert (status, ended) == (JobStatus.PENDING, False)
 
@@ -247,11 +247,11 @@ def test_the_asynchronous_client_does_the_same(store: Store, server: Server):
             await client.script_flush()
             added = [job(), job(delay_ms=60_000)]
             assert await aperform(client, enqueue(store.keys, added)) == []
-            record = await aperform(client, inspection.job(store.keys, added[1].id))
+            record = await aperform(client, lookup.job(store.keys, added[1].id))
             assert record is not None
             assert record.status is JobStatus.SCHEDULED
             await client.set(store.keys.attempts(added[0].id), "wrong type")
-            record = await aperform(client, inspection.job(store.keys, added[0].id))
+            record = await aperform(client, lookup.job(store.keys, added[0].id))
             assert record is not None
             assert record.attempts == ()
             await client.set(store.keys.queues, "wrong type")

@@ -10,7 +10,7 @@ from django.test import override_settings
 
 from django_redisjobs import JobStatus, Worker, get_connection, get_job
 from django_redisjobs.conf import keys_for
-from django_redisjobs.core import inspection
+from django_redisjobs.core import lookup
 from django_redisjobs.core.consumer import Consumer
 from django_redisjobs.core.producer import enqueue
 from django_redisjobs.core.records import DEFAULT_KEEP, NewJob, new_id
@@ -108,7 +108,7 @@ def test_what_a_newer_release_writes_waits_for_it(start, body):
     assert second.stop() == 0
     assert handle.status() is JobStatus.PARKED
     assert "pending again" not in second.output
-    record = perform(get_connection(), inspection.job(keys_for("default"), new.id))
+    record = perform(get_connection(), lookup.job(keys_for("default"), new.id))
     assert "this build" in record.error or "is no Enum" in record.error
 
 

@@ -11,7 +11,7 @@ import pytest
 from django.core.management import call_command
 
 from django_redisjobs import JobStatus, conf, get_connection
-from django_redisjobs.core import inspection
+from django_redisjobs.core import lookup
 from django_redisjobs.core.scripts import perform
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import until
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("redisjobs")
 def record(handle):
     """All that Redis has of a job."""
     keys = conf.keys_for(handle.queue)
-    return perform(get_connection(), inspection.job(keys, handle.id))
+    return perform(get_connection(), lookup.job(keys, handle.id))
 
 
 @pytest.mark.parametrize(

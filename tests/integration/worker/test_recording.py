@@ -11,7 +11,7 @@ from django.test import override_settings
 
 from django_redisjobs import Worker, conf, job
 from django_redisjobs.calls import ask
-from django_redisjobs.core import inspection
+from django_redisjobs.core import lookup
 from django_redisjobs.core.records import AttemptRecord
 from django_redisjobs.worker.recording import LONGEST_LINE, MOST_CHARACTERS
 
@@ -71,7 +71,7 @@ def no_noise(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(handle: Any, **options: Any) -> AttemptRecord:
     """Have it run; its only attempt."""
     Worker(processes=0, burst=True, verbosity=0, **options).run()
-    record = ask(inspection.job(conf.keys_for("default"), handle.id))
+    record = ask(lookup.job(conf.keys_for("default"), handle.id))
     assert record is not None
     (attempt,) = record.attempts
     return attempt
@@ -116,7 +116,7 @@ def test_what_a_job_logs_is_kept_when_it_fails():
 def test_coroutines_log_too_and_each_run_has_its_own_lines():
     quiet = speak_in_a_thread.delay()
     assert texts(run(speak_async.delay())) == ["from a coroutine"]
-    record = ask(inspection.job(conf.keys_for("default"), quiet.id))
+    record = ask(lookup.job(conf.keys_for("default"), quiet.id))
     assert record is not None
     assert record.attempts[0].logs == ()
 

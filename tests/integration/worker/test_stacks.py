@@ -12,7 +12,7 @@ import redis
 
 from django_redisjobs import Worker, conf
 from django_redisjobs.calls import ask
-from django_redisjobs.core import inspection
+from django_redisjobs.core import staff
 from django_redisjobs.core.presence import send_message
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import Events, until
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("redisjobs")
 def answer_of(worker: str) -> str:
     keys = conf.keys_for("default")
     ask(send_message(keys, worker, "dump"))
-    return until(lambda: ask(inspection.stacks(keys, worker))).text
+    return until(lambda: ask(staff.stacks(keys, worker))).text
 
 
 def with_words(words: str) -> str:
@@ -34,7 +34,7 @@ def with_words(words: str) -> str:
 
 def only_worker() -> str:
     keys = conf.keys_for("default")
-    (record,) = until(lambda: ask(inspection.workers(keys)))
+    (record,) = until(lambda: ask(staff.workers(keys)))
     return record.id
 
 
@@ -87,6 +87,6 @@ def test_what_ends_a_process_is_noted(start: Any):
 
     jobs.die.delay()
 
-    lost = until(lambda: ask(inspection.lost_workers(conf.keys_for("default"))))
+    lost = until(lambda: ask(staff.lost_workers(conf.keys_for("default"))))
     assert "SIGKILL" in lost[0].reason or "signal 9" in lost[0].reason
     assert lost[0].at_ms > (time.time() - 600) * 1000
