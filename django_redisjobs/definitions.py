@@ -30,7 +30,8 @@ from django_redisjobs.core.records import (
     new_ids,
 )
 from django_redisjobs.core.signatures import Signatures
-from django_redisjobs.enqueueing import Outgoing, ahand_over, hand_over
+from django_redisjobs.delivery import Outgoing
+from django_redisjobs.enqueueing import ahand_over, hand_over
 from django_redisjobs.exceptions import (
     ConfigurationError,
     DefinitionError,

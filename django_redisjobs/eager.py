@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from django_redisjobs.core.records import NewJob
 from django_redisjobs.core.settlements import Settlement
-from django_redisjobs.enqueueing import DivertedHook, Outgoing, announce
+from django_redisjobs.delivery import Outgoing, announce
+from django_redisjobs.enqueueing import DivertedHook
 from django_redisjobs.offline import OfflineJob
 from django_redisjobs.worker.direct import Desk, DirectExecution
 from django_redisjobs.worker.logs import JobLog

@@ -14,13 +14,8 @@ from django_redisjobs import eager, offline, registry
 from django_redisjobs.core.payload import Body, decode_body, parse_body
 from django_redisjobs.core.records import JobStatus, NewJob
 from django_redisjobs.definitions import JobFunction
-from django_redisjobs.enqueueing import (
-    DivertedHook,
-    Outgoing,
-    announce,
-    current_sink,
-    diverted,
-)
+from django_redisjobs.delivery import Outgoing, announce
+from django_redisjobs.enqueueing import DivertedHook, current_sink, diverted
 from django_redisjobs.exceptions import MissingInstance, PayloadNotSerializable
 from django_redisjobs.handles import JobHandle
 from django_redisjobs.offline import OfflineJob, now_ms

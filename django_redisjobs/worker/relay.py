@@ -21,7 +21,7 @@ from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.producer import enqueue
 from django_redisjobs.core.records import NewJob
 from django_redisjobs.core.scripts import perform
-from django_redisjobs.enqueueing import Outgoing, announce, chunks, jobs_of
+from django_redisjobs.delivery import Outgoing, announce, chunks, jobs_of
 from django_redisjobs.exceptions import NotAcknowledged, RedisJobsError
 
 from .logs import listed

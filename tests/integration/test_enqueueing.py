@@ -25,7 +25,7 @@ from django.utils import translation
 
 from django_redisjobs import (
     JobStatus,
-    enqueueing,
+    delivery,
     exceptions,
     get_job,
     get_queue,
@@ -135,7 +135,7 @@ def test_many_jobs_take_one_round_trip(calls: Callable[[], int]) -> None:
 def test_more_than_a_call_may_hold_goes_in_several(
     calls: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(enqueueing, "_MOST_A_CALL", 10)
+    monkeypatch.setattr(delivery, "_MOST_A_CALL", 10)
     with transaction.atomic():
         # Of 4, of 10, 10 and 5 jobs, and of 10.
         for first, end in ((0, 4), (4, 29), (29, 30), (30, 39)):
@@ -153,7 +153,7 @@ def test_more_than_a_call_may_hold_goes_in_several(
 def test_only_who_has_more_than_a_call_may_hold_is_divided(
     calls: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(enqueueing, "_MOST_A_CALL", 10)
+    monkeypatch.setattr(delivery, "_MOST_A_CALL", 10)
     with transaction.atomic():
         # 18 would be two calls, of which each had a part of the second one's.
         for first, end in ((0, 6), (6, 12), (12, 18)):
