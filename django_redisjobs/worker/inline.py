@@ -17,16 +17,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from .bells import Bell
 from .child import Child
 from .health import Health
 from .inbox import open_pipe
-from .liaison import Liaison
+from .liaison import FAREWELL_SECONDS, UNFINISHED, Liaison
 from .limits import MemoryLimit
 from .machine import identity
 from .memory import STOPPING, TURNED, Phase, SharedMemory, new_base
+from .rescues import rescue_request
 from .shutdown import SAME_REQUEST_SECONDS
 from .trouble import patience
 
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("redisjobs.worker")
-
-# The liaison may need so long to bring back what was held.
-FAREWELL_SECONDS: Final = 5.0
 
 
 class InlineWorker:
@@ -88,13 +86,10 @@ class InlineWorker:
                 signal.signal(number, handler)
             if self._timer is not None:
                 self._timer.cancel()
-            line.ask({"do": "dismiss"})
+            line.ask("dismiss")
             thread.join(FAREWELL_SECONDS)
             if thread.is_alive():
-                logger.warning(
-                    "Redis does not answer; what this worker held comes back when its "
-                    "lease ends."
-                )
+                logger.warning(UNFINISHED)
         self._patience.check()
 
     @contextmanager
@@ -160,17 +155,7 @@ class InlineWorker:
         self._limit.look_at(self._board)
         worker = self._board.worker
         self._board.enter(ending, 0.0)
-        line.ask(
-            {
-                "do": "rescue",
-                "worker": worker,
-                "codes": [],
-                "remains": [],
-                "charged": False,
-                "reason": "it ended in good order",
-                "overrun": None,
-            }
-        )
+        line.ask("rescue", **rescue_request(worker, reason="it ended in good order"))
         return ending is Phase.RECYCLED and child.wants_fresh_start
 
     def _take_signals(self) -> Mapping[signal.Signals, Any]:
@@ -199,8 +184,8 @@ class _LocalLine:
     def fileno(self) -> int:
         return self._bell.fileno()
 
-    def ask(self, request: dict[str, Any]) -> None:
-        self._requests.append({"number": 0, **request})
+    def ask(self, what: str, **more: Any) -> None:
+        self._requests.append({"number": 0, "do": what, **more})
         self._bell.ring()
 
     # The liaison's side

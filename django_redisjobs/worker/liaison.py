@@ -17,7 +17,6 @@ import redis
 
 from django_redisjobs import connections, outbox
 from django_redisjobs.core.keys import worker_of
-from django_redisjobs.core.presence import Remains
 
 from .beats import Beats, Heard
 from .bells import poll
@@ -34,7 +33,7 @@ from .memory import (
 )
 from .parking import Parking
 from .relay import Relay
-from .rescues import Overrun, Rescuer
+from .rescues import Rescuer, read_rescue
 from .stations import Post
 from .trouble import TROUBLE, Trouble
 from .waiting import LONGEST_SECONDS, Waiter, make_waiter
@@ -43,6 +42,11 @@ from .waiting import LONGEST_SECONDS, Waiter, make_waiter
 TURN_SECONDS: Final = 60.0
 # The first look at the machine's dead is repeated soon: some may still be dying.
 SECOND_LOOK_SECONDS: Final = 1.0
+# Who dismissed it waits so long: it may have to bring back what the last children held.
+FAREWELL_SECONDS: Final = 5.0
+UNFINISHED: Final = (
+    "Redis does not answer; what this worker held comes back when its lease ends."
+)
 # The supervisor does not wait much longer for a liaison that it dismissed.
 RELAY_SECONDS: Final = 3.0
 
@@ -216,17 +220,7 @@ class Liaison:
         what = request["do"]
         client = connections.worker_client()
         if what == "rescue":
-            overrun = request["overrun"]
-            self._rescuer.rescue(
-                client,
-                request["worker"],
-                codes=request["codes"],
-                charged=request["charged"],
-                reason=request["reason"],
-                remains=[Remains(*each) for each in request["remains"]],
-                overrun=Overrun(*overrun) if overrun else None,
-                killed=request.get("killed", False),
-            )
+            self._rescuer.rescue(client, **read_rescue(request))
         elif what == "hand_back":
             self._rescuer.hand_back(client, request["worker"], request["codes"])
         elif what == "look":

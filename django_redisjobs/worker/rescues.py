@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from random import Random
+from typing import Any
 
 import redis
 
@@ -42,6 +43,42 @@ class Overrun:
     job_id: str
     reason: str
     seconds: float
+
+
+def rescue_request(
+    worker: str,
+    *,
+    reason: str,
+    codes: Sequence[int] = (),
+    charged: bool = False,
+    remains: Sequence[Remains] = (),
+    overrun: Overrun | None = None,
+    killed: bool = False,
+) -> dict[str, Any]:
+    """What ``Rescuer.rescue`` has to know, as it travels to the liaison."""
+    return {
+        "worker": worker,
+        "codes": codes,
+        "charged": charged,
+        "reason": reason,
+        "remains": remains,
+        "overrun": None if overrun is None else astuple(overrun),
+        "killed": killed,
+    }
+
+
+def read_rescue(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What the sender gave to ``rescue_request``."""
+    overrun = request["overrun"]
+    return {
+        "worker": request["worker"],
+        "codes": request["codes"],
+        "charged": request["charged"],
+        "reason": request["reason"],
+        "remains": [Remains(*each) for each in request["remains"]],
+        "overrun": None if overrun is None else Overrun(*overrun),
+        "killed": request["killed"],
+    }
 
 
 class Rescuer:

@@ -18,39 +18,25 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from .child import Child
-from .forking import describe_end, describe_status, fork, kill_group, prepare_to_fork
+from .delegation import LiaisonProcess
+from .forking import describe_end, fork, kill_group, prepare_to_fork
 from .health import Health
-from .liaison import Liaison
 from .limits import MemoryLimit
-from .link import Desk, Line, open_line
-from .logs import duration
 from .machine import adopts_orphans, supervised_identity
-from .memory import (
-    ENDINGS,
-    FAILED,
-    LIAISON_DEADLINE,
-    RETRIED,
-    STOPPING,
-    SUCCEEDED,
-    TURNED,
-    Phase,
-    Running,
-    SharedMemory,
-)
+from .memory import ENDINGS, STOPPING, TURNED, Phase, Running, SharedMemory
 from .offspring import HUNG, Offspring
 from .outcome import TIMEOUT
+from .rescues import rescue_request
 from .shutdown import Shutdown, Step
+from .summary import Summary
 from .trouble import patience
 from .watch import InboxWatch
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from django_redisjobs.core.presence import Remains
-
     from .options import WorkerOptions
     from .probes import Probes
-    from .rescues import Overrun
     from .stations import Post
 
 logger = logging.getLogger("redisjobs.worker")
@@ -60,10 +46,6 @@ LOOK_SECONDS: Final = 0.5
 # for being late until they had the time to catch up.
 FROZEN_SECONDS: Final = 5.0
 FORGIVING_SECONDS: Final = 15.0
-# The liaison may need so long to bring back what the last children held.
-FAREWELL_SECONDS: Final = 5.0
-LIAISON_AGAIN_SECONDS: Final = 1.0
-SUMMARY_SECONDS: Final = 60.0
 SHORT_LIFE_SECONDS: Final = 2.0
 LONGEST_RESTART_SECONDS: Final = 10.0
 
@@ -86,19 +68,15 @@ class Supervisor:
             Offspring(number, self._memory.board(number), options.threads)
             for number in range(options.processes)
         ]
-        health = Health(
-            [child.board for child in self._children],
-            self._memory.common,
-            options.name,
-            options.queues,
-        )
+        boards = [child.board for child in self._children]
+        common = self._memory.common
+        health = Health(boards, common, options.name, options.queues)
         self._probes = None if probes is None else probes.in_process(health)
         self._selector = selectors.DefaultSelector()
         self._watch = InboxWatch(self._selector, options.threads)
-        self._desk = Desk()
-        self._line: Line | None = None
-        self._liaison_pid = 0
-        self._liaison_at = 0.0
+        self._liaison = LiaisonProcess(
+            self._selector, posts, boards, common, options.name, self._own_descriptors
+        )
         self._adopts = adopts_orphans()
         self._limit = MemoryLimit(options.max_rss)
         self._patience = patience(burst=options.burst)
@@ -107,9 +85,7 @@ class Supervisor:
         self._wake_read, self._wake_write = os.pipe()
         self._looked_at = monotonic()
         self._forgiving_until = 0.0
-        self._summary_at = monotonic() + SUMMARY_SECONDS
-        self._counted = (0, 0, 0)
-        self._past = [0, 0, 0]
+        self._summary = Summary(monotonic())
 
     def run(self, ready: Callable[[], None]) -> None:
         """``ready`` is called when a signal would be obeyed.
@@ -119,14 +95,14 @@ class Supervisor:
         self._take_signals()
         ready()
         prepare_to_fork()
-        self._fork_liaison()
+        self._liaison.start()
         if self._options.burst:
             self._await_first_look()
         while not self._is_over():
             now = monotonic()
             self._memory.common[TURNED] = now
             self._start_children(now)
-            self._start_liaison(now)
+            self._liaison.tend(now)
             if self._probes is not None:
                 self._probes.tend(now, self._own_descriptors())
             self._wait(now)
@@ -154,47 +130,9 @@ class Supervisor:
 
     # Starting
 
-    def _start_liaison(self, now: float) -> None:
-        """See that there is one. Nor is it a reason to end what works if there cannot be
-        one for the moment: leases hold for a while.
-        """
-        if self._liaison_pid or now < self._liaison_at:
-            return
-        try:
-            self._fork_liaison()
-        except OSError as error:
-            logger.warning(
-                "The process that talks to Redis cannot be started: %s. It is tried "
-                "again.",
-                error,
-            )
-            self._liaison_at = now + LIAISON_AGAIN_SECONDS
-
-    def _fork_liaison(self) -> None:
-        ours, theirs = open_line()
-        close = [ours.fileno(), *self._own_descriptors()]
-
-        def run() -> int:
-            boards = [child.board for child in self._children]
-            name = self._options.name
-            return Liaison(
-                self._posts, boards, self._memory.common, Line(theirs), name
-            ).run()
-
-        self._memory.common[LIAISON_DEADLINE] = inf
-        with theirs:
-            try:
-                self._liaison_pid = fork(run, close)
-            except OSError:
-                ours.close()
-                raise
-        self._line = Line(ours)
-        self._selector.register(self._line, selectors.EVENT_READ, "liaison")
-        self._desk.connect(self._line)
-
     def _await_first_look(self) -> None:
         """What dead workers held has to be back before a burst believes all is done."""
-        number = self._desk.ask("look")
+        number = self._liaison.ask("look")
         for child in self._children:
             child.start_after = number
 
@@ -222,7 +160,7 @@ class Supervisor:
             for child in self._children
             if not child.alive
             and not child.finished
-            and not self._desk.is_open(child.start_after)
+            and not self._liaison.is_open(child.start_after)
         ]
 
     def _fork_child(self, child: Offspring) -> None:
@@ -257,8 +195,7 @@ class Supervisor:
     def _own_descriptors(self, besides: Offspring | None = None) -> list[int]:
         """What a new process must not keep open: the end of a pipe tells a death."""
         found = [self._wake_read, self._wake_write, self._selector.fileno()]
-        if self._line is not None:
-            found.append(self._line.fileno())
+        found += self._liaison.descriptors
         if self._probes is not None:
             found += self._probes.descriptors
         for child in self._children:
@@ -279,7 +216,7 @@ class Supervisor:
         for key, _ in self._selector.select(seconds):
             if key.data == "signal":
                 self._drain_wakeups()
-            elif key.data == "liaison":
+            elif key.data is self._liaison:
                 self._hear_liaison()
             elif isinstance(key.data, Offspring):
                 self._watch.wake(key.data)
@@ -292,11 +229,8 @@ class Supervisor:
             pass
 
     def _hear_liaison(self) -> None:
-        assert self._line is not None
-        for message in self._line.receive():
-            if "done" in message:
-                self._desk.done(message["done"])
-            elif "away" in message:
+        for message in self._liaison.hear():
+            if "away" in message:
                 self._heed_absence(message["away"])
             else:
                 self._obey(message["worker"], message["message"])
@@ -326,10 +260,7 @@ class Supervisor:
                 pid, status, usage = os.wait4(child.pid, os.WNOHANG)
                 if pid:
                     self._bury(child, describe_end(status, usage))
-        if self._liaison_pid:
-            pid, status = os.waitpid(self._liaison_pid, os.WNOHANG)
-            if pid:
-                self._replace_liaison(status)
+        self._liaison.reap(over=self._is_over())
         if self._adopts:
             self._reap_adopted()
 
@@ -337,7 +268,7 @@ class Supervisor:
         """What jobs had started and left behind. Else each would keep its number until
         there are none left.
         """
-        own = {self._liaison_pid, *(child.pid for child in self._children)}
+        own = {self._liaison.pid, *(child.pid for child in self._children)}
         if self._probes is not None:
             own.add(self._probes.pid)
         look = os.WEXITED | os.WNOHANG | os.WNOWAIT
@@ -358,7 +289,7 @@ class Supervisor:
             kill_group(child.pid)
         self._rescue(child, running, end, clean=clean)
         self._watch.end(child)
-        self._keep_counts(child)
+        self._summary.keep(child.board)
         pid, child.pid = child.pid, 0
         child.close()
         if clean:
@@ -391,15 +322,14 @@ class Supervisor:
     def _rescue(
         self, child: Offspring, running: Sequence[Running], end: str, *, clean: bool
     ) -> None:
-        for old in child.left_behind():
-            self._ask_rescue(old, codes=[], charged=False, reason="its lease was lost")
+        self._rescue_left_behind(child)
         if child.board.generation == 0:
             return
         codes = [one.code for one in running]
         overrun = child.overrun
         if overrun is not None and overrun.code not in codes:
             overrun = None
-        number = self._ask_rescue(
+        request = rescue_request(
             child.board.worker,
             codes=codes,
             charged=not clean and not child.killed_for,
@@ -408,55 +338,23 @@ class Supervisor:
             overrun=overrun,
             killed=bool(child.killed_for) and not self._shutdown.begun,
         )
+        number = self._liaison.ask("rescue", **request)
         # In a burst its successor must find what it left, or believe all is done.
         child.start_after = number if self._options.burst else 0
 
-    def _ask_rescue(
-        self,
-        worker: str,
-        *,
-        codes: list[int],
-        charged: bool,
-        reason: str,
-        remains: Sequence[Remains] = (),
-        overrun: Overrun | None = None,
-        killed: bool = False,
-    ) -> int:
-        fields = None
-        if overrun is not None:
-            fields = [overrun.code, overrun.job_id, overrun.reason, overrun.seconds]
-        return self._desk.ask(
-            "rescue",
-            worker=worker,
-            codes=codes,
-            charged=charged,
-            reason=reason,
-            remains=list(remains),
-            overrun=fields,
-            killed=killed,
-        )
-
-    def _replace_liaison(self, status: int) -> None:
-        assert self._line is not None
-        if not self._is_over():
-            logger.warning(
-                "The process that talks to Redis ended: %s. A new one takes over.",
-                describe_status(status),
-            )
-        self._selector.unregister(self._line)
-        self._line.close()
-        self._line = None
-        self._liaison_pid = 0
-        self._start_liaison(monotonic())
+    def _rescue_left_behind(self, child: Offspring) -> None:
+        for old in child.left_behind():
+            request = rescue_request(old, reason="its lease was lost")
+            self._liaison.ask("rescue", **request)
 
     # Looking after everything
 
     def _look(self, now: float) -> None:
         for child, codes in self._watch.tick():
             if codes:
-                self._desk.ask("hand_back", worker=child.board.worker, codes=codes)
-        if self._line is not None:
-            self._line.flush()
+                worker = child.board.worker
+                self._liaison.ask("hand_back", worker=worker, codes=codes)
+        self._liaison.flush()
         self._proceed_with_shutdown(now)
         if now - self._looked_at < LOOK_SECONDS:
             return
@@ -467,17 +365,15 @@ class Supervisor:
             if child.alive:
                 self._look_at(child, now)
         if now >= self._forgiving_until:
-            self._look_at_liaison(now)
-        self._sum_up(now)
+            self._liaison.end_if_hung(now)
+        living = (child.board for child in self._children if child.alive)
+        self._summary.tell(now, living)
 
     def _look_at(self, child: Offspring, now: float) -> None:
         self._limit.look_at(child.board)
         if child.has_new_id:
-            for old in child.left_behind():
-                self._ask_rescue(
-                    old, codes=[], charged=False, reason="its lease was lost"
-                )
-            self._desk.ask("look")
+            self._rescue_left_behind(child)
+            self._liaison.ask("look")
         if now < self._forgiving_until or child.killed_for:
             return
         overrun = child.find_overrun(now)
@@ -487,11 +383,6 @@ class Supervisor:
             child.kill(f"job {overrun.job_id} ignored its {what} and was killed")
         elif child.hangs(now):
             child.kill(HUNG)
-
-    def _look_at_liaison(self, now: float) -> None:
-        if self._liaison_pid and now >= self._memory.common[LIAISON_DEADLINE]:
-            self._memory.common[LIAISON_DEADLINE] = inf
-            os.kill(self._liaison_pid, signal.SIGKILL)
 
     # Ending
 
@@ -519,59 +410,13 @@ class Supervisor:
 
     def _say_farewell(self) -> None:
         """Have the liaison finish; then nothing of this worker is left in Redis."""
-        self._desk.ask("dismiss")
+        self._liaison.ask("dismiss")
         if self._probes is not None:
             self._probes.end()
-        deadline = monotonic() + FAREWELL_SECONDS
-        while (now := monotonic()) < deadline:
-            self._start_liaison(now)
-            if self._liaison_pid and os.waitpid(self._liaison_pid, os.WNOHANG)[0]:
-                break
-            self._selector.select(0.1)
-            self._drain_wakeups()
-            if self._line is not None:
-                self._line.flush()
-                for message in self._line.receive():
-                    self._desk.done(message.get("done", 0))
-        else:
-            logger.warning(
-                "Redis does not answer; what this worker held comes back when its "
-                "lease ends."
-            )
-            if self._liaison_pid:
-                os.kill(self._liaison_pid, signal.SIGKILL)
-                os.waitpid(self._liaison_pid, 0)
+        self._liaison.see_off(self._pause)
         signal.set_wakeup_fd(-1)
         self._selector.close()
 
-    # Telling people
-
-    def _counts(self) -> tuple[int, int, int]:
-        totals = list(self._past)
-        for child in self._children:
-            if child.alive:
-                for place, cell in enumerate((SUCCEEDED, FAILED, RETRIED)):
-                    totals[place] += int(child.board.cells[cell])
-        return (totals[0], totals[1], totals[2])
-
-    def _keep_counts(self, child: Offspring) -> None:
-        for place, cell in enumerate((SUCCEEDED, FAILED, RETRIED)):
-            self._past[place] += int(child.board.cells[cell])
-
-    def _sum_up(self, now: float) -> None:
-        if now < self._summary_at:
-            return
-        self._summary_at = now + SUMMARY_SECONDS
-        counts = self._counts()
-        done, failed, retried = (
-            count - before for count, before in zip(counts, self._counted, strict=True)
-        )
-        self._counted = counts
-        if done or failed or retried:
-            logger.info(
-                "In the last %s: %d succeeded, %d to be retried, %d failed.",
-                duration(SUMMARY_SECONDS),
-                done,
-                retried,
-                failed,
-            )
+    def _pause(self) -> None:
+        self._selector.select(0.1)
+        self._drain_wakeups()

@@ -16,7 +16,7 @@ from django_redisjobs.worker import rescues
 from django_redisjobs.worker.liaison import Liaison
 from django_redisjobs.worker.logs import JobLog
 from django_redisjobs.worker.memory import GENERATION, REGISTERED, SharedMemory
-from django_redisjobs.worker.rescues import Rescuer
+from django_redisjobs.worker.rescues import Rescuer, rescue_request
 from django_redisjobs.worker.stations import posts
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import new_station
@@ -31,10 +31,9 @@ class Supervisor:
         self.closed = False
         self.heard: list[tuple[str, str]] = []
         self._ends = os.pipe()
-        rescue = {"do": "rescue", "worker": worker, "reason": "it ended"}
-        nothing = {"codes": [], "remains": [], "charged": False, "overrun": None}
+        rescue = rescue_request(worker, reason="it ended")
         self._asks = [
-            {"number": 1, **rescue, **nothing},
+            {"number": 1, "do": "rescue", **rescue},
             {"number": 2, "do": "dismiss"},
         ]
 

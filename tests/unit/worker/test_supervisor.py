@@ -10,8 +10,9 @@ from time import monotonic
 import psutil
 import pytest
 
+from django_redisjobs.worker.delegation import RESTART_SECONDS
 from django_redisjobs.worker.options import WorkerOptions
-from django_redisjobs.worker.supervisor import LIAISON_AGAIN_SECONDS, Supervisor
+from django_redisjobs.worker.supervisor import Supervisor
 
 
 class Asleep(selectors.DefaultSelector):
@@ -68,20 +69,21 @@ def test_without_room_for_what_talks_to_redis_nobody_is_ended(supervisor, monkey
     def full():
         raise BlockingIOError("Resource temporarily unavailable")
 
+    liaison = supervisor._liaison
     before = psutil.Process().num_fds()
     with monkeypatch.context() as patched:
         patched.setattr(os, "fork", full)
-        supervisor._start_liaison(now := monotonic())
+        liaison.tend(now := monotonic())
 
-        assert not supervisor._liaison_pid
+        assert not liaison.pid
         assert psutil.Process().num_fds() == before
-        supervisor._look_at_liaison(monotonic())
+        liaison.end_if_hung(monotonic())
 
     tries = []
-    monkeypatch.setattr(supervisor, "_fork_liaison", lambda: tries.append(monotonic()))
-    supervisor._start_liaison(now)
+    monkeypatch.setattr(liaison, "start", lambda: tries.append(monotonic()))
+    liaison.tend(now)
     assert not tries
-    supervisor._start_liaison(now + LIAISON_AGAIN_SECONDS)
+    liaison.tend(now + RESTART_SECONDS)
     assert tries
 
 
@@ -100,10 +102,10 @@ def test_it_sleeps_while_the_last_process_of_a_burst_runs(supervisor):
 
 def test_it_sleeps_until_what_a_process_left_is_brought_back(supervisor):
     ended = supervisor._children[1]
-    ended.start_after = supervisor._desk.ask("rescue")
+    ended.start_after = supervisor._liaison.ask("rescue")
 
     assert pause(supervisor) == 0.5
-    supervisor._desk.done(ended.start_after)
+    supervisor._liaison._desk.done(ended.start_after)
     assert pause(supervisor) == 0
 
 
@@ -117,7 +119,7 @@ def test_who_buries_orphans_leaves_alone_who_is_known(supervisor):
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         pids.append(pid)
     child, liaison = pids
-    supervisor._children[0].pid, supervisor._liaison_pid = child, liaison
+    supervisor._children[0].pid, supervisor._liaison._pid = child, liaison
 
     supervisor._reap_adopted()
 
