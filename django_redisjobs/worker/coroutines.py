@@ -239,13 +239,14 @@ class Coroutines:
             self._begin(slot, following)
 
     async def _attempt(self, slot: TaskSlot, plan: Plan, body: Body) -> None:
+        returned: list[Any] = []
         try:
-            value = await self._call(slot, plan, body)
+            returned.append(await self._call(slot, plan, body))
         except BaseException as error:  # noqa: BLE001 - a job may raise anything
             slot.quiet()
             self._execution.fail(slot, plan, body, error)
         else:
-            self._execution.succeed(slot, plan, value)
+            self._execution.succeed(slot, plan, returned)
 
     async def _call(self, slot: TaskSlot, plan: Plan, body: Body) -> Any:
         databases.refresh_in_line()

@@ -29,12 +29,13 @@ from django_redisjobs.serialization import codec
 from .execution import Execution
 from .logs import JobLog
 from .memory import SharedMemory
+from .outcome import Verdict
 from .plans import Plan, Plans
 from .slots import Slot, TaskSlot
 from .stations import Station
 
 if TYPE_CHECKING:
-    from .outcome import Description, Verdict
+    from .outcome import Description
 
 
 class SilentLog(JobLog):
@@ -121,8 +122,18 @@ class DirectExecution(Execution):
     ) -> None:
         if isinstance(slot, _Slot):
             slot.error = error
-        final = final or not self._retries
         super().fail(slot, plan, body, error, final=final)
+
+    def let_go(self, error: BaseException) -> None:
+        """The caller may want to look at its frames."""
+
+    def _judge(
+        self, slot: Slot, plan: Plan | None, error: BaseException, *, final: bool
+    ) -> Verdict:
+        verdict = super()._judge(slot, plan, error, final=final)
+        if verdict.kind == "retry" and not self._retries:
+            return Verdict("failed", verdict.word)
+        return verdict
 
     def _call(self, slot: Slot, job: Claimed, plan: Plan, body: Body) -> Any:
         with _savepoints():
@@ -139,7 +150,7 @@ class DirectExecution(Execution):
             # There is an event loop in this thread: adelay() would have been right.
             value, error = None, refusal
         if error is None:
-            self.succeed(slot, plan, value)
+            self.succeed(slot, plan, [value])
         else:
             slot.quiet()
             self.fail(slot, plan, body, error)

@@ -6,7 +6,8 @@ what a job does not use costs it nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from math import inf
 from random import Random
@@ -110,13 +111,14 @@ class Execution:
     def _run(self, slot: Slot, plan: Plan, body: Body) -> None:
         job = slot.job
         assert job is not None
+        returned: list[Any] = []
         try:
-            value = self._call(slot, job, plan, body)
+            returned.append(self._call(slot, job, plan, body))
         except BaseException as error:  # noqa: BLE001 - a job may raise anything
             slot.quiet()
             self.fail(slot, plan, body, error)
         else:
-            self.succeed(slot, plan, value)
+            self.succeed(slot, plan, returned)
 
     def _call(self, slot: Slot, job: Claimed, plan: Plan, body: Body) -> Any:
         self.refresh()
@@ -153,8 +155,11 @@ class Execution:
         if signals.job_started.receivers:
             _send(signals.job_started, slot, plan)
 
-    def succeed(self, slot: Slot, plan: Plan, value: object) -> None:
-        """The function returned."""
+    def succeed(self, slot: Slot, plan: Plan, returned: list[Any]) -> None:
+        """The function returned the one value in this list, out of which it is taken: it
+        has to die while its job is known to run. A destructor may hang or crash, too.
+        """
+        value = returned.pop()
         if type(value) is CoroutineType:
             value.close()
             self.fail(slot, plan, None, TypeError(_NOT_AWAITED), final=True)
@@ -165,6 +170,7 @@ class Execution:
             if plan.result_ttl_ms:
                 result = self._result_text(plan, value)
         except BaseException as error:  # noqa: BLE001 - values have code of their own
+            value = None
             self.fail(slot, plan, None, error, final=True)
             return
         finished = monotonic()
@@ -189,6 +195,7 @@ class Execution:
             _send(signals.job_succeeded, slot, plan, result=value)
         if self._log.tells_success:
             self._log.succeeded(job, plan.name, finished - slot.started)
+        value = None
         self._settle(slot, ended)
 
     def fail(
@@ -200,7 +207,9 @@ class Execution:
         *,
         final: bool = False,
     ) -> None:
-        """The attempt ended with an exception; the slot is disarmed."""
+        """The attempt ended with an exception; the slot is disarmed. ``final``: the
+        function returned, and no other attempt follows.
+        """
         job, station = slot.job, slot.station
         assert job is not None
         assert station is not None
@@ -226,6 +235,7 @@ class Execution:
         )
         ended.meta, ended.progress = slot.meta or job.meta, slot.progress
         self._announce(slot, plan, name, verdict, what, error)
+        self.let_go(error)
         self._settle(slot, ended)
 
     def _announce(
@@ -258,8 +268,15 @@ class Execution:
             interrupted=slot.fired,
             discard_missing=plan.discard_missing,
             final=final,
-            called=slot.context is not None,
+            called=final or slot.context is not None,
         )
+
+    def let_go(self, error: BaseException) -> None:
+        """Have what the frames of a failed job hold die while it is known to run, as
+        ``succeed`` does with what it returned.
+        """
+        for each in _related(error):
+            traceback.clear_frames(each.__traceback__)
 
     def _settle(self, slot: Slot, ended: Settlement) -> None:
         station = slot.station
@@ -297,6 +314,21 @@ def _send(signal: Signal, slot: Slot, plan: Plan | None, **more: Any) -> None:
         run=job.run,
         **more,
     )
+
+
+def _related(error: BaseException) -> Iterator[BaseException]:
+    """It, and all that led to it."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += (each.__cause__, each.__context__)
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions
 
 
 def _armed(slot: Slot, function: Callable[..., Any], body: Body) -> Any:

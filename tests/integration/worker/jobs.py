@@ -257,6 +257,20 @@ def _find_nobody() -> Any:
 
 
 @job(retry=0)
+def return_the_unknown(with_notes: bool) -> Any:
+    """A value of which only its own code knows that it is none."""
+    context = current_job()
+    assert context is not None
+    if with_notes:
+        context.meta["noted"] = True
+    return SimpleLazyObject(_find_no_function)
+
+
+def _find_no_function() -> Any:
+    raise UnknownJobFunction("another one")
+
+
+@job(retry=0)
 def ignore_interrupts(seconds: float, name: str = "") -> str:
     tell("started", name, os.getpid())
     until = time.monotonic() + seconds
@@ -329,6 +343,26 @@ def perish(how: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL if held else 0)
     if how == "overrun":
         hold_the_interpreter(60)
+
+
+class Bomb:
+    """Ends its process when nobody holds it any more."""
+
+    def __del__(self) -> None:
+        os.abort()
+
+
+@job(retry=0, result_ttl=0)
+def leave_a_bomb(how: str) -> Bomb:
+    bomb = Bomb()
+    if how == "raised":
+        raise ValueError("with a bomb in a frame")
+    return bomb
+
+
+@job(retry=0, result_ttl=0)
+async def leave_a_bomb_async(how: str) -> Bomb:
+    return leave_a_bomb(how)
 
 
 @job(retry=0)

@@ -168,6 +168,16 @@ def test_what_such_a_module_raises_keeps_no_other_job_parked(broken_apps, caplog
     assert len(told) == ("BaseException" in code)
 
 
+@pytest.mark.parametrize("with_notes", [False, True])
+def test_what_has_run_is_not_parked_for_what_it_returned(start, with_notes):
+    start()
+
+    handle = jobs.return_the_unknown.delay(with_notes)
+
+    assert handle.wait(timeout=30) is JobStatus.FAILED
+    assert handle.info().attempts[-1].exception_class.endswith("UnknownJobFunction")
+
+
 def test_parked_jobs_behind_many_others_are_taken_up_too(redisjobs):
     """Those that nobody knows must not hide those that somebody does."""
     known = jobs.add.delay(2, 3)

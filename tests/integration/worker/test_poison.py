@@ -122,3 +122,16 @@ def test_each_child_leads_a_group_of_its_own(start, events):
 
     assert worker.wait() == 0
     assert handle.result(timeout=0) == "ended in peace"
+
+
+@pytest.mark.parametrize("how", ["returned", "raised"])
+@pytest.mark.parametrize("bomb", [jobs.leave_a_bomb, jobs.leave_a_bomb_async])
+def test_a_job_is_charged_with_what_its_objects_do_at_their_end(start, bomb, how):
+    worker = start(settings={"MAX_CRASHES": 2})
+    poison = bomb.delay(how)
+    others = [jobs.add.delay(number, 1) for number in range(3)]
+
+    assert poison.wait(timeout=30) is JobStatus.FAILED
+    assert "SIGABRT" in record(poison).attempts[-1].message
+    assert [other.result(timeout=30) for other in others] == [1, 2, 3]
+    assert worker.stop() == 0
