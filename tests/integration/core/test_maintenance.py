@@ -149,10 +149,10 @@ def away_for(store: Store, gap_ms: int) -> None:
     store.client.set(key, int(store.client.get(key) or now_ms) - gap_ms)
     for name, lease in store.client.zrange(store.keys.workers, 0, -1, withscores=True):
         store.client.zadd(store.keys.workers, {name: lease - gap_ms})
-        granted = store.client.hget(store.keys.worker(name.decode()), "spared")
-        if granted:
-            moved = int(granted) - gap_ms
-            store.client.hset(store.keys.worker(name.decode()), "spared", moved)
+        record = store.keys.worker(name.decode())
+        for mark in ("spared", "extended"):
+            if granted := store.client.hget(record, mark):
+                store.client.hset(record, mark, int(granted) - gap_ms)
 
 
 def test_who_died_is_rescued_also_where_workers_come_but_once_an_hour(
@@ -172,6 +172,26 @@ def test_who_died_is_rescued_also_where_workers_come_but_once_an_hour(
 
     assert got == [added]
     assert store.client.zcard(store.keys.workers) == 0
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_who_died_is_rescued_also_where_workers_come_before_its_lease_ends(
+    store: Store, look: Look, recorded: bool
+):
+    """Each of them finds that nobody called for more than half a lease."""
+    (added,) = store.add()
+    dead = store.worker()
+    dead.claim()
+    if not recorded:
+        store.client.delete(store.keys.worker(dead.name))
+    got: list[str] = []
+    for _ in range(5):
+        away_for(store, LEASE_MS * 2 // 3)
+        worker = store.worker()
+        got += ids(worker.claim())
+        store.rescue(worker, charged=False)
+
+    assert got[:1] == [added]
 
 
 def test_who_was_heard_of_is_spared_again(store: Store, look: Look):

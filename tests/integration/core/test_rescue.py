@@ -467,6 +467,22 @@ def test_who_was_lost_in_company_is_granted_more_starts(store: Store, look: Look
     look()
 
 
+@pytest.mark.parametrize(("processes", "starts"), [("1", 3), ("4", 9)])
+def test_company_in_other_groups_is_not_seen_and_so_assumed(
+    store: Store, look: Look, processes: str, starts: int
+):
+    (added,) = store.add()
+
+    ended = []
+    while not ended:
+        worker = store.worker(groups="2", processes=processes)
+        assert ids(worker.claim(fresh=True)) == [added]
+        ended = store.rescue(worker, None).ended
+
+    assert store.record(added).crashes == starts
+    look()
+
+
 def test_who_was_lost_alone_is_not(store: Store, look: Look):
     (added,) = store.add()
     # Neither who holds nothing nor whose supervisor is another one is company.

@@ -149,6 +149,9 @@ end
 local function was_in_company(worker)
   local key = base .. 'worker:' .. worker
   if safely('HGET', key, 'company') then return true end
+  -- What its neighbours held in other groups cannot be seen from here.
+  local serves = safely('HMGET', key, 'groups', 'processes')
+  if number(serves[1]) > 1 and number(serves[2]) > 1 then return true end
   local supervisor, found = supervisor_of(worker), false
   if not supervisor then return false end
   for _, other in ipairs(safely('ZRANGE', base .. 'workers', 0, CHUNK - 1)) do
@@ -204,19 +207,25 @@ local function lease_of(worker, lease_ms)
 end
 
 -- Redis was away, or its clock jumped: nobody could beat, so nobody is dead. But where
--- workers come only now and then it always looks like that; so a worker is spared
--- once, and again only after it was heard of. Who has a longer lease, as with other
--- settings, keeps it, but for one of a clock that went back.
+-- workers come only now and then it always looks like that; so a lease that has ended is
+-- spared once, one that has not is extended once, and both again only after the worker was
+-- heard of. Who has a longer lease, as with other settings, keeps it, but for one of a
+-- clock that went back. Of who has no record nobody will hear.
 local function spare(worker, lease_ms, back)
   local workers, key = base .. 'workers', base .. 'worker:' .. worker
   local lease = tonumber(redis.call('ZSCORE', workers, worker))
   -- A millisecond less than a beat gives: so it shows whether there was one since.
   local granted = text(now_ms + lease_ms - 1)
-  local ended = lease <= now_ms
-  if not back and lease > now_ms + lease_ms then return end
-  if ended and safely('HGET', key, 'spared') == text(lease) then return end
+  local ended, marks = lease <= now_ms, safely('HMGET', key, 'spared', 'extended')
+  local spared, extended = marks[1] == text(lease), marks[2] == text(lease)
+  if ended then
+    if spared then return end
+  elseif not back and (lease > now_ms + lease_ms or spared or extended) then
+    return
+  end
+  if redis.call('EXISTS', key) == 0 then return end
   redis.call('ZADD', workers, granted, worker)
-  if ended and redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'spared', granted) end
+  redis.call('HSET', key, ended and 'spared' or 'extended', granted)
 end
 
 -- What any worker does for all, at most every 100 ms: there is no scheduler process
