@@ -6,11 +6,12 @@ import difflib
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from importlib import import_module
 from inspect import iscoroutinefunction, isfunction, unwrap
 from math import inf
 from time import monotonic
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
 from django.apps import apps
@@ -32,6 +33,8 @@ _functions: dict[str, JobFunction[..., Any]] = {}
 _callbacks: set[str] = set()
 # Modules that failed when a job named them: when (monotonic), and why.
 _broken: dict[str, tuple[float, str]] = {}
+# Imports that somebody does not wait for.
+_loading: dict[str, Future[None]] = {}
 _lock = threading.Lock()
 
 BROKEN_SECONDS: Final = 60.0
@@ -69,26 +72,36 @@ def functions() -> Mapping[str, JobFunction[..., Any]]:
     return MappingProxyType(dict(_functions))
 
 
-def resolve(path: str) -> JobFunction[..., Any]:
+def resolve(path: str, within: float = inf) -> JobFunction[..., Any]:
     """The job function of a path that comes from Redis.
 
     What the path leads to has to be a job function, or the callback of one. No
     module is loaded for it but those that ``autodiscover`` stands for: who can write
-    to Redis can make a worker neither call nor import anything else.
+    to Redis can make a worker neither call nor import anything else. Who may not be
+    held up by what an import does says ``within`` how many seconds it waits for one; it
+    goes on in a thread.
 
     Raises:
         UnknownJobFunction: there is none, or its module cannot be imported, whatever
             it raises; the message has the cause, or the nearest one that there is.
     """
-    found = _functions.get(path)
-    if found is not None:
-        return found
-    module_path, _ = _split(path)
-    if module_path not in sys.modules:
-        if not _holds_jobs(module_path):
-            raise UnknownJobFunction(_not_loaded(path, module_path))
-        _load_at_times(path, module_path)
+    module_path = path.rpartition(".")[0]
+    module = sys.modules.get(module_path)
+    is_loading = _is_loading(module)
+    if path in _functions and not is_loading:
+        return _functions[path]
+    _split(path)
+    if module is None and not _holds_jobs(module_path):
+        raise UnknownJobFunction(_not_loaded(path, module_path))
+    if module is None or is_loading:
+        # Another thread may be at it: then this waits for its end.
+        _load_at_times(path, module_path, within)
     return _admit(path)
+
+
+def _is_loading(module: ModuleType | None) -> bool:
+    """Whether a part of it is not there yet, which its functions may need."""
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
 
 
 def load(path: str) -> JobFunction[..., Any]:
@@ -147,7 +160,7 @@ def _holds_jobs(module_path: str) -> bool:
     )
 
 
-def _load_at_times(path: str, module_path: str) -> None:
+def _load_at_times(path: str, module_path: str, within: float) -> None:
     """``_load``, but not anew for each job of a module that fails: that may take long, and
     who asks may have to renew leases meanwhile.
     """
@@ -157,10 +170,40 @@ def _load_at_times(path: str, module_path: str) -> None:
             f"{path}: its module could not be imported: {reason}.{_nearest(path)}"
         )
     try:
-        _load(path, module_path)
+        if within == inf:
+            _load(path, module_path)
+        else:
+            _load_beside(path, module_path, within)
     except UnknownJobFunction as error:
-        _broken[module_path] = monotonic(), in_words(error.__cause__ or error)
+        if error.__cause__ is not None:
+            _broken[module_path] = monotonic(), in_words(error.__cause__)
         raise
+
+
+def _load_beside(path: str, module_path: str, within: float) -> None:
+    """``_load`` in a thread. Only who begins it waits: one that does not end is no longer
+    waited for.
+    """
+    loading = _loading.get(module_path)
+    if loading is None or loading.done():
+        loading = _loading[module_path] = Future()
+        arguments = (loading, path, module_path)
+        threading.Thread(target=_load_for, args=arguments, daemon=True).start()
+        wait([loading], within)
+    if not loading.done():
+        raise UnknownJobFunction(
+            f"{path}: the import of its module has not ended yet.{_nearest(path)}"
+        )
+    loading.result()
+
+
+def _load_for(loading: Future[None], path: str, module_path: str) -> None:
+    try:
+        _load(path, module_path)
+    except BaseException as error:  # noqa: BLE001 - it is raised where it is heard
+        loading.set_exception(error)
+    else:
+        loading.set_result(None)
 
 
 def _load(path: str, module_path: str) -> None:
@@ -193,7 +236,7 @@ def _admit(path: str) -> JobFunction[..., Any]:
         return found
     module_path, name = _split(path)
     # Not getattr(): a module may have one that imports what it is asked for.
-    names = vars(sys.modules[module_path])
+    names = vars(sys.modules.get(module_path, ModuleType(module_path)))
     if name not in names:
         raise UnknownJobFunction(f"{module_path} has no {name!r}.{_nearest(path)}")
     target = names[name]

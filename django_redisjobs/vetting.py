@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Any, Final
 
 from django_redisjobs import conf, registry
@@ -17,8 +18,9 @@ from django_redisjobs.serialization import vetting_codec
 _CALLBACKS: Final = ("on_success", "on_failure")
 
 
-def vet(record: JobRecord) -> JobFunction[..., Any]:
+def vet(record: JobRecord, within: float = inf) -> JobFunction[..., Any]:
     """The function of a job that a worker of this build and these settings would run.
+    ``within`` is that of ``registry.resolve``.
 
     Raises what a worker would say: RedisJobsError, TypeError or ValueError, or whatever
     the project's own code raises.
@@ -27,7 +29,7 @@ def vet(record: JobRecord) -> JobFunction[..., Any]:
     signatures = conf.get_settings().signatures
     if signatures is not None:
         signatures.check(record.id, record.body)
-    function = registry.resolve(body.function)
+    function = registry.resolve(body.function, within)
     function.check_arguments(body.args, body.kwargs)
     function.policy(record.queue, body.options)
     # Whether there are the models that they refer to; rows are not asked for.
@@ -35,9 +37,9 @@ def vet(record: JobRecord) -> JobFunction[..., Any]:
     return function
 
 
-def obstacle(record: JobRecord) -> str:
+def obstacle(record: JobRecord, within: float = inf) -> str:
     """Why a worker would not run this job; empty when it would."""
-    return _refusal(partial(vet, record))
+    return _refusal(partial(vet, record, within))
 
 
 def callback_obstacles(record: JobRecord) -> list[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, TypeAlias
 
 from django_redisjobs import registry
@@ -47,8 +48,8 @@ class Plans:
         # Names of coroutine functions that were met.
         self._coroutines: set[str] = set()
 
-    def of(self, body: Body, queue: str) -> Plan:
-        """The plan of one job.
+    def of(self, body: Body, queue: str, within: float = inf) -> Plan:
+        """The plan of one job; ``within`` is that of ``registry.resolve``.
 
         Raises:
             UnknownJobFunction: this build has no such job function.
@@ -56,7 +57,7 @@ class Plans:
         """
         plan = None if body.options else self._known.get((body.function, queue))
         if plan is None:
-            plan = _plan(body, queue)
+            plan = _plan(body, queue, within)
             if plan.is_async:
                 self._coroutines.add(body.function)
             if not body.options:
@@ -70,8 +71,8 @@ class Plans:
         return text[:2] == '["' and text[2 : text.find('"', 2)] in self._coroutines
 
 
-def _plan(body: Body, queue: str) -> Plan:
-    definition = registry.resolve(body.function)
+def _plan(body: Body, queue: str, within: float) -> Plan:
+    definition = registry.resolve(body.function, within)
     options = definition.options
     policy = definition.policy(queue, body.options)
     return Plan(

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import redis
 
@@ -33,6 +33,9 @@ from .stations import Post
 from .trouble import TROUBLE
 
 logger = logging.getLogger("redisjobs.worker")
+
+IMPORT_SECONDS: Final = 5.0
+"""An import of a job's module is waited for no longer: all leases hang on who waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +290,7 @@ class Rescuer:
 
     def _plan(self, job: Claimed) -> Plan | None:
         try:
-            return self._plans.of(parse_body(job.body), job.queue)
+            return self._plans.of(parse_body(job.body), job.queue, IMPORT_SECONDS)
         except RedisJobsError:
             return None
 

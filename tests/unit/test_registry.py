@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from django.test import override_settings
@@ -259,3 +261,54 @@ def test_modules_of_installed_apps_are_discovered(
         registry.autodiscover()
 
     assert "found_shop.jobs.found" in registry.functions()
+
+
+SLOW = """\
+from django_redisjobs import job, registry
+
+@job
+def pay(): return tax()
+
+registry.reached.set()
+registry.gate.wait(30)
+
+def tax(): return 5
+"""
+
+
+@pytest.fixture
+def slow(module: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The path of a function in a module that loads until the gate is opened."""
+    gate, reached = threading.Event(), threading.Event()
+    monkeypatch.setattr(registry, "_holds_jobs", lambda _: True)
+    monkeypatch.setattr(registry, "gate", gate, raising=False)
+    monkeypatch.setattr(registry, "reached", reached, raising=False)
+    module.write_text(SLOW)
+    yield SimpleNamespace(path="fresh_shop.pay", gate=gate, reached=reached)
+    gate.set()
+    if loading := registry._loading.pop("fresh_shop", None):
+        loading.exception(30)
+
+
+def test_who_may_not_be_held_up_does_not_wait_for_an_import(slow: Any) -> None:
+    for seconds in (0.01, 60):
+        with pytest.raises(exceptions.UnknownJobFunction, match="has not ended yet"):
+            registry.resolve(slow.path, seconds)
+
+    slow.gate.set()
+    registry._loading["fresh_shop"].result(30)
+    assert registry.resolve(slow.path, 0.01).function() == 5
+
+
+def test_what_is_loading_in_another_thread_is_waited_for(slow: Any) -> None:
+    found: list[Any] = []
+    loading = threading.Thread(target=lambda: found.append(registry.resolve(slow.path)))
+    loading.start()
+    assert slow.reached.wait(30)
+
+    with pytest.raises(exceptions.UnknownJobFunction, match="has not ended yet"):
+        registry.resolve(slow.path, 0.01)
+    slow.gate.set()
+    assert registry.resolve(slow.path).function() == 5
+    loading.join(30)
+    assert found == [registry.resolve(slow.path)]
