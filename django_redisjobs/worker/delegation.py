@@ -11,7 +11,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from .forking import describe_status, fork
+from .forking import SHORT_LIFE_SECONDS, describe_status, fork
 from .liaison import FAREWELL_SECONDS, UNFINISHED, Liaison
 from .link import Desk, Line, open_line
 from .memory import LIAISON_DEADLINE
@@ -51,6 +51,8 @@ class LiaisonProcess:
         self._line: Line | None = None
         self._pid = 0
         self._start_at = 0.0
+        self._started_at = 0.0
+        self._short_lives = 0
 
     @property
     def pid(self) -> int:
@@ -81,6 +83,7 @@ class LiaisonProcess:
             except OSError:
                 ours.close()
                 raise
+        self._started_at = monotonic()
         self._line = Line(ours)
         self._selector.register(self._line, selectors.EVENT_READ, self)
         self._desk.connect(self._line)
@@ -118,7 +121,12 @@ class LiaisonProcess:
         self._line.close()
         self._line = None
         self._pid = 0
-        self.tend(monotonic())
+        now = monotonic()
+        # One after the other at once would leave no time for anything else.
+        is_short = now < self._started_at + SHORT_LIFE_SECONDS
+        self._short_lives = self._short_lives + 1 if is_short else 0
+        self._start_at = now + min(RESTART_SECONDS, 0.05 * self._short_lives**2)
+        self.tend(now)
 
     def end_if_hung(self, now: float) -> None:
         if self._pid and now >= self._common[LIAISON_DEADLINE]:

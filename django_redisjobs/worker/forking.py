@@ -27,6 +27,8 @@ _HANDLED: Final = tuple(
 )
 
 EXIT_BROKEN: Final = 1
+SHORT_LIFE_SECONDS: Final = 2.0
+"""Who lived no longer may have died of what its successor would die of, too."""
 
 
 def prepare_to_fork() -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from .child import Child
 from .delegation import LiaisonProcess
-from .forking import describe_end, fork, kill_group, prepare_to_fork
+from .forking import SHORT_LIFE_SECONDS, describe_end, fork, kill_group, prepare_to_fork
 from .health import Health
 from .limits import MemoryLimit
 from .machine import adopts_orphans, supervised_identity
@@ -46,7 +46,6 @@ LOOK_SECONDS: Final = 0.5
 # for being late until they had the time to catch up.
 FROZEN_SECONDS: Final = 5.0
 FORGIVING_SECONDS: Final = 15.0
-SHORT_LIFE_SECONDS: Final = 2.0
 LONGEST_RESTART_SECONDS: Final = 10.0
 
 
