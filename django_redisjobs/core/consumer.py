@@ -18,7 +18,7 @@ from .exceptions import LeaseLost, SchemaMismatch
 from .flights import Depart, Flight
 from .keys import SCHEMA_VERSION, GroupKeys
 from .records import KeepPolicy, keep_text
-from .scripts import SCRIPTS, Client, Command, Conversation, perform, word
+from .scripts import SCRIPTS, Client, Command, Conversation, send, word
 from .settled import Settled
 from .settlements import (
     Claimed,
@@ -152,7 +152,7 @@ class Consumer:
             version=SCHEMA_VERSION,
         )
         with self._lock:
-            reply = perform(self._client, _one(command))
+            (reply,) = send(self._client, [command])
         if word(reply[0]) == "taken":
             raise RuntimeError(f"The worker id {self.worker} was used before.")
         if word(reply[0]) == "schema":
@@ -299,7 +299,8 @@ class Consumer:
         return self._call
 
     def _perform(self, step: _Step) -> list[Any]:
-        reply: list[Any] = perform(self._client, _one(self._next(step)))
+        reply: list[Any]
+        (reply,) = send(self._client, [self._next(step)])
         return reply
 
     def _next(self, step: _Step, *, came: int = 0) -> Command:
@@ -409,8 +410,3 @@ def take(
         _TAKE.bind(keys, worker=worker, id=job_id, token=token, again=again)
     ]
     return word(reply[0]), word(reply[1]) if len(reply) > 1 else ""
-
-
-def _one(command: Command) -> Conversation[Any]:
-    (reply,) = yield [command]
-    return reply
