@@ -15,23 +15,14 @@ from redis import connection
 
 from django_redisjobs.conf.addresses import Address, cache_location, url_text
 from django_redisjobs.core.durability import Durability
-from django_redisjobs.core.records import JobStatus, Keep, KeepPolicy
+from django_redisjobs.core.records import DEFAULT_KEEP, JobStatus, Keep, KeepPolicy
 from django_redisjobs.core.signatures import Signatures
 from django_redisjobs.durations import parse_duration
 
-DEFAULT_KEEP: KeepPolicy = MappingProxyType(
-    {
-        JobStatus.SUCCEEDED: Keep(3_600_000, 10_000),
-        JobStatus.FAILED: Keep(7 * 86_400_000, 10_000),
-        JobStatus.CANCELLED: Keep(3_600_000, 1_000),
-        JobStatus.EXPIRED: Keep(3_600_000, 1_000),
-    }
-)
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _SIZE = re.compile(r"\s*(\d+)\s*(B|KB|MB)?\s*", re.ASCII | re.IGNORECASE)
 _BYTES = {"B": 1, "KB": 1024, "MB": 1024 * 1024}
-# These decide whether jobs are safe: connections.py sets them and nobody else.
 _NUMBERS = frozenset(
     {
         "db",
@@ -41,6 +32,7 @@ _NUMBERS = frozenset(
         "socket_timeout",
     }
 )
+# These decide whether jobs are safe: connections.pools sets them and nobody else.
 _RESERVED_OPTIONS = frozenset(
     {
         "connection_pool",

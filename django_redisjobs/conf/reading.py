@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from django_redisjobs.conf import readers
 from django_redisjobs.conf.values import QueueSettings, Settings
+from django_redisjobs.core.records import DEFAULT_KEEP
 from django_redisjobs.durations import parse_duration
 from django_redisjobs.retries import Retry
 
@@ -63,7 +64,7 @@ class _Reading:
             prefix=self._get("PREFIX", readers.prefix, "redisjobs"),
             queues=MappingProxyType(self._queues(outbox, url, options)),
             on_commit=self._get("ON_COMMIT", readers.on_commit, True),
-            keep=self._get("KEEP", readers.keep, readers.DEFAULT_KEEP),
+            keep=self._get("KEEP", readers.keep, DEFAULT_KEEP),
             lease_ms=self._get("LEASE", readers.lease_ms, 30_000),
             max_crashes=self._get("MAX_CRASHES", readers.at_least_one, 3),
             max_payload=self._get("MAX_PAYLOAD", readers.size, 1024 * 1024),

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from .exceptions import PayloadMalformed
@@ -178,12 +179,14 @@ class Keep:
 
 KeepPolicy = Mapping[JobStatus, Keep]
 
-DEFAULT_KEEP: Final[KeepPolicy] = {
-    JobStatus.SUCCEEDED: Keep(3_600_000, 10_000),
-    JobStatus.FAILED: Keep(7 * 86_400_000, 10_000),
-    JobStatus.CANCELLED: Keep(3_600_000, 1_000),
-    JobStatus.EXPIRED: Keep(3_600_000, 1_000),
-}
+DEFAULT_KEEP: Final[KeepPolicy] = MappingProxyType(
+    {
+        JobStatus.SUCCEEDED: Keep(3_600_000, 10_000),
+        JobStatus.FAILED: Keep(7 * 86_400_000, 10_000),
+        JobStatus.CANCELLED: Keep(3_600_000, 1_000),
+        JobStatus.EXPIRED: Keep(3_600_000, 1_000),
+    }
+)
 
 
 def keep_text(keep: KeepPolicy) -> str:
