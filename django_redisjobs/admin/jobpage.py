@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_redisjobs import conf, registry
 from django_redisjobs.admin.formats import (
-    NOTHING,
     badge,
     between,
     duration,
@@ -28,18 +25,12 @@ from django_redisjobs.admin.formats import (
 )
 from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.sources import moment
-from django_redisjobs.admin.traces import Frame, frames
+from django_redisjobs.admin.timeline import RUNS_SHOWN, Attempt, Step, Timeline
 from django_redisjobs.calls import ask
 from django_redisjobs.context import Progress
 from django_redisjobs.core import lookup
 from django_redisjobs.core.payload import Body, parse_body
-from django_redisjobs.core.records import (
-    ENDED,
-    AttemptRecord,
-    JobRecord,
-    JobStatus,
-    LogLine,
-)
+from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
 from django_redisjobs.core.scripts import Conversation, together
 from django_redisjobs.exceptions import (
     PayloadMalformed,
@@ -57,12 +48,9 @@ from django_redisjobs.redaction import (
     unreadable,
 )
 from django_redisjobs.serialization import snapshot_codec
-from django_redisjobs.snapshots import date_of
 
 # What a value that names a class of this project may raise while it is decoded.
 UNREADABLE = (RedisJobsError, LookupError, TypeError, ValueError, AttributeError)
-RUNS_SHOWN: Final = 6
-"""Runs that the timeline shows; the list below it has all that are kept."""
 CALLBACK = re.compile(r"(.+)-[sf]\d+")
 
 
@@ -73,46 +61,6 @@ class Argument:
     name: str
     value: str
     links: Sequence[SafeString] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that happened to the job, or will. ``tone`` is a status."""
-
-    title: Any
-    tone: str
-    at: SafeString | str
-    note: Any = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line that the job logged."""
-
-    at: SafeString | str
-    level: str
-    logger: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One run that ended."""
-
-    record: AttemptRecord
-    outcome: SafeString
-    started: SafeString | str
-    finished: SafeString | str
-    waited: str
-    took: str
-    traceback: Sequence[Frame]
-    logs: Sequence[Line]
-    is_last: bool
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its details are shown at once."""
-        return self.is_last and bool(self.traceback or self.logs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +96,15 @@ class JobPage:
     def is_running(self) -> bool:
         return self.record.status is JobStatus.RUNNING
 
+    def timeline(self) -> Iterator[Step]:
+        """What happened to it and what comes next, in order."""
+        return self._timeline.steps()
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The runs that ended, the newest first."""
+        return self._timeline.attempts
+
     # -- in short ----------------------------------------------------------------
 
     def facts(self) -> Iterator[tuple[str, Any]]:
@@ -162,13 +119,13 @@ class JobPage:
         if row.expires_at:
             yield _("Expires"), when(row.expires_at)
         if record.started_ms:
-            yield _("Waited"), _span(self._ready_ms, record.started_ms) or NOTHING
+            yield _("Waited"), self._timeline.waited
             yield _("Started"), when(row.started_at)
         if row.finished_at:
             yield _("Finished"), when(row.finished_at)
             yield _("Took"), between(row.started_at, row.finished_at)
         elif self.is_running:
-            yield _("Runs for"), _since(row.started_at)
+            yield _("Runs for"), self._timeline.runs_for
         if self._policy and self._policy.timeout is not None:
             yield _("Timeout"), duration(self._policy.timeout)
         yield _("Runs"), number(row.run)
@@ -214,120 +171,6 @@ class JobPage:
 
     def _relative(self, record: JobRecord) -> SafeString:
         return format_html("{} {}", badge(record.status), self._links.job(record.id))
-
-    # -- what happened ---------------------------------------------------------------
-
-    def timeline(self) -> Iterator[Step]:
-        """What happened to it and what comes next, in order."""
-        record = self.record
-        yield Step(_("Enqueued"), "pending", when(moment(record.enqueued_ms)))
-        runs = record.attempts
-        is_due = record.status is not JobStatus.SCHEDULED
-        if is_due and record.due_ms > record.enqueued_ms and not runs:
-            yield Step(_("Due"), "scheduled", when(moment(record.due_ms)))
-        older = len(runs) - RUNS_SHOWN
-        if older > 0:
-            yield Step(_("%d earlier runs") % older, "pending", NOTHING)
-        waits = self._waits
-        for place, run in enumerate(runs):
-            if place < older:
-                continue
-            yield Step(
-                _("Run %d") % run.run,
-                run.outcome,
-                when(moment(run.started_ms)),
-                _run_note(waits[place], _span(run.started_ms, run.finished_ms)),
-            )
-        yield self._present()
-
-    def _present(self) -> Step:
-        """Where it stands now, or how it ended."""
-        record, status = self.record, self.record.status
-        title = badge_text(status)
-        if status in ENDED:
-            whole = _span(record.enqueued_ms, record.finished_ms)
-            note = _("after %s altogether") % whole if whole else ""
-            return Step(title, status.value, when(moment(record.finished_ms)), note)
-        if status is JobStatus.RUNNING:
-            waited = _span(self._ready_ms, record.started_ms)
-            return Step(
-                _("Run %d") % record.run,
-                status.value,
-                when(moment(record.started_ms)),
-                _("waited %(waited)s, runs for %(ran)s")
-                % {"waited": waited or NOTHING, "ran": _since(self.row.started_at)},
-            )
-        if status is JobStatus.SCHEDULED and self._due_ms:
-            at = when(moment(self._due_ms))
-            name = _("Next run") if record.attempts else _("Due")
-            return Step(name, status.value, at, self._time_left())
-        return Step(title, status.value, when(moment(self._ready_ms)))
-
-    def _time_left(self) -> str:
-        left = (date_of(self._due_ms) - timezone.now()).total_seconds()
-        return _("in %s") % duration(left) if left > 0 else _("any moment")
-
-    @cached_property
-    def attempts(self) -> list[Attempt]:
-        """The runs that ended, the newest first."""
-        last = len(self.record.attempts) - 1
-        return [
-            self._attempt(record, self._waits[place], is_last=place == last)
-            for place, record in enumerate(self.record.attempts)
-        ][::-1]
-
-    def _attempt(self, record: AttemptRecord, waited: str, *, is_last: bool) -> Attempt:
-        return Attempt(
-            record=replace(record, message=shortened(self._shown(record.message))),
-            outcome=badge(record.outcome),
-            started=when(moment(record.started_ms)),
-            finished=when(moment(record.finished_ms)),
-            waited=waited or NOTHING,
-            took=_span(record.started_ms, record.finished_ms) or NOTHING,
-            traceback=frames(shortened(self._shown(record.traceback))),
-            logs=[self._line(line) for line in record.logs],
-            is_last=is_last,
-        )
-
-    def _line(self, line: LogLine) -> Line:
-        at_ms, level, logger, text = line
-        return Line(when(moment(at_ms)), level, logger, self._shown(text))
-
-    @cached_property
-    def _waits(self) -> list[str]:
-        """How long each ended run had to wait: since it was ready, or since the run
-        before it ended.
-        """
-        found, ready = [], self._first_ready_ms
-        for record in self.record.attempts:
-            found.append(_span(ready, record.started_ms))
-            ready = record.finished_ms
-        return found
-
-    @property
-    def _first_ready_ms(self) -> int:
-        record = self.record
-        first = record.attempts[0].started_ms if record.attempts else 0
-        # Who had it run again later made that the time at which it is due.
-        if first and record.due_ms > first:
-            return record.enqueued_ms
-        return max(record.enqueued_ms, record.due_ms)
-
-    @property
-    def _ready_ms(self) -> int:
-        """Since when it waited for its newest run."""
-        record = self.record
-        if record.ready_ms:
-            return record.ready_ms
-        # Of one that has ended nothing says it.
-        earlier = [run.finished_ms for run in record.attempts if run.run != record.run]
-        return max(record.enqueued_ms, record.due_ms, *earlier[-1:])
-
-    @property
-    def _due_ms(self) -> int:
-        if self.record.status is JobStatus.SCHEDULED:
-            return self._around.due_ms or self.record.due_ms
-        return 0
 
     # -- what it carries ---------------------------------------------------------------
 
@@ -408,6 +251,16 @@ class JobPage:
             return Surroundings()
 
     @cached_property
+    def _timeline(self) -> Timeline:
+        return Timeline(self.record, self._due_ms, self._shown)
+
+    @property
+    def _due_ms(self) -> int:
+        if self.record.status is JobStatus.SCHEDULED:
+            return self._around.due_ms or self.record.due_ms
+        return 0
+
+    @cached_property
     def _policy(self) -> Policy | None:
         """What holds for it in this build; None where that does not know it."""
         if self._body is None:
@@ -448,12 +301,6 @@ def decoded(value: Any) -> str:
         return shortened(json.dumps(value, indent=1, ensure_ascii=False))
 
 
-def badge_text(status: JobStatus) -> str:
-    """A status as the title of a step."""
-    text = str(Job.Status(status.value).label)
-    return text[:1].upper() + text[1:]
-
-
 def _surroundings(record: JobRecord, body: Body | None) -> Conversation[Surroundings]:
     keys = conf.keys_for(record.queue)
     options = body.options if body else {}
@@ -475,27 +322,3 @@ def _surroundings(record: JobRecord, body: Body | None) -> Conversation[Surround
     ]
     (later,), parents, callbacks = yield from together(asked)
     return Surroundings(later.due_ms, next(iter(parents), None), callbacks)
-
-
-def _span(start_ms: int, end_ms: int) -> str:
-    """How long that was; "" where one of them is unknown."""
-    if not start_ms or not end_ms:
-        return ""
-    return duration(max(0, end_ms - start_ms) / 1000)
-
-
-def _since(start: datetime | None) -> str:
-    if start is None:
-        return NOTHING
-    now = (
-        timezone.now()
-        if timezone.is_aware(start)
-        else timezone.make_naive(timezone.now())
-    )
-    return duration(max(now - start, timedelta()).total_seconds())
-
-
-def _run_note(waited: str, ran: str) -> str:
-    if not waited:
-        return _("ran %s") % ran if ran else ""
-    return _("waited %(waited)s, ran %(ran)s") % {"waited": waited, "ran": ran}

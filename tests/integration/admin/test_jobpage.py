@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from django_redisjobs import job
-from django_redisjobs.admin import jobpage
+from django_redisjobs.admin import timeline
 from django_redisjobs.admin.jobpage import JobPage
 from django_redisjobs.core.records import AttemptRecord
 from tests.integration.core.store import Store
@@ -146,7 +146,7 @@ def test_pages_have_no_inline_script_or_style(store: Store, browser: Client):
 def test_old_runs_are_counted(
     store: Store, browser: Client, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(jobpage, "RUNS_SHOWN", 1)
+    monkeypatch.setattr(timeline, "RUNS_SHOWN", 1)
     (job_id,) = store.add("low")
     for _ in range(3):
         fail(store, kind="failed")
