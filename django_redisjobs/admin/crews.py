@@ -21,6 +21,7 @@ from django_redisjobs.admin.formats import (
 )
 from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.sources import moment
+from django_redisjobs.core.listing import as_number
 from django_redisjobs.core.records import JobRecord, LostWorker, WorkerRecord
 from django_redisjobs.models import Job
 from django_redisjobs.monitoring.staff import Colleague, Staff
@@ -62,7 +63,6 @@ class Process:
         links: Links,
     ) -> None:
         self.record = record
-        self.info = record.info
         self._jobs = jobs
         self._now_ms = now_ms
         self._links = links
@@ -77,6 +77,11 @@ class Process:
         return self.record.name
 
     @property
+    def pid(self) -> str:
+        """A name and no quantity: no language parts its digits."""
+        return str(self.record.pid or NOTHING)
+
+    @property
     def is_alive(self) -> bool:
         return self.record.lease_ends_ms > self._now_ms
 
@@ -89,19 +94,19 @@ class Process:
     @property
     def memory(self) -> str:
         """What it held in RAM at its last beat."""
-        text = self.info.get("memory", "")
-        return size(int(text)) if text.isdigit() else NOTHING
+        held = as_number(self.record.info.get("memory"))
+        return size(held) if held else NOTHING
 
     @property
     def slots(self) -> str:
         """How many jobs it may run at once."""
-        threads, coroutines = (
-            self.info.get(name, "") for name in ("threads", "async_concurrency")
-        )
-        if not threads.isdigit():
+        info = self.record.info
+        threads = as_number(info.get("threads"))
+        coroutines = as_number(info.get("async_concurrency"))
+        if not threads:
             return NOTHING
-        text = ngettext("%d thread", "%d threads", int(threads)) % int(threads)
-        if not coroutines.isdigit():
+        text = ngettext("%d thread", "%d threads", threads) % threads
+        if not coroutines:
             return text
         return _("%(threads)s, %(coroutines)s coroutines") % {
             "threads": text,
@@ -134,16 +139,16 @@ class Process:
 
     def facts(self) -> Iterator[tuple[str, Any]]:
         """Names and values of what is short."""
-        info = self.info
+        record = self.record
         yield _("Worker"), self.name
-        yield _("Host"), info.get("host") or NOTHING
-        yield _("Process"), info.get("pid") or NOTHING
-        yield _("Queues"), _queues(info)
-        yield _("Started"), when(moment(_started_ms(info)))
+        yield _("Host"), record.info.get("host") or NOTHING
+        yield _("Process"), self.pid
+        yield _("Queues"), _queues(record)
+        yield _("Started"), when(moment(record.started_ms))
         yield _("Heard of"), self.heartbeat
         yield _("Memory"), self.memory
         yield _("Runs at once"), self.slots
-        yield _("Version"), info.get("version") or NOTHING
+        yield _("Version"), record.version or NOTHING
 
 
 class Crew:
@@ -152,26 +157,23 @@ class Crew:
     def __init__(self, name: str, processes: Sequence[Process]) -> None:
         self.name = name
         self.processes = processes
-
-    @property
-    def info(self) -> Mapping[str, str]:
-        return self.processes[0].info
+        self._first = processes[0].record
 
     @property
     def host(self) -> str:
-        return self.info.get("host", "")
+        return self._first.info.get("host", "")
 
     @property
     def version(self) -> str:
-        return self.info.get("version", "")
+        return self._first.version
 
     @property
     def queues(self) -> str:
-        return _queues(self.info)
+        return _queues(self._first)
 
     @property
     def started(self) -> SafeString | str:
-        return when(moment(_started_ms(self.info)))
+        return when(moment(self._first.started_ms))
 
     @property
     def is_alive(self) -> bool:
@@ -225,7 +227,7 @@ class StaffPage:
             Lost(
                 record,
                 when(moment(record.at_ms)),
-                _span(_number(record.started_ms), record.at_ms),
+                _span(as_number(record.started_ms), record.at_ms),
                 number_text(record.held),
             )
             for record in self._staff.lost[:LOST_SHOWN]
@@ -249,17 +251,8 @@ class WorkerPage(Process):
         return when(moment(self.stacks.at_ms)) if self.stacks else NOTHING
 
 
-def _queues(info: Mapping[str, str]) -> str:
-    names = info.get("queues", "").replace(",", " ").split()
-    return " › ".join(names) or NOTHING
-
-
-def _started_ms(info: Mapping[str, str]) -> int:
-    return _number(info.get("started_ms", ""))
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdigit() else 0
+def _queues(record: WorkerRecord) -> str:
+    return " › ".join(record.queues) or NOTHING
 
 
 def _span(start_ms: int, end_ms: int) -> str:

@@ -307,7 +307,7 @@ class OverviewPage:
     def notices(self) -> Iterator[Notice]:
         """What keeps jobs from running."""
         alive = self.snapshot.alive
-        served = {name for one in alive for name in _queues_of(one)}
+        served = {name for one in alive for name in one.queues}
         waiting = [row.name for row in self.queues if row.counts.pending]
         if waiting and not alive:
             yield Notice(
@@ -434,9 +434,8 @@ class OverviewPage:
         length_ms = len(self.history.times) * bucket
         found: dict[int, set[str]] = {}
         for worker in self.snapshot.alive:
-            began = worker.info.get("started_ms", "")
-            if began.isdigit() and int(began) >= start_ms:
-                place = (int(began) - start_ms) // bucket
+            if worker.started_ms >= start_ms:
+                place = (worker.started_ms - start_ms) // bucket
                 found.setdefault(place, set()).add(_described(worker))
         return [
             Mark(
@@ -556,16 +555,15 @@ class OverviewPage:
         ]
 
     def _crew(self, name: str, is_alive: bool, records: list[WorkerRecord]) -> Crew:
-        info = records[0].info
-        started = info.get("started_ms", "")
+        first = records[0]
         silent_ms = self.snapshot.now_ms - max(one.lease_ends_ms for one in records)
         return Crew(
             name,
             len(records),
             sum(len(one.held) for one in records),
-            " > ".join(_queues_of(records[0])),
-            info.get("version", ""),
-            when(moment(int(started))) if started.isdigit() else NOTHING,
+            " > ".join(first.queues),
+            first.version,
+            when(moment(first.started_ms)),
             is_alive,
             "" if is_alive else _("for %s") % duration(silent_ms / 1000),
         )
@@ -583,13 +581,8 @@ PERIODS: Final[Mapping[Period, Callable[[], str]]] = {
 }
 
 
-def _queues_of(worker: WorkerRecord) -> list[str]:
-    return worker.info.get("queues", "").replace(",", " ").split()
-
-
 def _described(worker: WorkerRecord) -> str:
-    version = worker.info.get("version", "")
-    return f"{worker.name} ({version})" if version else worker.name
+    return f"{worker.name} ({worker.version})" if worker.version else worker.name
 
 
 def _average(seconds: float | None) -> str:

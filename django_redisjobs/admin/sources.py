@@ -217,14 +217,12 @@ def _joined(one: WorkerRecord, other: WorkerRecord) -> WorkerRecord:
 
 def worker_row(record: WorkerRecord) -> Worker:
     """A worker's row, from what it told about itself."""
-    info = record.info
-    started_ms = info.get("started_ms", "")
     row = Worker(
         id=record.id,
-        host=info.get("host", ""),
-        pid=int(info["pid"]) if info.get("pid", "").isdigit() else None,
-        queues=info.get("queues", ""),
-        started_at=moment(int(started_ms)) if started_ms.isdigit() else None,
+        host=record.info.get("host", ""),
+        pid=record.pid or None,
+        queues=" ".join(record.queues),
+        started_at=moment(record.started_ms),
         lease_ends_at=_moment(record.lease_ends_ms),
         held=len(record.held),
     )

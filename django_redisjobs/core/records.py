@@ -303,6 +303,26 @@ class WorkerRecord:
         """What people call the worker that it is a process of."""
         return self.info.get("name") or self.id
 
+    @property
+    def pid(self) -> int:
+        """0: not known."""
+        return _told(self.info.get("pid", ""))
+
+    @property
+    def started_ms(self) -> int:
+        """0: not known."""
+        return _told(self.info.get("started_ms", ""))
+
+    @property
+    def queues(self) -> list[str]:
+        """Those that it serves, the most important first."""
+        return self.info.get("queues", "").split()
+
+    @property
+    def version(self) -> str:
+        """The version of this package that it runs with; "" for not known."""
+        return self.info.get("version", "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostWorker:
@@ -400,6 +420,14 @@ def _time(text: str) -> int:
     """One that is beyond all bounds counts as 0, as it does for scripts."""
     found = int(text or 0)
     return found if 0 <= found <= LATEST_MS else 0
+
+
+def _told(text: str) -> int:
+    """What a worker told of itself: nobody has checked that it is a number."""
+    try:
+        return _time(text)
+    except ValueError:
+        return 0
 
 
 def _parse_ended(end: str) -> Ended:

@@ -156,8 +156,7 @@ def _joined(one: WorkerRecord, other: WorkerRecord) -> WorkerRecord:
 
 
 def _by_name(record: WorkerRecord) -> tuple[Any, ...]:
-    pid = record.info.get("pid", "")
-    return record.info.get("name", ""), int(pid) if pid.isdigit() else 0, record.id
+    return record.info.get("name", ""), record.pid, record.id
 
 
 def _opening() -> Conversation[tuple[int, Places]]:

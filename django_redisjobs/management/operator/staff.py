@@ -63,34 +63,28 @@ def _row(record: WorkerRecord, now_ms: int, terminal: Terminal) -> list[Cell]:
         info.get("name") or NOTHING,
         record.id,
         info.get("host") or NOTHING,
-        info.get("pid") or NOTHING,
-        info.get("queues") or NOTHING,
+        str(record.pid or NOTHING),
+        " ".join(record.queues) or NOTHING,
         state,
         number(len(record.held)),
-        ago(_started_ms(record), now_ms),
+        ago(record.started_ms, now_ms),
     ]
 
 
 def _worker_document(record: WorkerRecord, now_ms: int) -> dict[str, Any]:
     info = record.info
-    pid = info.get("pid", "")
     return {
         "id": record.id,
         "name": info.get("name") or None,
         "host": info.get("host") or None,
-        "pid": int(pid) if pid.isdigit() else None,
-        "queues": info.get("queues", "").split(),
+        "pid": record.pid or None,
+        "queues": record.queues,
         "alive": record.lease_ends_ms > now_ms,
         "lease_ends_at": iso(record.lease_ends_ms),
-        "started_at": iso(_started_ms(record)),
-        "version": info.get("version") or None,
+        "started_at": iso(record.started_ms),
+        "version": record.version or None,
         "holds": list(record.held),
     }
-
-
-def _started_ms(record: WorkerRecord) -> int:
-    text = record.info.get("started_ms", "")
-    return int(text) if text.isdigit() else 0
 
 
 def _add_stop_arguments(parser: ArgumentParser) -> None:

@@ -209,6 +209,15 @@ def test_what_workers_tell_is_shown_as_text(store: Store, browser: Client):
         assert EVIL not in browser.get(path).content.decode(), path
 
 
+@pytest.mark.parametrize("text", ["x", "²", "9" * 5000])
+def test_what_workers_tell_may_be_no_number(store: Store, browser: Client, text: str):
+    names = ("pid", "started_ms", "memory", "threads", "async_concurrency")
+    crew(store, "w-1", **dict.fromkeys(names, text))
+
+    for path in (WORKERS, page_of("w-1"), "/admin/redisjobs/queue/"):
+        assert browser.get(path).status_code == 200, path
+
+
 def test_the_pages_cost_few_round_trips(
     store: Store, browser: Client, trips: list[int]
 ):

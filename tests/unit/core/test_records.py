@@ -17,6 +17,7 @@ from django_redisjobs.core.records import (
     AttemptRecord,
     JobStatus,
     Keep,
+    WorkerRecord,
     keep_text,
     new_id,
     new_ids,
@@ -181,6 +182,22 @@ def test_an_attempt_comes_back_as_it_was():
 def test_what_is_no_attempt_is_refused(text: str | bytes):
     with pytest.raises(PayloadMalformed, match="Not an attempt"):
         AttemptRecord.from_json(text)
+
+
+def test_what_a_worker_told_of_itself():
+    told = {"pid": "4711", "started_ms": "5", "queues": "high low", "version": "1.2"}
+    record = WorkerRecord("w-1", 0, told, ())
+
+    assert (record.pid, record.started_ms, record.version) == (4711, 5, "1.2")
+    assert record.queues == ["high", "low"]
+
+
+@pytest.mark.parametrize("text", ["", "-1", "x", "²", "1.5", "9" * 5000])
+def test_a_worker_that_tells_of_no_number_tells_nothing(text: str):
+    record = WorkerRecord("w-1", 0, {"pid": text, "started_ms": text}, ())
+
+    assert (record.pid, record.started_ms) == (0, 0)
+    assert (record.queues, record.version) == ([], "")
 
 
 def test_a_policy_as_scripts_read_it():
