@@ -32,6 +32,7 @@ from django_redisjobs.core.records import (
 from django_redisjobs.core.scripts import Conversation, together
 from django_redisjobs.exceptions import PayloadMalformed
 from django_redisjobs.models import Job, Queue, Worker
+from django_redisjobs.monitoring.reading import merged
 from django_redisjobs.queries import moment_of
 from django_redisjobs.snapshots import date_of
 
@@ -199,20 +200,8 @@ class WorkerSource(Source):
     def _read(self) -> Found:
         groups = [conf.keys_for(queues[0]) for queues in conf.groups().values()]
         parts = ask(together([staff.workers(keys) for keys in groups]))
-        merged: dict[str, WorkerRecord] = {}
-        for record in (record for part in parts for record in part):
-            other = merged.get(record.id)
-            merged[record.id] = _joined(other, record) if other else record
-        return Found(rows=[worker_row(record) for record in merged.values()])
-
-
-def _joined(one: WorkerRecord, other: WorkerRecord) -> WorkerRecord:
-    return WorkerRecord(
-        one.id,
-        min(one.lease_ends_ms, other.lease_ends_ms),
-        one.info,
-        one.held + other.held,
-    )
+        records = merged(chain.from_iterable(parts))
+        return Found(rows=[worker_row(record) for record in records])
 
 
 def worker_row(record: WorkerRecord) -> Worker:

@@ -236,7 +236,7 @@ def _snapshot_of(groups: Places, now_ms: int) -> Conversation[Snapshot]:
         ended += current.get(counts.queue, NOTHING).ended
         timings = Timings.read(spreads[counts.queue])
         views.append(QueueView(counts, seconds, ended, timings))
-    workers = merged(record for part in parts for record in part)
+    workers = merged(chain.from_iterable(parts))
     return Snapshot(tuple(views), tuple(workers), now_ms)
 
 

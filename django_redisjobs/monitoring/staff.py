@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from threading import Event
 from typing import Any, Final
 
@@ -106,7 +107,7 @@ def _crews(name: str | None) -> Conversation[dict[object, list[WorkerRecord]]]:
     now_ms = yield from inspection.now_ms()
     parts = yield from together([staff.workers(keys) for keys in _groups()])
     found: dict[object, list[WorkerRecord]] = {}
-    for record in merged(record for part in parts for record in part):
+    for record in merged(chain.from_iterable(parts)):
         if record.lease_ends_ms > now_ms and name in (None, record.name):
             supervisor = tuple(record.info.get(each, "") for each in _OF_A_SUPERVISOR)
             key = supervisor if supervisor[-1] else record.id
@@ -133,7 +134,7 @@ def _staff() -> Conversation[Staff]:
         lost_workers(groups),
     ]
     now_ms, parts, lost = yield from together(asked)
-    workers = merged(record for part in parts for record in part)
+    workers = merged(chain.from_iterable(parts))
     jobs = yield from _jobs(groups, workers)
     return Staff(now_ms, workers, jobs, lost)
 
