@@ -13,10 +13,9 @@ from django_redisjobs.calls import ask
 from django_redisjobs.core.records import JobRecord, JobStatus
 from django_redisjobs.management.operator.formats import number
 from django_redisjobs.management.operator.selection import pages
-from django_redisjobs.management.operator.showing import function_of
 from django_redisjobs.management.operator.strangers import stranded
 from django_redisjobs.management.operator.terminal import Column, Terminal
-from django_redisjobs.queries import jobs
+from django_redisjobs.queries import function_of, jobs
 from django_redisjobs.vetting import callback_obstacles, obstacle
 
 _QUEUED: Final = (JobStatus.PENDING, JobStatus.SCHEDULED, JobStatus.PARKED)

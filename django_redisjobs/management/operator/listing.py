@@ -20,13 +20,9 @@ from django_redisjobs.management.operator.selection import (
     read_selection,
     warn_of_unknown,
 )
-from django_redisjobs.management.operator.showing import (
-    error_of,
-    function_of,
-    summary,
-)
+from django_redisjobs.management.operator.showing import error_of, summary
 from django_redisjobs.management.operator.terminal import Cell, Column, Terminal
-from django_redisjobs.queries import moment_of
+from django_redisjobs.queries import function_of, moment_of
 
 LOOKED_AT: Final = 10_000
 """Jobs that one listing reads at most."""

@@ -20,12 +20,9 @@ from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import age, clock, harmless
 from django_redisjobs.management.operator.groups import find_job
-from django_redisjobs.management.operator.showing import (
-    document,
-    function_of,
-    result_of,
-)
+from django_redisjobs.management.operator.showing import document, result_of
 from django_redisjobs.management.operator.terminal import Terminal
+from django_redisjobs.queries import function_of
 from django_redisjobs.redaction import discreet
 from django_redisjobs.vetting import obstacle
 from django_redisjobs.worker.outcome import describe

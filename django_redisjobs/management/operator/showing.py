@@ -16,6 +16,7 @@ from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import age, clock, harmless
 from django_redisjobs.management.operator.groups import find_job
 from django_redisjobs.management.operator.terminal import Terminal
+from django_redisjobs.queries import function_of
 from django_redisjobs.redaction import (
     discreet,
     redacted,
@@ -41,12 +42,6 @@ def body_of(record: JobRecord) -> Body | None:
         return redacted(parse_body(record.body))
     except PayloadMalformed:
         return None
-
-
-def function_of(record: JobRecord) -> str:
-    """The function's dotted path; empty when this build cannot read it."""
-    body = body_of(record)
-    return body.function if body else ""
 
 
 def result_of(record: JobRecord) -> str:
