@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 SCHEMA_VERSION = "1"
 """Changes with what workers of an older build would misread; these then take no jobs."""
+
+_GLOB = re.compile(r"([*?\[\]\\])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,11 @@ class GroupKeys:
     def spread(self, bucket: str, number: int, queue: str) -> str:
         """How long runs waited and ran in one ``minute`` or ``hour``, as counters."""
         return f"{self.base}spread:{bucket}:{number}:{queue}"
+
+
+def literally(text: str) -> str:
+    """Text in a pattern of SCAN, where it stands for itself."""
+    return _GLOB.sub(r"\\\1", text)
 
 
 def worker_of(control: str) -> str:

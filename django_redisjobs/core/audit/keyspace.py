@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from django_redisjobs.core.keys import GroupKeys
+from django_redisjobs.core.keys import GroupKeys, literally
 from django_redisjobs.core.scripts import Conversation, word, words
 
 from .findings import Finding, Mend
@@ -69,8 +68,6 @@ ENDED_PLACES: Final = ("succeeded", "failed", "cancelled", "expired")
 SETS: Final = ("scheduled", "priority", "parked", *ENDED_PLACES)
 PLACES: Final = frozenset({"pending", "alone", *SETS})
 
-_GLOB = re.compile(r"([*?\[\]\\])")
-
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -99,7 +96,7 @@ class Key:
 
 def scan(keys: GroupKeys, cursor: int) -> Conversation[tuple[int, list[Key]]]:
     """Some keys of the group, and from where to go on; 0 at the end."""
-    pattern = _GLOB.sub(r"\\\1", keys.base) + "*"
+    pattern = literally(keys.base) + "*"
     (reply,) = yield [("SCAN", cursor, "MATCH", pattern, "COUNT", SCANNED)]
     names = words(reply[1])
     return int(reply[0]), [Key.of(name.removeprefix(keys.base)) for name in names]

@@ -14,7 +14,7 @@ from django_redisjobs.calls import ask
 from django_redisjobs.conf.addresses import Address
 from django_redisjobs.core import inspection
 from django_redisjobs.core.audit import Finding
-from django_redisjobs.core.keys import GroupKeys
+from django_redisjobs.core.keys import GroupKeys, literally
 from django_redisjobs.core.records import QueueCounts
 from django_redisjobs.core.scripts import Conversation, words
 from django_redisjobs.management.operator.formats import counted
@@ -24,7 +24,6 @@ from django_redisjobs.management.operator.groups import (
 )
 
 _SCANNED: Final = 1_000
-_GLOB = re.compile(r"([*?\[\]\\])")
 
 
 def foreign_names() -> set[str]:
@@ -105,7 +104,7 @@ def _groups_elsewhere(names: set[str]) -> Iterator[tuple[GroupKeys, list[str]]]:
 
 
 def _scan(prefix: str, ours: tuple[str, ...]) -> Conversation[set[str]]:
-    pattern = _GLOB.sub(r"\\\1", prefix) + ":*"
+    pattern = literally(prefix) + ":*"
     found: set[str] = set()
     cursor = 0
     while True:
