@@ -19,13 +19,18 @@ LONGEST: Final = 10_000
 """Characters of one value that a page shows."""
 NOTHING: Final = "–"
 
-STATUS_NAMES = dict(Job.Status.choices)
+_STATUS_NAMES = dict(Job.Status.choices)
+
+
+def status_name(status: JobStatus | str) -> str:
+    """A status in the language of the page; as it is where it is none of a job."""
+    return str(_STATUS_NAMES.get(str(status), status))
 
 
 def badge(status: JobStatus | str) -> SafeString:
     """A status as a coloured word."""
-    name = STATUS_NAMES.get(str(status), status)
-    return format_html('<span class="rj-badge rj-{}">{}</span>', status, name)
+    text = '<span class="rj-badge rj-{}">{}</span>'
+    return format_html(text, status, status_name(status))
 
 
 def when(moment: datetime | None) -> SafeString | str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.utils import formats, timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from django_redisjobs import connections
 from django_redisjobs.admin import charts
@@ -19,6 +19,7 @@ from django_redisjobs.admin.formats import (
     duration,
     number,
     number_text,
+    status_name,
     when,
 )
 from django_redisjobs.admin.sources import moment
@@ -132,7 +133,7 @@ class QueueRow:
         for status in SHOWN:
             value = getattr(self.counts, status.value)
             link = self._jobs(queue=self.name, status=status) if value else ""
-            yield status.value, number(value), STATUS_WORDS[status](), link
+            yield status.value, number(value), status_name(status), link
 
     @property
     def link(self) -> str:
@@ -209,12 +210,6 @@ SHOWN: Final = (
     JobStatus.SCHEDULED,
     JobStatus.FAILED,
 )
-STATUS_WORDS: Final[Mapping[JobStatus, Callable[[], str]]] = {
-    JobStatus.PENDING: lambda: _("pending"),
-    JobStatus.RUNNING: lambda: _("running"),
-    JobStatus.SCHEDULED: lambda: _("scheduled"),
-    JobStatus.FAILED: lambda: _("failed"),
-}
 
 
 class OverviewPage:
@@ -294,7 +289,7 @@ class OverviewPage:
         total = sum(getattr(view.counts, status.value) for view in self.snapshot.queues)
         tone = status.value if total else ""
         link = self._jobs(status=status) if total else ""
-        return Tile(STATUS_WORDS[status](), number(total), note, link, tone)
+        return Tile(status_name(status), number(total), note, link, tone)
 
     def _workers_tile(self) -> Tile:
         alive, silent = len(self.snapshot.alive), len(self.snapshot.silent)
@@ -350,12 +345,12 @@ class OverviewPage:
     @property
     def period_words(self) -> str:
         """The period in a sentence."""
-        return PERIODS[self.period]()
+        return str(PERIODS[self.period])
 
     def periods(self) -> list[tuple[str, str, bool]]:
         """(value, its words, whether it is shown) of each that can be chosen."""
         return [
-            (period.value, PERIOD_NAMES[period](), period is self.period)
+            (period.value, str(PERIOD_NAMES[period]), period is self.period)
             for period in Period
         ]
 
@@ -569,15 +564,15 @@ class OverviewPage:
         )
 
 
-PERIOD_NAMES: Final[Mapping[Period, Callable[[], str]]] = {
-    Period.HOUR: lambda: _("1 hour"),
-    Period.DAY: lambda: _("24 hours"),
-    Period.WEEK: lambda: _("7 days"),
+PERIOD_NAMES: Final = {
+    Period.HOUR: gettext_lazy("1 hour"),
+    Period.DAY: gettext_lazy("24 hours"),
+    Period.WEEK: gettext_lazy("7 days"),
 }
-PERIODS: Final[Mapping[Period, Callable[[], str]]] = {
-    Period.HOUR: lambda: _("the last hour"),
-    Period.DAY: lambda: _("the last 24 hours"),
-    Period.WEEK: lambda: _("the last 7 days"),
+PERIODS: Final = {
+    Period.HOUR: gettext_lazy("the last hour"),
+    Period.DAY: gettext_lazy("the last 24 hours"),
+    Period.WEEK: gettext_lazy("the last 7 days"),
 }
 
 

@@ -9,9 +9,17 @@ from typing import Any, Final
 
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from django_redisjobs.admin.formats import NOTHING, badge, duration, shortened, when
+from django_redisjobs.admin.formats import (
+    NOTHING,
+    badge,
+    duration,
+    shortened,
+    status_name,
+    when,
+)
 from django_redisjobs.admin.sources import moment
 from django_redisjobs.admin.traces import Frame, frames
 from django_redisjobs.core.records import (
@@ -21,7 +29,6 @@ from django_redisjobs.core.records import (
     JobStatus,
     LogLine,
 )
-from django_redisjobs.models import Job
 from django_redisjobs.snapshots import date_of
 
 RUNS_SHOWN: Final = 6
@@ -129,7 +136,7 @@ class Timeline:
     def _present(self) -> Step:
         """Where it stands now, or how it ended."""
         record, status = self._record, self._record.status
-        title = badge_text(status)
+        title = capfirst(status_name(status))
         if status in ENDED:
             whole = _span(record.enqueued_ms, record.finished_ms)
             note = _("after %s altogether") % whole if whole else ""
@@ -198,12 +205,6 @@ class Timeline:
         # Of one that has ended nothing says it.
         earlier = [run.finished_ms for run in record.attempts if run.run != record.run]
         return max(record.enqueued_ms, record.due_ms, *earlier[-1:])
-
-
-def badge_text(status: JobStatus) -> str:
-    """A status as the title of a step."""
-    text = str(Job.Status(status.value).label)
-    return text[:1].upper() + text[1:]
 
 
 def _span(start_ms: int, end_ms: int) -> str:
