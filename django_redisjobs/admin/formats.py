@@ -38,8 +38,7 @@ def when(moment: datetime | None) -> SafeString | str:
     if moment is None:
         return NOTHING
     local = timezone.localtime(moment) if timezone.is_aware(moment) else moment
-    today = timezone.localtime().date() if timezone.is_aware(moment) else local.today()
-    is_today = local.date() == (today.date() if isinstance(today, datetime) else today)
+    is_today = local.date() == datetime.now(local.tzinfo).date()
     short = local.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M")
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
