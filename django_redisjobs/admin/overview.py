@@ -23,6 +23,7 @@ from django_redisjobs.admin.formats import (
     when,
 )
 from django_redisjobs.admin.sources import moment
+from django_redisjobs.admin.staff import WorkerView
 from django_redisjobs.admin.timings import (
     NAMES,
     TimingChart,
@@ -101,20 +102,6 @@ class Group:
     link: str
     newest_id: str
     query: str
-
-
-@dataclass(frozen=True, slots=True)
-class Crew:
-    """The processes of one worker."""
-
-    name: str
-    processes: int
-    held: int
-    queues: str
-    version: str
-    started: Any
-    is_alive: bool
-    last_seen: str
 
 
 class QueueRow:
@@ -536,32 +523,16 @@ class OverviewPage:
     def failures_total(self) -> str:
         return number_text(self.failures.total)
 
-    def crews(self) -> list[Crew]:
-        """Workers with all their processes, silent ones first."""
-        found: dict[tuple[str, bool], list[WorkerRecord]] = {}
+    def workers(self) -> list[WorkerView]:
+        """Silent ones first; of one name, who is silent and who is not apart."""
+        found: dict[tuple[bool, str], list[WorkerRecord]] = {}
         for worker in self.snapshot.workers:
             is_alive = worker.lease_ends_ms > self.snapshot.now_ms
-            found.setdefault((worker.name, is_alive), []).append(worker)
+            found.setdefault((is_alive, worker.name), []).append(worker)
         return [
-            self._crew(name, is_alive, records)
-            for (name, is_alive), records in sorted(
-                found.items(), key=lambda each: (each[0][1], each[0][0])
-            )
+            WorkerView(name, records, self.snapshot.now_ms)
+            for (_alive, name), records in sorted(found.items())
         ]
-
-    def _crew(self, name: str, is_alive: bool, records: list[WorkerRecord]) -> Crew:
-        first = records[0]
-        silent_ms = self.snapshot.now_ms - max(one.lease_ends_ms for one in records)
-        return Crew(
-            name,
-            len(records),
-            sum(len(one.held) for one in records),
-            " > ".join(first.queues),
-            first.version,
-            when(moment(first.started_ms)),
-            is_alive,
-            "" if is_alive else _("for %s") % duration(silent_ms / 1000),
-        )
 
 
 PERIOD_NAMES: Final = {

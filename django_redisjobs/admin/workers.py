@@ -21,9 +21,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_redisjobs.admin.crews import StaffPage, WorkerPage
 from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.pages import LiveAdmin, log_entry, may
+from django_redisjobs.admin.staff import StaffPage, WorkerPage
 from django_redisjobs.models import Worker
 from django_redisjobs.monitoring.staff import (
     take_colleague,

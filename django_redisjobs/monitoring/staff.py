@@ -95,14 +95,14 @@ def tell_workers(name: str | None, message: str) -> list[WorkerRecord]:
             break
         if look:
             Event().wait(LOOK_SECONDS)
-        for supervisor, members in ask(_crews(name)).items():
+        for supervisor, members in ask(_by_supervisor(name)).items():
             # One, and once: who is asked to stop a second time interrupts what runs.
             if supervisor not in told and any(tell(one.id, message) for one in members):
                 told[supervisor] = members
     return [record for members in told.values() for record in members]
 
 
-def _crews(name: str | None) -> Conversation[dict[object, list[WorkerRecord]]]:
+def _by_supervisor(name: str | None) -> Conversation[dict[object, list[WorkerRecord]]]:
     """The living processes of that name, or all, by their supervisor."""
     now_ms = yield from inspection.now_ms()
     parts = yield from together([staff.workers(keys) for keys in _groups()])

@@ -71,8 +71,9 @@ def test_workers_with_their_processes_and_what_these_run(store: Store, browser: 
     answer = browser.get(WORKERS)
     page, text = answer.context["page"], answer.content.decode()
 
-    assert [one.name for one in page.crews] == ["web1:4711", "web2:99"]
-    first, second = page.crews[0].processes
+    workers = page.workers()
+    assert [worker.name for worker, _ in workers] == ["web1:4711", "web2:99"]
+    first, second = workers[0][1]
     (task,) = first.tasks
     assert (task.function, task.queue) == ("shop.jobs.import_csv", "low")
     assert f"/admin/redisjobs/job/{job_id}/change/" in task.job

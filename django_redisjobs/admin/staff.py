@@ -143,7 +143,7 @@ class Process:
         yield _("Worker"), self.name
         yield _("Host"), record.info.get("host") or NOTHING
         yield _("Process"), self.pid
-        yield _("Queues"), _queues(record)
+        yield _("Queues"), " › ".join(record.queues) or NOTHING
         yield _("Started"), when(moment(record.started_ms))
         yield _("Heard of"), self.heartbeat
         yield _("Memory"), self.memory
@@ -151,39 +151,53 @@ class Process:
         yield _("Version"), record.version or NOTHING
 
 
-class Crew:
-    """One worker, as people start it: all processes of one name."""
+class WorkerView:
+    """One worker, as people start it: the processes of one name, at ``now_ms``."""
 
-    def __init__(self, name: str, processes: Sequence[Process]) -> None:
+    def __init__(self, name: str, records: Sequence[WorkerRecord], now_ms: int) -> None:
         self.name = name
-        self.processes = processes
-        self._first = processes[0].record
+        self.records = records
+        self._now_ms = now_ms
+        self._alive = [one for one in records if one.lease_ends_ms > now_ms]
 
     @property
     def host(self) -> str:
-        return self._first.info.get("host", "")
+        return self.records[0].info.get("host", "")
 
     @property
     def version(self) -> str:
-        return self._first.version
+        return self.records[0].version
 
     @property
-    def queues(self) -> str:
-        return _queues(self._first)
+    def queues(self) -> list[str]:
+        return self.records[0].queues
 
     @property
     def started(self) -> SafeString | str:
-        return when(moment(self._first.started_ms))
+        return when(moment(self.records[0].started_ms))
+
+    @property
+    def held(self) -> int:
+        """Jobs that all of them hold."""
+        return sum(len(one.held) for one in self.records)
 
     @property
     def is_alive(self) -> bool:
-        return any(process.is_alive for process in self.processes)
+        """Whether any of them is."""
+        return bool(self._alive)
+
+    @property
+    def last_seen(self) -> str:
+        """For how long all of them are silent; "" while one is alive."""
+        if self._alive:
+            return ""
+        silent_ms = self._now_ms - max(one.lease_ends_ms for one in self.records)
+        return _("for %s") % duration(silent_ms / 1000)
 
     @property
     def spokesman(self) -> str:
         """The id of a process that hears what is asked of all."""
-        alive = [process for process in self.processes if process.is_alive]
-        return (alive or list(self.processes))[0].record.id
+        return (self._alive or self.records)[0].id
 
 
 class StaffPage:
@@ -193,26 +207,29 @@ class StaffPage:
         self._staff = staff
         self._links = links
 
-    @cached_property
-    def crews(self) -> list[Crew]:
-        """The workers, by name."""
-        found: dict[str, list[Process]] = {}
-        for record in self._staff.workers:
-            process = Process(record, self._staff.jobs, self._staff.now_ms, self._links)
-            found.setdefault(process.name, []).append(process)
-        return [Crew(name, processes) for name, processes in sorted(found.items())]
+    def workers(self) -> list[tuple[WorkerView, list[Process]]]:
+        """The workers, by name, each with its processes."""
+        staff = self._staff
+        found: dict[str, list[WorkerRecord]] = {}
+        for record in staff.workers:
+            found.setdefault(record.name, []).append(record)
+        return [
+            (
+                WorkerView(name, records, staff.now_ms),
+                [
+                    Process(record, staff.jobs, staff.now_ms, self._links)
+                    for record in records
+                ],
+            )
+            for name, records in sorted(found.items())
+        ]
 
     @property
     def summary(self) -> str:
         """How many there are, in words."""
-        alive = sum(
-            process.is_alive for crew in self.crews for process in crew.processes
-        )
-        running = sum(
-            len(process.record.held)
-            for crew in self.crews
-            for process in crew.processes
-        )
+        workers, now_ms = self._staff.workers, self._staff.now_ms
+        alive = sum(one.lease_ends_ms > now_ms for one in workers)
+        running = sum(len(one.held) for one in workers)
         processes = ngettext(
             "%(number)s process alive", "%(number)s processes alive", alive
         ) % {"number": number_text(alive)}
@@ -249,10 +266,6 @@ class WorkerPage(Process):
     def stacks_at(self) -> SafeString | str:
         """When the process wrote its stacks."""
         return when(moment(self.stacks.at_ms)) if self.stacks else NOTHING
-
-
-def _queues(record: WorkerRecord) -> str:
-    return " › ".join(record.queues) or NOTHING
 
 
 def _span(start_ms: int, end_ms: int) -> str:
