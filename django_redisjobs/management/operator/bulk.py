@@ -166,7 +166,7 @@ def _run(
         terminal.confirm(f"{bulk.verb.title()} {jobs}?", yes=options["yes"])
     outcomes: list[tuple[str, str]] = []
     try:
-        with terminal.progress(total, "jobs") as show:
+        with terminal.progress(total) as show:
             for keys, ids in chosen.items():
                 for first in range(0, len(ids), operations.CHUNK):
                     chunk = ids[first : first + operations.CHUNK]

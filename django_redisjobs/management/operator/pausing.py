@@ -119,7 +119,7 @@ def _purge(terminal: Terminal, options: Options) -> None:
         )
     keys = conf.keys_for(queue.name)
     purged, more = 0, True
-    with terminal.progress(counts.pending + counts.scheduled, "jobs") as show:
+    with terminal.progress(counts.pending + counts.scheduled) as show:
         while more:
             more, part = ask(purge_part(keys, queue.name))
             purged += part

@@ -117,8 +117,8 @@ class Terminal:
             raise CommandError("Nothing was changed.")
 
     @contextmanager
-    def progress(self, total: int, what: str) -> Iterator[Callable[[int], None]]:
-        """A bar on a terminal's standard error; give it how much is done."""
+    def progress(self, total: int) -> Iterator[Callable[[int], None]]:
+        """A bar on a terminal's standard error; give it how many jobs are done."""
         if self.as_json or not self._stderr.isatty() or total == 0:
             yield lambda _done: None
             return
@@ -127,7 +127,7 @@ class Terminal:
             filled = min(_BAR_WIDTH, _BAR_WIDTH * done // total)
             bar = "#" * filled + "." * (_BAR_WIDTH - filled)
             self._stderr.write(
-                f"\r[{bar}] {done:,} of {total:,} {what}", ending="", style_func=str
+                f"\r[{bar}] {done:,} of {total:,} jobs", ending="", style_func=str
             )
             self._stderr.flush()
 
