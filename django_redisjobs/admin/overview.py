@@ -100,7 +100,6 @@ class Group:
     last: Any
     queues: str
     link: str
-    newest_id: str
     query: str
 
 
@@ -235,10 +234,6 @@ class OverviewPage:
             QueueRow(view, self.history.minutes[view.counts.queue], self._jobs)
             for view in self.snapshot.queues
         ]
-
-    @property
-    def has_parked(self) -> bool:
-        return any(row.counts.parked for row in self.queues)
 
     # -- the summary -----------------------------------------------------------------
 
@@ -500,7 +495,6 @@ class OverviewPage:
                 when(moment(records[0].failed_ms)),
                 ", ".join(sorted({record.queue for record in records})),
                 self._jobs(status=JobStatus.FAILED, function=function),
-                records[0].id,
                 urlencode(
                     {
                         "function": function,
