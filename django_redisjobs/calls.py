@@ -115,11 +115,11 @@ async def aask_blocking(conversation: Conversation[T], deadline: float | None) -
 
 def places() -> Conversation[list[tuple[GroupKeys, list[str]]]]:
     """The queues of each group: those of the settings, then others in Redis."""
-    configured = [(conf.keys_for(names[0]), names) for names in conf.groups().values()]
-    stored = yield from together([inspection.queues(keys) for keys, _ in configured])
+    configured = conf.groups()
+    stored = yield from together([inspection.queues(keys) for keys in configured])
     return [
         (keys, list(dict.fromkeys([*names, *others])))
-        for (keys, names), others in zip(configured, stored, strict=True)
+        for (keys, names), others in zip(configured.items(), stored, strict=True)
     ]
 
 

@@ -157,7 +157,7 @@ class JobHandle(Generic[R]):
             return []
         if self.queue is not None:
             return [conf.keys_for(self.queue)]
-        return [conf.keys_for(queues[0]) for queues in conf.groups().values()]
+        return list(conf.groups())
 
     def _found(
         self, look: Callable[[GroupKeys, str], Conversation[T | None]]

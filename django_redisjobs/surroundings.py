@@ -91,9 +91,9 @@ def _servers() -> Iterator[tuple[str, redis.Redis]]:
         yield connections.describe(), client
         return
     seen = set()
-    for queues in conf.groups().values():
+    for keys in conf.groups():
         try:
-            node = client.node_of(conf.keys_for(queues[0]).base)
+            node = client.node_of(keys.base)
         except redis.RedisError:
             node = client
         arguments = node.connection_pool.connection_kwargs
@@ -224,9 +224,8 @@ def _takes_snapshots(client: redis.Redis) -> bool:
 
 
 def _spread() -> list[CheckMessage]:
-    groups = conf.groups()
     in_cluster = isinstance(connections.client(), connections.ClusterClient)
-    if not in_cluster or len(groups) > 1:
+    if not in_cluster or len(conf.groups()) > 1:
         return []
     return [
         _warning(

@@ -346,8 +346,7 @@ def _chosen(
 
 def named(ids: Sequence[str]) -> Chosen:
     """These jobs, wherever they are."""
-    groups = [conf.keys_for(queues[0]) for queues in conf.groups().values()]
-    return dict.fromkeys(groups, ids)
+    return dict.fromkeys(conf.groups(), ids)
 
 
 def read(

@@ -342,7 +342,7 @@ def _window_key(wanted: Wanted, high: int) -> Any:
 
 def _census(spans: Iterable[Span]) -> Conversation[Census]:
     """In three round trips, however many queues and workers there are."""
-    groups = [conf.keys_for(queues[0]) for queues in conf.groups().values()]
+    groups = list(conf.groups())
     asked: list[Conversation[Any]] = [
         _sized(spans),
         together([staff.running(keys) for keys in groups]),
@@ -469,7 +469,6 @@ def _shares(totals: Sequence[int]) -> list[int]:
 
 def _by_id(ids: Iterable[Any]) -> Conversation[list[Job]]:
     names = [str(name) for name in ids][:LOOKED_AT]
-    groups = [conf.keys_for(queues[0]) for queues in conf.groups().values()]
-    found = yield from together([lookup.jobs(keys, names) for keys in groups])
+    found = yield from together([lookup.jobs(keys, names) for keys in conf.groups()])
     records = {record.id: record for part in found for record in part}
     return [job_row(record) for record in records.values()]

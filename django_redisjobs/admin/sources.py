@@ -198,8 +198,7 @@ class WorkerSource(Source):
         return self._found
 
     def _read(self) -> Found:
-        groups = [conf.keys_for(queues[0]) for queues in conf.groups().values()]
-        parts = ask(together([staff.workers(keys) for keys in groups]))
+        parts = ask(together([staff.workers(keys) for keys in conf.groups()]))
         records = merged(chain.from_iterable(parts))
         return Found(rows=[worker_row(record) for record in records])
 

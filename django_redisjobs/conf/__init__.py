@@ -94,11 +94,11 @@ def keys_for(queue: str) -> GroupKeys:
     return GroupKeys(prefix=get_settings().prefix, group=group)
 
 
-def groups() -> dict[str, list[str]]:
-    """The queues of each group, both in the order of the settings."""
-    found: dict[str, list[str]] = {}
-    for queue in get_settings().queues.values():
-        found.setdefault(queue.group, []).append(queue.name)
+def groups() -> dict[GroupKeys, list[str]]:
+    """The queues of each group, by its keys; both in the order of the settings."""
+    found: dict[GroupKeys, list[str]] = {}
+    for name in get_settings().queues:
+        found.setdefault(keys_for(name), []).append(name)
     return found
 
 

@@ -105,7 +105,7 @@ def tell_workers(name: str | None, message: str) -> list[WorkerRecord]:
 def _by_supervisor(name: str | None) -> Conversation[dict[object, list[WorkerRecord]]]:
     """The living processes of that name, or all, by their supervisor."""
     now_ms = yield from inspection.now_ms()
-    parts = yield from together([staff.workers(keys) for keys in _groups()])
+    parts = yield from together([staff.workers(keys) for keys in conf.groups()])
     found: dict[object, list[WorkerRecord]] = {}
     for record in merged(chain.from_iterable(parts)):
         if record.lease_ends_ms > now_ms and name in (None, record.name):
@@ -116,18 +116,14 @@ def _by_supervisor(name: str | None) -> Conversation[dict[object, list[WorkerRec
 
 
 def _tell(worker: str, message: str) -> Conversation[bool]:
-    for keys in _groups():
+    for keys in conf.groups():
         if (yield from send_message(keys, worker, message)):
             return True
     return False
 
 
-def _groups() -> list[GroupKeys]:
-    return [conf.keys_for(queues[0]) for queues in conf.groups().values()]
-
-
 def _staff() -> Conversation[Staff]:
-    groups = _groups()
+    groups = list(conf.groups())
     asked: list[Conversation[Any]] = [
         inspection.now_ms(),
         together([staff.workers(keys) for keys in groups]),
@@ -140,7 +136,7 @@ def _staff() -> Conversation[Staff]:
 
 
 def _colleague(record: WorkerRecord) -> Conversation[Colleague]:
-    groups = _groups()
+    groups = list(conf.groups())
     asked: list[Conversation[Any]] = [
         inspection.now_ms(),
         _jobs(groups, [record]),

@@ -80,7 +80,10 @@ def test_queues_keep_the_order_of_the_settings() -> None:
         REDISJOBS={"QUEUES": {"z": {}, "a": {"GROUP": "other"}, "b": {}}}
     ):
         assert list(conf.get_settings().queues) == ["z", "a", "b"]
-        assert conf.groups() == {"default": ["z", "b"], "other": ["a"]}
+        assert list(conf.groups().items()) == [
+            (conf.keys_for("z"), ["z", "b"]),
+            (conf.keys_for("a"), ["a"]),
+        ]
 
 
 def test_keys_follow_prefix_and_group() -> None:

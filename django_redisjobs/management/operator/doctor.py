@@ -79,8 +79,8 @@ def diagnose(*, repair: bool) -> Diagnosis:
     mended: list[Finding] = []
     warnings: list[str] = []
     jobs = 0
-    for queues in conf.groups().values():
-        one = _diagnose(conf.keys_for(queues[0]), queues, repair=repair)
+    for keys, queues in conf.groups().items():
+        one = _diagnose(keys, queues, repair=repair)
         broken += one.broken
         mended += one.mended
         warnings += one.warnings

@@ -13,11 +13,6 @@ from django_redisjobs.exceptions import JobNotFound
 from django_redisjobs.monitoring.reading import merged
 
 
-def group_keys() -> list[GroupKeys]:
-    """The keys of each group of the settings."""
-    return [conf.keys_for(queues[0]) for queues in conf.groups().values()]
-
-
 def groups_with_queues() -> list[tuple[GroupKeys, list[str]]]:
     """The queues of each group: those of the settings, then others in Redis."""
     return ask(places())
@@ -25,7 +20,7 @@ def groups_with_queues() -> list[tuple[GroupKeys, list[str]]]:
 
 def find_job(job_id: str) -> tuple[GroupKeys, JobRecord]:
     """A job and its group. Raises JobNotFound."""
-    for keys in group_keys():
+    for keys in conf.groups():
         record = ask(lookup.job(keys, job_id))
         if record is not None:
             (record,) = ask(lookup.due_next(keys, [record]))
@@ -38,7 +33,7 @@ def find_job(job_id: str) -> tuple[GroupKeys, JobRecord]:
 
 def sort_by_group(ids: Sequence[str]) -> dict[GroupKeys, list[str]]:
     """Ids by the group that knows them; what nobody knows is in the first."""
-    keys, *others = group_keys()
+    keys, *others = conf.groups()
     found: dict[GroupKeys, list[str]] = {keys: list(ids)}
     for other in others:
         known = [
@@ -58,5 +53,5 @@ def server_ms() -> int:
 def all_workers() -> list[WorkerRecord]:
     """All registered workers. One that serves several groups is in it once."""
     return merged(
-        record for keys in group_keys() for record in ask(staff.workers(keys))
+        record for keys in conf.groups() for record in ask(staff.workers(keys))
     )

@@ -19,7 +19,6 @@ from django_redisjobs.core.records import QueueCounts
 from django_redisjobs.core.scripts import Conversation, words
 from django_redisjobs.management.operator.formats import counted
 from django_redisjobs.management.operator.groups import (
-    group_keys,
     groups_with_queues,
 )
 
@@ -33,7 +32,7 @@ def foreign_names() -> set[str]:
     settings = conf.get_settings()
     if Address.parse(settings.url).scheme == "cluster":
         return set()
-    ours = tuple(keys.base for keys in group_keys())
+    ours = tuple(keys.base for keys in conf.groups())
     return ask(_scan(settings.prefix, ours))
 
 
