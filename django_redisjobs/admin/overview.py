@@ -411,8 +411,9 @@ class OverviewPage:
         length_ms = len(self.history.times) * bucket
         found: dict[int, set[str]] = {}
         for worker in self.snapshot.alive:
-            if worker.started_ms >= start_ms:
-                place = (worker.started_ms - start_ms) // bucket
+            began = worker.worker_started_ms
+            if began >= start_ms:
+                place = (began - start_ms) // bucket
                 found.setdefault(place, set()).add(_described(worker))
         return [
             Mark(

@@ -174,7 +174,7 @@ class WorkerView:
 
     @property
     def started(self) -> SafeString | str:
-        return when(moment(self.records[0].started_ms))
+        return when(moment(self.records[0].worker_started_ms))
 
     @property
     def held(self) -> int:

@@ -310,8 +310,13 @@ class WorkerRecord:
 
     @property
     def started_ms(self) -> int:
-        """0: not known."""
+        """When this process began; 0: not known."""
         return _told(self.info.get("started_ms", ""))
+
+    @property
+    def worker_started_ms(self) -> int:
+        """When the worker was started, however often its processes were replaced."""
+        return _told(self.info.get("worker_started_ms", "")) or self.started_ms
 
     @property
     def queues(self) -> list[str]:

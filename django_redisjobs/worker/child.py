@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from math import inf
 from random import uniform
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Final
 
 from django.dispatch import Signal
@@ -78,7 +78,7 @@ class Child:
         settings = conf.get_settings()
         self._options = options
         self._board = board
-        self._info = info
+        self._info = {**info, "started_ms": str(time_ns() // 1_000_000)}
         self._inbox = Inbox(pipe)
         log = JobLog(options.name)
         execution = Execution(

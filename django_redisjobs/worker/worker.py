@@ -170,7 +170,7 @@ class Worker:
             "threads": str(options.threads),
             "async_concurrency": str(options.async_concurrency),
             "groups": str(len(self._posts)),
-            "started_ms": str(time.time_ns() // 1_000_000),
+            "worker_started_ms": str(time.time_ns() // 1_000_000),
             "version": installed_version(),
         }
 

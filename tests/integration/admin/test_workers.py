@@ -10,6 +10,8 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.messages import get_messages
 from django.test import Client, override_settings
 
+from django_redisjobs.admin.formats import when
+from django_redisjobs.admin.sources import moment
 from django_redisjobs.core.presence import keep_stacks
 from tests.integration.core.store import Store, Worker
 
@@ -84,6 +86,20 @@ def test_workers_with_their_processes_and_what_these_run(store: Store, browser: 
         assert piece in text, piece
     assert 'data-rj-live="rj-workers"' in text
     assert 'name="message"' not in text
+
+
+def test_a_worker_is_as_old_as_it_is_though_its_processes_are_replaced(
+    store: Store, browser: Client
+):
+    hour = 3_600_000
+    began = store.now_ms() - 2 * hour
+    crew(store, "w-1", started_ms=str(began + hour), worker_started_ms=str(began))
+
+    (one,) = browser.get(WORKERS).context["page"].crews
+    facts = dict(browser.get(page_of("w-1")).context["worker"].facts())
+
+    assert one.started == when(moment(began))
+    assert facts["Started"] == when(moment(began + hour))
 
 
 def test_a_refresh_is_that_part_alone(store: Store, browser: Client):

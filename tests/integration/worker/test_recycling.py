@@ -6,13 +6,22 @@ import re
 
 import pytest
 
-from django_redisjobs import JobStatus, get_queue
+from django_redisjobs import JobStatus, conf, get_queue
+from django_redisjobs.calls import ask
+from django_redisjobs.core import inspection
+from django_redisjobs.core.records import WorkerRecord
 from django_redisjobs.worker.pace import LARGEST_BATCH
 from django_redisjobs.worker.worker import Worker
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import crash_twice, until
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
+
+
+def registered(but: str = "") -> WorkerRecord | None:
+    """A process of a worker, of another id."""
+    found = ask(inspection.workers(conf.keys_for("default")))
+    return next((one for one in found if one.id != but), None)
 
 
 def test_a_process_is_replaced_after_so_many_jobs(start, left_in_redis):
@@ -24,6 +33,17 @@ def test_a_process_is_replaced_after_so_many_jobs(start, left_in_redis):
     pids = [handle.result(timeout=0)[0] for handle in handles]
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 3, 1]
     assert not left_in_redis()
+
+
+def test_each_process_tells_when_it_began_and_when_its_worker_did(start):
+    worker = start(max_jobs=1)
+    first = until(registered)
+    jobs.whoami.delay().result(timeout=60)
+    second = until(lambda: registered(but=first.id))
+
+    assert first.worker_started_ms < first.started_ms < second.started_ms
+    assert second.worker_started_ms == first.worker_started_ms
+    assert worker.stop() == 0
 
 
 @pytest.mark.usefixtures("at_full_speed")
