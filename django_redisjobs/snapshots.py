@@ -30,7 +30,9 @@ class LoggedLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptInfo:
-    """One ended run of a job. ``number`` counts from 1.
+    """One ended run of a job. ``number`` counts from 1 what counts against the retries,
+    anew after ``retry()`` (that of a crash the crashes before it, too), so several may
+    have the same one. ``run`` names each start.
 
     ``outcome`` is succeeded, failed, timeout, cancelled or crashed; the three
     texts are empty unless something was raised. ``logs``: the last lines that it
@@ -38,6 +40,7 @@ class AttemptInfo:
     """
 
     number: int
+    run: int
     worker: str
     started_at: datetime | None
     finished_at: datetime | None
@@ -51,6 +54,7 @@ class AttemptInfo:
     def of(cls, record: AttemptRecord) -> AttemptInfo:
         return cls(
             number=record.number,
+            run=record.run,
             worker=record.worker,
             started_at=aware(record.started_ms),
             finished_at=aware(record.finished_ms),

@@ -38,6 +38,7 @@ def test_a_killed_childs_job_runs_again_at_once(start, events, function, threads
     info = handle.info()
     assert info.crashes == 1
     assert "SIGKILL" in info.attempts[0].message
+    assert [(each.number, each.run) for each in info.attempts] == [(1, 1), (1, 2)]
 
 
 @pytest.mark.parametrize("how", ["at once", "by its timeout"])
