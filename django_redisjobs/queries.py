@@ -6,6 +6,7 @@ Redis is asked by what counts, lists or changes something.
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -157,7 +158,7 @@ class JobQuery:
         """
         if not statuses:
             raise ValueError("with_status() needs a status.")
-        added = (*self.statuses, *map(JobStatus, statuses))
+        added = (*self.statuses, *map(status_of, statuses))
         return replace(self, statuses=tuple(dict.fromkeys(added)))
 
     def scheduled(self) -> JobQuery:
@@ -465,6 +466,18 @@ def function_of(record: JobRecord) -> str:
         return parse_body(record.body).function
     except PayloadMalformed:
         return ""
+
+
+def status_of(word: JobStatus | str) -> JobStatus:
+    """Raises ValueError, which names those that there are."""
+    try:
+        return JobStatus(word)
+    except ValueError:
+        near = difflib.get_close_matches(str(word), list(JobStatus), n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ValueError(
+            f"{word!r} is no status.{hint} Choose from {', '.join(JobStatus)}."
+        ) from None
 
 
 def _time_ms(when: Duration | datetime) -> int:

@@ -218,7 +218,11 @@ def test_what_is_wrong_is_said(store: Store):
         jobs.in_queue("nowhere").ids()
     with pytest.raises(UnknownQueue):
         jobs.failed().move("nowhere")
-    with pytest.raises(ValueError, match="broken"):
+    with pytest.raises(
+        ValueError, match=r"'faild' is no status\. Did you mean failed\?"
+    ):
+        jobs.with_status("faild")
+    with pytest.raises(ValueError, match=r"Choose from scheduled, .*, parked\."):
         jobs.with_status("broken")
     with pytest.raises(ValueError, match="time zone"):
         jobs.since(datetime(2026, 1, 1))  # noqa: DTZ001

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from argparse import ArgumentTypeError
@@ -14,6 +13,7 @@ from django.utils.dateparse import parse_datetime
 
 from django_redisjobs.core.records import JobStatus
 from django_redisjobs.durations import parse_duration
+from django_redisjobs.queries import status_of
 from django_redisjobs.snapshots import date_of
 
 NOTHING: Final = "-"
@@ -80,13 +80,9 @@ def shortened(text: str, width: int) -> str:
 def read_status(text: str) -> JobStatus:
     """A status of a command's argument. Raises ArgumentTypeError."""
     try:
-        return JobStatus(text.lower())
-    except ValueError:
-        near = difflib.get_close_matches(text, list(JobStatus), n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise ArgumentTypeError(
-            f"{text!r} is no status.{hint} Choose from {', '.join(JobStatus)}."
-        ) from None
+        return status_of(text.lower())
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def read_count(text: str) -> int:
