@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.records import JobStatus
 from django_redisjobs.core.settlements import STATUS_AFTER, Settlement
 from django_redisjobs.exceptions import PayloadMalformed
-from django_redisjobs.serialization import codec
+from django_redisjobs.serialization import codec, snapshot_codec
 
 _WRONG = frozenset({JobStatus.SCHEDULED, JobStatus.FAILED, JobStatus.PARKED})
 
@@ -29,7 +29,17 @@ class Outcome:
     attempt: int
     status: JobStatus
     exception: BaseException | None
-    result_text: str | None = field(default=None, repr=False)
+    result_text: str | None = None
+
+    def __repr__(self) -> str:
+        # Instances as references: to look at it asks no database.
+        text = self.result_text
+        result = None if text is None else snapshot_codec.loads(text)
+        return (
+            f"Outcome(id={self.id!r}, function={self.function!r}, queue={self.queue!r}, "
+            f"attempt={self.attempt}, status={self.status!r}, result={result!r}, "
+            f"exception={self.exception!r})"
+        )
 
     @property
     def result(self) -> Any:

@@ -51,6 +51,17 @@ class InsideATestCase(TestCase):
         assert [each.queue for each in outcomes] == ["high", "default"]
         assert not left_in_redis()
 
+    def test_what_came_of_it_is_seen_in_an_outcome_and_asks_no_database(self):
+        jobs.give.delay(Group.objects.create(name="a"))
+
+        (outcome,) = run_jobs()
+
+        with self.assertNumQueries(0):
+            text = repr(outcome)
+        assert "status=<JobStatus.SUCCEEDED: 'succeeded'>, result=" in text
+        assert "auth.group" in text
+        assert text.endswith(", exception=None)")
+
     def test_nothing_to_do(self):
         assert run_jobs() == []
         assert not left_in_redis()
