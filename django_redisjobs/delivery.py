@@ -219,11 +219,10 @@ def _refusal(
 
 def _not_durable(error: NotAcknowledged, chunk: Sequence[Outgoing]) -> NotDurable:
     jobs = jobs_of(chunk)
-    seconds = conf.get_settings().queues[chunk[0].queue].durable_ms / 1000
     fate = "is" if len(jobs) == 1 else "are"
     return NotDurable(
         f"{_named(chunk)} {fate} enqueued at {connections.describe()}, but not as durable "
-        f"as DURABLE asks: after {seconds:g} s {error}. Do not enqueue again what is there.",
+        f"as DURABLE asks: {error}. Do not enqueue again what is there.",
         tuple(job.id for job in jobs),
     )
 

@@ -27,6 +27,8 @@ class Durability:
     def shortfall(self, reply: Any) -> str:
         """What was not reached, by the answer to ``command``; empty when all was."""
         if isinstance(reply, Exception):
+            if self.disk and "unknown command" in str(reply).lower():
+                return "this server has no WAITAOF (Redis 7.2 and newer have it)"
             return f"the server cannot tell: {reply}"
         on_disk, replicas = (None, reply) if not self.disk else _both(reply)
         missing = []
@@ -34,7 +36,9 @@ class Durability:
             missing.append("it is not on the server's disk")
         if replicas < self.replicas:
             missing.append(f"{replicas} of {self.replicas} replicas have it")
-        return " and ".join(missing)
+        if not missing:
+            return ""
+        return f"after {self.timeout_ms / 1000:g} s {' and '.join(missing)}"
 
 
 def _both(reply: Sequence[Any]) -> tuple[int, int]:
