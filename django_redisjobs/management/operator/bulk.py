@@ -191,7 +191,10 @@ def _choose(
     """The jobs by group, and whether they were named one by one."""
     named = list(dict.fromkeys(options["ids"]))
     filtered = any(options[name] for name in ("status", "queue", "function", "since"))
-    if bool(named) == (filtered or options["all"]):
+    if named and (filtered or options["all"]):
+        others = "filters" if filtered else "--all"
+        raise CommandError(f"Give ids or {others}, not both.")
+    if not (named or filtered or options["all"]):
         statuses = " or ".join(options["status"] or default)
         raise CommandError(
             "Which jobs? Either name ids, or choose by --status, --queue, --function "

@@ -257,8 +257,10 @@ def test_delete_all_means_what_ended(operator: Operator, store: Store):
 def test_jobs_have_to_be_chosen_one_way(operator: Operator, verb: str):
     with pytest.raises(CommandError, match="Which jobs"):
         operator(verb)
-    with pytest.raises(CommandError, match="Which jobs"):
+    with pytest.raises(CommandError, match=r"Give ids or --all, not both\."):
         operator(verb, "some-id", "--all")
+    with pytest.raises(CommandError, match=r"Give ids or filters, not both\."):
+        operator(verb, "some-id", "--queue", "low")
 
 
 def test_an_id_that_is_unknown_is_an_error_after_the_others(
