@@ -67,11 +67,11 @@ def default_processes() -> int:
     return max(1, math.ceil(min(cpus, cpu_limit())))
 
 
-def parse_size(value: str | int) -> int:
+def parse_size(value: str | float) -> int:
     """Bytes from ``400M``, ``1.5G``, ``1048576``. ValueError for anything else."""
     if isinstance(value, int):
         return value
-    match = _SIZE.fullmatch(value)
+    match = _SIZE.fullmatch(str(value))
     if match is None:
         raise ValueError(f"{value!r} is no size; write for example 400M, 1.5G, 65536.")
     number, unit = match.groups()

@@ -14,11 +14,12 @@ from django.conf import settings
 from django.db import connections as database_connections
 
 from django_redisjobs import conf, connections, registry
+from django_redisjobs.durations import Duration, parse_duration
 from django_redisjobs.versions import installed_version
 
 from .inline import InlineWorker
 from .logs import set_up
-from .options import WorkerOptions, default_processes
+from .options import WorkerOptions, default_processes, parse_size
 from .recording import recording
 from .stations import Post, posts
 from .supervisor import Supervisor
@@ -37,15 +38,16 @@ class Worker:
     use; 0 runs everything in the calling process. ``threads`` and
     ``async_concurrency``: jobs that each of them runs at once, plain functions and
     coroutines. ``burst``: end when nothing can be claimed now. ``max_jobs`` and
-    ``max_rss`` (bytes): when a process is replaced by a new one. ``grace``: seconds for
-    running jobs at shutdown; ``overrun``: seconds past its timeout after which a job's
-    process is killed.
+    ``max_rss`` (bytes, or text such as "400M"): when a process is replaced by a new one.
+    ``grace``: how long running jobs may go on at shutdown; ``overrun``: how long past
+    its timeout a job's process is killed. Both are durations: seconds, or text.
     ``health`` ("host:port"): where HTTP health checks are answered; ``health_file``:
     a file that is written anew every two seconds while the worker is alive.
 
     Raises:
         UnknownQueue: a queue is not in the settings.
-        ValueError: a number is out of range, an address is none.
+        TypeError: ``queues`` is text.
+        ValueError: a number is out of range; a size, a duration or an address is none.
     """
 
     def __init__(  # noqa: PLR0913 - each is a choice of its own, by keyword
@@ -57,14 +59,17 @@ class Worker:
         async_concurrency: int = 100,
         burst: bool = False,
         max_jobs: int | None = None,
-        max_rss: int | None = None,
-        grace: float = 25.0,
-        overrun: float = 10.0,
+        max_rss: int | str | None = None,
+        grace: Duration = 25.0,
+        overrun: Duration = 10.0,
         name: str | None = None,
         health: str | None = None,
         health_file: str | os.PathLike[str] | None = None,
         verbosity: int = 1,
     ) -> None:
+        if isinstance(queues, str):
+            # Text is a sequence, too: of letters.
+            raise TypeError(f"queues is a list of names: write [{queues!r}].")
         names = tuple(queues or conf.get_settings().queues)
         self._posts: list[Post] = posts(names)
         self._options = WorkerOptions(
@@ -74,9 +79,9 @@ class Worker:
             async_concurrency=async_concurrency,
             burst=burst,
             max_jobs=max_jobs,
-            max_rss=max_rss,
-            grace=grace,
-            overrun=overrun,
+            max_rss=None if max_rss is None else parse_size(max_rss),
+            grace=parse_duration(grace),
+            overrun=parse_duration(overrun),
             name=name or f"{platform.node()}:{os.getpid()}",
             verbosity=verbosity,
         )

@@ -40,6 +40,31 @@ def in_thread():
         assert not thread.is_alive()
 
 
+def test_sizes_and_durations_are_taken_as_the_command_takes_them():
+    worker = Worker(processes=0, max_rss="400M", grace="5s", overrun="1m")
+
+    options = worker._options
+    assert (options.max_rss, options.grace, options.overrun) == (400 * 2**20, 5, 60)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_rss": "much"}, "'much' is no size"),
+        ({"grace": "soon"}, "'soon' is not a duration"),
+        ({"overrun": -1}, "not a usable duration"),
+    ],
+)
+def test_what_is_wrong_is_said(options, message):
+    with pytest.raises(ValueError, match=message):
+        Worker(processes=0, **options)
+
+
+def test_one_queue_is_a_list_too():
+    with pytest.raises(TypeError, match=r"a list of names: write \['default'\]"):
+        Worker("default", processes=0)
+
+
 def test_a_burst_in_the_calling_thread(left_in_redis):
     handles = [jobs.whoami.delay() for _ in range(20)]
     before = signal.getsignal(signal.SIGTERM)

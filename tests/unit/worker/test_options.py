@@ -18,6 +18,7 @@ from django_redisjobs.worker.options import (
         ("2 KiB", 2048),
         ("3kb", 3072),
         (7, 7),
+        (4e8, 400_000_000),
     ],
 )
 def test_sizes(text, expected):
