@@ -185,7 +185,7 @@ class Codec:
         return self._uncommon(value)
 
     def _items(self, items: Any, depth: int, *, careful: bool) -> list[object]:
-        if not careful and PLAIN.issuperset(map(type, items)):
+        if depth < MAX_DEPTH and not careful and PLAIN.issuperset(map(type, items)):
             return list(items)
         _check_depth(items, depth)
         result: list[object] = []

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections import OrderedDict, namedtuple
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from types import ModuleType
@@ -407,6 +408,19 @@ def test_a_value_nested_too_deep_is_refused() -> None:
 
     with pytest.raises(PayloadNotSerializable, match="deeper than 100 levels"):
         codec.dumps(deep)
+
+
+@pytest.mark.parametrize("around", [lambda value: [value], lambda value: {"a": value}])
+def test_whatever_is_in_it_a_value_has_a_hundred_levels(
+    around: Callable[[Any], Any],
+) -> None:
+    deep: Any = 1
+    for _ in range(100):
+        deep = around(deep)
+
+    assert codec.loads(codec.dumps(deep)) == deep
+    with pytest.raises(PayloadNotSerializable, match="deeper than 100 levels"):
+        codec.dumps(around(deep))
 
 
 def test_a_shared_value_is_no_loop() -> None:
