@@ -12,7 +12,7 @@ from django_redisjobs.snapshots import iso
 
 
 def document(snapshot: Snapshot) -> dict[str, Any]:
-    """What ``manage.py redisjobs stats --json`` prints and ``stats.json`` answers."""
+    """What ``stats.json`` answers; ``manage.py redisjobs stats --json`` adds the outbox."""
     return {
         "time": iso(snapshot.now_ms),
         "server": connections.describe(),
