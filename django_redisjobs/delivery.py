@@ -211,20 +211,25 @@ def _is_in_doubt(error: redis.RedisError) -> bool:
 def _refusal(
     error: redis.RedisError, chunk: Sequence[Outgoing], *, in_doubt: bool
 ) -> EnqueueError:
-    fate = "was not enqueued" if len(jobs_of(chunk)) == 1 else "were not enqueued"
+    ids = _ids(chunk)
+    fate = "was not enqueued" if len(ids) == 1 else "were not enqueued"
     if in_doubt or _is_in_doubt(error):
         fate = "may or may not have been enqueued: no answer came"
-    return EnqueueError(f"{_named(chunk)} {fate}. {explain(error)}")
+    return EnqueueError(f"{_named(chunk)} {fate}. {explain(error)}", ids)
 
 
 def _not_durable(error: NotAcknowledged, chunk: Sequence[Outgoing]) -> NotDurable:
-    jobs = jobs_of(chunk)
-    fate = "is" if len(jobs) == 1 else "are"
+    ids = _ids(chunk)
+    fate = "is" if len(ids) == 1 else "are"
     return NotDurable(
         f"{_named(chunk)} {fate} enqueued at {connections.describe()}, but not as durable "
         f"as DURABLE asks: {error}. Do not enqueue again what is there.",
-        tuple(job.id for job in jobs),
+        ids,
     )
+
+
+def _ids(chunk: Sequence[Outgoing]) -> tuple[str, ...]:
+    return tuple(job.id for job in jobs_of(chunk))
 
 
 def _named(chunk: Sequence[Outgoing]) -> str:

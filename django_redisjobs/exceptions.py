@@ -93,10 +93,15 @@ class UnknownJobFunction(RedisJobsError, LookupError):
 class EnqueueError(RedisJobsError):
     """Redis refused the job or did not answer; the message names the server.
 
-    When it was refused nothing was enqueued. When no answer came the job may
-    have been enqueued: sending it again under the same id is safe, a new
-    ``delay`` would be a second job.
+    When it was refused nothing was enqueued. When no answer came the jobs may have been
+    enqueued, and a new ``delay`` could be a second one: ``job_ids`` names them, so that
+    ``get_job(id).status()`` tells once Redis answers again. It is empty where nothing
+    was sent.
     """
+
+    def __init__(self, message: str, job_ids: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.job_ids = job_ids
 
 
 class NotDurable(EnqueueError):
@@ -106,10 +111,6 @@ class NotDurable(EnqueueError):
     jobs. ``job_ids`` names them. Those of an outbox stay there, and are sent until
     they are durable.
     """
-
-    def __init__(self, message: str, job_ids: tuple[str, ...]) -> None:
-        super().__init__(message)
-        self.job_ids = job_ids
 
 
 class ServerUnavailable(RedisJobsError):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.test import override_settings
 
-from django_redisjobs import connections
+from django_redisjobs import JobStatus, connections, get_job
 from django_redisjobs.exceptions import EnqueueError
 from tests.faults.harness import QUEUES, Site
 from tests.faults.jobs import work
@@ -90,7 +90,9 @@ def test_who_is_never_answered_is_told_so(site: Site, proxy: Proxy) -> None:
     site.add([0])  # so that Redis knows the script
     proxy.after = lambda message: message.name != "enqueue"
 
-    with pytest.raises(EnqueueError, match="may or may not have been enqueued"):
+    with pytest.raises(EnqueueError, match="may or may not have been enqueued") as hit:
         work.delay(1, 0)
 
+    (job_id,) = hit.value.job_ids
+    assert get_job(job_id).status() is JobStatus.PENDING
     assert site.adopt() == [0, 1]

@@ -568,8 +568,11 @@ def test_a_server_that_is_down_is_named(own_server: Server) -> None:
     assert "add was not enqueued" in str(hit.value)
     assert "Is it running" in str(hit.value)
     assert isinstance(hit.value.__cause__, redis.ConnectionError)
-    with pytest.raises(exceptions.EnqueueError, match=r"2 jobs .* were not enqueued"):
+    with pytest.raises(
+        exceptions.EnqueueError, match=r"2 jobs .* were not enqueued"
+    ) as hit:
         asyncio.run(add.adelay_many([(1,), (2,)]))
+    assert len(set(hit.value.job_ids)) == 2
 
 
 def test_a_server_that_does_not_answer_may_have_it(own_server: Server) -> None:
