@@ -125,7 +125,10 @@ def _embedded(dialect: Dialect) -> dict[str, Any]:
 @cache
 def _keepalive() -> dict[str, Any]:
     # A host that vanished is noticed within 45 s instead of two hours.
-    wanted = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+    wanted = {"TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+    # macOS has another name for how long it has to be silent first.
+    has_idle = hasattr(socket, "TCP_KEEPIDLE")
+    wanted["TCP_KEEPIDLE" if has_idle else "TCP_KEEPALIVE"] = 30
     known = {
         getattr(socket, name): value
         for name, value in wanted.items()

@@ -27,7 +27,7 @@ from .holdings import Claim, Holdings
 from .inbox import Inbox
 from .keeper import Keeper
 from .logs import JobLog
-from .machine import resident_bytes
+from .machine import MEASURE_SECONDS, resident_bytes
 from .memory import FRESH_RSS, PID, RSS, STEPPED, Board, Phase
 from .options import WorkerOptions
 from .plans import Plans
@@ -40,7 +40,6 @@ logger = logging.getLogger("redisjobs.worker")
 
 # Longer than a connect, a call and a block together may take.
 STEP_SECONDS: Final = 60.0
-MEASURE_SECONDS: Final = 0.01
 _SOON_SECONDS: Final = 0.1
 _TAKEN_SECONDS: Final = 0.02
 _GIVING_WAY_SECONDS: Final = (0.5, 2.0)

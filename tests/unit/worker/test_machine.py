@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,3 +109,20 @@ def test_a_child_names_its_supervisor():
 
 def test_memory_in_use():
     assert resident_bytes() > 1_000_000
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="there is no ps")
+def test_memory_in_use_is_asked_of_ps_where_there_is_no_proc(monkeypatch):
+    pages = resident_bytes()
+    monkeypatch.setattr(machine, "_HAS_PROC", False)
+
+    assert resident_bytes() == pytest.approx(pages, rel=0.2)
+    assert resident_bytes(os.getpid()) == pytest.approx(pages, rel=0.2)
+    assert resident_bytes(2**22 + 1) == 0
+
+
+def test_memory_in_use_is_unknown_where_nobody_tells(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "_HAS_PROC", False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert resident_bytes() == 0
