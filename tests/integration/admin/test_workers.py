@@ -95,7 +95,7 @@ def test_a_worker_is_as_old_as_it_is_though_its_processes_are_replaced(
     began = store.now_ms() - 2 * hour
     crew(store, "w-1", started_ms=str(began + hour), worker_started_ms=str(began))
 
-    (one,) = browser.get(WORKERS).context["page"].crews
+    ((one, _),) = browser.get(WORKERS).context["page"].workers()
     facts = dict(browser.get(page_of("w-1")).context["worker"].facts())
 
     assert one.started == when(moment(began))

@@ -8,7 +8,7 @@ import pytest
 
 from django_redisjobs import JobStatus, conf, get_queue
 from django_redisjobs.calls import ask
-from django_redisjobs.core import inspection
+from django_redisjobs.core import staff
 from django_redisjobs.core.records import WorkerRecord
 from django_redisjobs.worker.pace import LARGEST_BATCH
 from django_redisjobs.worker.worker import Worker
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("redisjobs")
 
 def registered(but: str = "") -> WorkerRecord | None:
     """A process of a worker, of another id."""
-    found = ask(inspection.workers(conf.keys_for("default")))
+    found = ask(staff.workers(conf.keys_for("default")))
     return next((one for one in found if one.id != but), None)
 
 
