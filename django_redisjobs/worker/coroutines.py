@@ -333,6 +333,7 @@ class _Interruptible(Awaitable[Any]):
                     waited_for = call.throw(self._translated(error))
                 else:
                     waited_for = call.send(received)
+                self._slot.insist()
         except StopIteration as stop:
             return stop.value
 

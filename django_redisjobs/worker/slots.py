@@ -424,6 +424,14 @@ class TaskSlot(Slot):
         self._cancelled = True
         self.task.cancel()
 
+    def insist(self) -> None:
+        """Where what the job awaited has kept our cancellation to itself, have it heard by
+        what it awaits now.
+        """
+        if self._cancelled and self.task is not None:
+            self.task.uncancel()
+            self.task.cancel()
+
 
 def _is_cancellation(error: BaseException) -> bool:
     """Whether it is nothing but that."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from types import SimpleNamespace
 
 import pytest
@@ -175,6 +176,40 @@ def test_what_waits_for_djangos_thread_is_not_run(reason, kind):
     error, ran = asyncio.run(main())
     assert isinstance(error, kind)
     assert ran == []
+
+
+async def keep_to_itself():
+    with contextlib.suppress(asyncio.CancelledError):
+        await wait_for_ever()
+
+
+async def turn_into_another_error():
+    try:
+        await wait_for_ever()
+    except asyncio.CancelledError:
+        raise ValueError from None
+
+
+@pytest.mark.parametrize("child", [keep_to_itself, turn_into_another_error])
+def test_what_a_child_keeps_to_itself_is_heard_at_the_next_await(reason, kind, child):
+    seen = []
+
+    async def function():
+        with contextlib.suppress(ValueError):
+            await asyncio.create_task(child())
+        seen.append("ended")
+        try:
+            await wait_for_ever()
+        except asyncio.CancelledError:
+            # Once is enough, and its own timeouts are as ever.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0):
+                    await wait_for_ever()
+            seen.append("tidied up")
+            raise
+
+    assert isinstance(interrupted(reason, function), kind)
+    assert seen == ["ended", "tidied up"]
 
 
 @pytest.mark.parametrize("make", [asyncio.Lock, lambda: asyncio.Semaphore(1)])
