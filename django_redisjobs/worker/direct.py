@@ -6,16 +6,18 @@ a job that runs too long, and the database connections are the caller's.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import copy_context
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import AsyncToSync, async_to_sync, sync_to_async
 from django.db import DatabaseError, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import translation
@@ -68,11 +70,39 @@ class Desk(Station):
 
 class _Slot(TaskSlot):
     # Nobody strikes it, so it is as good for plain functions as for coroutines.
-    __slots__ = ("error",)
+    __slots__ = ("_executor", "_over", "_stopped", "error")
 
     def __init__(self, execution: DirectExecution) -> None:
         super().__init__(execution.board, 0)
         self.error: BaseException | None = None
+        # Runs what a coroutine leaves to the thread that waits for it.
+        self._executor: Any = None
+        self._over: Future[None] = Future()
+        self._stopped = False
+
+    @contextmanager
+    def stoppable(self) -> Iterator[None]:
+        """The coroutine runs within, in the task of now."""
+        self._executor = AsyncToSync.executors.current
+        self.loop, self.task = asyncio.get_running_loop(), asyncio.current_task()
+        try:
+            if self._stopped:
+                raise asyncio.CancelledError
+            yield
+        finally:
+            self._over.set_result(None)
+
+    def stop(self) -> None:
+        """Cancel the coroutine, and wait until it has tidied up."""
+        self._stopped = True
+        loop, task = self.loop, self.task
+        if loop is None or task is None:
+            # It has not begun, and will not.
+            return
+        with suppress(RuntimeError):
+            # It has ended, and its loop is closed.
+            loop.call_soon_threadsafe(task.cancel)
+        self._executor.run_until_future(self._over)
 
 
 class DirectExecution(Execution):
@@ -145,7 +175,12 @@ class DirectExecution(Execution):
         try:
             # In this very thread: what it has the database do is seen here, too.
             with _savepoints():
-                value, error = async_to_sync(self._outcome)(slot, job, plan, body)
+                try:
+                    value, error = async_to_sync(self._outcome)(slot, job, plan, body)
+                except KeyboardInterrupt as interrupt:
+                    # The loop is in another thread, and has not heard of it.
+                    slot.stop()
+                    value, error = None, interrupt
         except RuntimeError as refusal:
             # There is an event loop in this thread: adelay() would have been right.
             value, error = None, refusal
@@ -159,7 +194,8 @@ class DirectExecution(Execution):
         self, slot: _Slot, job: Claimed, plan: Plan, body: Body
     ) -> tuple[Any, BaseException | None]:
         try:
-            return await self._await(slot, job, plan, body), None
+            with slot.stoppable():
+                return await self._await(slot, job, plan, body), None
         except BaseException as error:  # noqa: BLE001 - a job may raise anything
             return None, error
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
+
+from asgiref.sync import sync_to_async
 
 from django_redisjobs import Retry, current_job, job
 
@@ -31,6 +34,21 @@ async def wait_a_turn(a: int) -> int:
 @job(queue="high", retry=0)
 def interrupt() -> None:
     raise KeyboardInterrupt
+
+
+tidied_up = threading.Event()
+
+
+@job(queue="high", retry=0)
+async def wait_for_ever() -> None:
+    """Runs what a test has put there, and tidies up in Django's thread."""
+    try:
+        for each in meddle:
+            await sync_to_async(each, thread_sensitive=False)()
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0)
+        await sync_to_async(tidied_up.set)()
 
 
 @job(queue="high")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import pdb  # noqa: T100
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +29,7 @@ from tests.integration.operator.jobs import (
     interrupt,
     tell,
     wait_a_turn,
+    wait_for_ever,
 )
 
 pytestmark = pytest.mark.usefixtures("redisjobs")
@@ -37,6 +40,7 @@ Look = Callable[[], Places]
 def meddle() -> Iterator[list[Callable[[], object]]]:
     yield jobs.meddle
     jobs.meddle.clear()
+    jobs.tidied_up.clear()
 
 
 def test_a_pending_job_runs_here(operator: Operator, store: Store, look: Look):
@@ -234,6 +238,29 @@ def test_somebody_else_may_cancel_it(
 
     assert handle.status() is JobStatus.CANCELLED
     look()
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_coroutine_ends_before_it_is_put_back_or_cancelled(
+    operator: Operator,
+    meddle: list[Callable[[], object]],
+    look: Look,
+    cancelled: bool,
+):
+    handle = wait_for_ever.delay()
+    interrupt = partial(os.kill, os.getpid(), signal.SIGINT)
+    meddle.append(handle.cancel if cancelled else interrupt)
+    told = "was cancelled" if cancelled else "back in its queue"
+
+    with pytest.raises(CommandError, match=told):
+        operator("run", handle.id)
+
+    assert jobs.tidied_up.is_set()
+    if cancelled:
+        assert handle.status() is JobStatus.CANCELLED
+    else:
+        assert look().place[handle.id] == "pending:high"
+        assert handle.info().attempts == ()
 
 
 def test_no_worker_runs_it_meanwhile(

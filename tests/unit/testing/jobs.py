@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
@@ -67,6 +69,17 @@ def flaky(failures: int) -> int:
 @job(retry=0)
 def leave(how: str) -> None:
     raise {"exit": SystemExit(3), "interrupt": KeyboardInterrupt()}[how]
+
+
+@job(retry=0)
+async def be_interrupted(name: str) -> None:
+    """Somebody presses Ctrl-C; what it tidies up needs the database."""
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0)
+        await Group.objects.acreate(name=name)
 
 
 TRACE = ContextVar("trace", default="")

@@ -678,6 +678,15 @@ class Executing(TestCase):
         assert stopped.status() is JobStatus.FAILED
         assert after.status() is JobStatus.PENDING
 
+    def test_it_ends_a_coroutine_too(self):
+        with captured_jobs() as captured:
+            stopped = jobs.be_interrupted.delay("tidied up")
+
+        with pytest.raises(KeyboardInterrupt):
+            captured.run()
+        assert stopped.status() is JobStatus.FAILED
+        assert Group.objects.get().name == "tidied up"
+
     def test_a_job_that_exits_fails_alone(self):
         with captured_jobs() as captured:
             jobs.leave.delay("exit")
