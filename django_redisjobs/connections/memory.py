@@ -28,9 +28,15 @@ def _fakeredis() -> Any:
         ) from error
 
 
-@cache
+_servers: dict[str, Any] = {}
+
+
 def _server() -> Any:
-    return _fakeredis().FakeServer(version=7)
+    """The one of this process, also for threads that are the first at once."""
+    made = _servers.get("made")
+    if made is None:
+        made = _servers.setdefault("made", _fakeredis().FakeServer(version=7))
+    return made
 
 
 def open_client() -> redis.Redis:
@@ -48,7 +54,7 @@ def open_async_client() -> redis.asyncio.Redis:
 
 def empty() -> None:
     """Forget everything that was stored."""
-    _server.cache_clear()
+    _servers.clear()
 
 
 # What forks keeps its own; and another thread may have been in the midst of it.

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -105,6 +106,33 @@ def test_all_clients_share_one_server() -> None:
     assert asyncio.run(read()) == b"1"
     assert connections.is_within_process()
     assert connections.describe() == "memory:// in this process"
+
+
+def test_threads_that_come_first_at_once_share_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    both, make = threading.Barrier(2), memory._fakeredis().FakeServer
+    opened: list[redis.Redis] = []
+
+    def make_beside(**options: Any) -> Any:
+        with suppress(threading.BrokenBarrierError):
+            both.wait(1)
+        return make(**options)
+
+    monkeypatch.setattr(memory._fakeredis(), "FakeServer", make_beside)
+    threads = [
+        threading.Thread(target=lambda: opened.append(memory.open_client()))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    one, other = opened
+
+    one.set("a", 1)
+
+    assert other.get("a") == b"1"
 
 
 def test_a_blocked_call_hears_another_thread() -> None:
