@@ -148,6 +148,25 @@ def _locate(stored: Any) -> ModelReference:
     return reference
 
 
+class _Row:
+    """Stands for a model instance, and equals each of its row. Makes no query."""
+
+    def __init__(self, model: type[Model], pk: Any) -> None:
+        self._model, self._pk = model._meta.concrete_model, pk
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Model):
+            return NotImplemented
+        return (other._meta.concrete_model, other.pk) == (self._model, self._pk)
+
+    def __hash__(self) -> int:
+        return hash(self._pk)
+
+
+def _row(stored: Any) -> _Row:
+    return _Row(*ModelReference.parse(str(stored)).locate())
+
+
 def _safe(stored: Any) -> SafeString:
     # What was safe when it was enqueued; nobody else writes to these keys.
     return SafeString(stored)
@@ -175,6 +194,9 @@ codec = _build(_fetch)
 
 snapshot_codec = _build(ModelReference.parse)
 """For looking: model instances stay ``ModelReference``, no query is made."""
+
+comparing_codec = _build(_row)
+"""For comparing: what stands for a model instance equals it, no query is made."""
 
 vetting_codec = _build(_locate)
 """As ``snapshot_codec``, but raises for models and databases that this build lacks."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ContextDecorator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 
 from django_redisjobs import eager, offline, registry
 from django_redisjobs.core.payload import Body, decode_body, parse_body
@@ -16,17 +17,17 @@ from django_redisjobs.core.records import JobStatus, NewJob
 from django_redisjobs.definitions import JobFunction
 from django_redisjobs.delivery import Outgoing, announce
 from django_redisjobs.enqueueing import DivertedHook, current_sink, diverted
-from django_redisjobs.exceptions import MissingInstance, PayloadNotSerializable
+from django_redisjobs.exceptions import MissingInstance
 from django_redisjobs.handles import JobHandle
 from django_redisjobs.offline import OfflineJob, now_ms
 from django_redisjobs.policies import CARRIED
 from django_redisjobs.retries import Retry
-from django_redisjobs.serialization import codec, snapshot_codec
+from django_redisjobs.serialization import codec, comparing_codec, snapshot_codec
 from django_redisjobs.snapshots import aware
 from django_redisjobs.worker.direct import DirectExecution, SilentLog
 
 from .commits import committing
-from .limits import LIMIT, Scheduled, horizon_ms, too_many
+from .limits import LIMIT, Scheduled, horizon_ms, refuse_loop, too_many
 from .outcomes import Outcome, raise_first
 
 
@@ -105,11 +106,10 @@ class CapturedJob:
         wanted = _calls(function, args, kwargs)
         try:
             return _calls(function, self.args, self.kwargs) == wanted
-        except MissingInstance:
-            # Which row it was is known.
-            body = self._referring
-            referred = {name: _referred(value) for name, value in wanted.items()}
-            return _calls(function, body.args, body.kwargs) == referred
+        except (MissingInstance, SynchronousOnlyOperation):
+            # It is gone, or this is an event loop. Which row it was is known.
+            body = self._stored.decoded(comparing_codec)
+            return _calls(function, body.args, body.kwargs) == wanted
 
     def __repr__(self) -> str:
         body = self._referring
@@ -237,6 +237,7 @@ class CapturedJobs(Sequence[CapturedJob]):
         They run in the order in which they were enqueued, whatever their queues. What
         ``expires`` no longer lets start ends as expired.
         """
+        refuse_loop("await captured.arun()")
         outcomes: list[Outcome] = []
         execution = DirectExecution(SilentLog(), retries=True)
         with diverted(self):
@@ -335,21 +336,48 @@ class CapturedJobs(Sequence[CapturedJob]):
 _WAITING = frozenset({JobStatus.PENDING, JobStatus.SCHEDULED})
 
 
-@contextmanager
-def captured_jobs(*, execute: bool = False) -> Iterator[CapturedJobs]:
+class captured_jobs(ContextDecorator):  # noqa: N801 - as memory_server
     """Collect the jobs that are enqueued within, in any thread, and send none.
 
     Also those that wait for a commit, which a TestCase never sees. Arguments are
     checked and encoded as ever. No server is needed, and handles answer from here.
 
-    ``execute``: run them at the end, with those that they enqueue, as ``run()`` does.
+    ``execute``: run them at the end, with those that they enqueue, as ``run()`` does;
+    an async test says ``async with`` then.
     """
-    captured = CapturedJobs()
-    with diverted(captured):
-        yield captured
-    if execute:
-        captured.run()
-    captured.freeze()
+
+    def __init__(self, *, execute: bool = False) -> None:
+        self._execute = execute
+        self._captured = CapturedJobs()
+        self._diverting = diverted(self._captured)
+
+    def _recreate_cm(self) -> captured_jobs:
+        """As a decorator: for each call."""
+        return captured_jobs(execute=self._execute)
+
+    def __enter__(self) -> CapturedJobs:
+        if self._execute:
+            refuse_loop("async with captured_jobs(execute=True)")
+        self._diverting.__enter__()
+        return self._captured
+
+    def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:
+        self._diverting.__exit__(None, None, None)
+        if raised is None:
+            if self._execute:
+                self._captured.run()
+            self._captured.freeze()
+
+    async def __aenter__(self) -> CapturedJobs:
+        self._diverting.__enter__()
+        return self._captured
+
+    async def __aexit__(self, raised: type[BaseException] | None, *_: object) -> None:
+        self._diverting.__exit__(None, None, None)
+        if raised is None:
+            if self._execute:
+                await self._captured.arun()
+            self._captured.freeze()
 
 
 def active_capture() -> CapturedJobs | None:
@@ -370,14 +398,6 @@ def _job_function(function: JobFunction[..., Any] | str) -> JobFunction[..., Any
         return registry.load(function)
     # Not everybody has types checked.
     raise TypeError(f"{function!r} is no job function, nor the dotted path of one.")
-
-
-def _referred(value: Any) -> Any:
-    """A value as one looks at it who fetches no rows, if it can be carried at all."""
-    try:
-        return snapshot_codec.loads(snapshot_codec.dumps(value))
-    except PayloadNotSerializable:
-        return value
 
 
 def _calls(

@@ -1,7 +1,8 @@
-"""How far a test's run of jobs goes."""
+"""Where a test may run jobs, and how far that goes."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from math import inf
 from typing import Final, TypeAlias
@@ -29,6 +30,17 @@ def horizon_ms(scheduled: Scheduled) -> float:
         read_run_after(scheduled)
         return epoch_ms(scheduled)
     return now_ms() + to_ms(parse_duration(scheduled))
+
+
+def refuse_loop(instead: str) -> None:
+    """Django lets nobody use a database on a running event loop, and nobody can run a
+    coroutine to its end there.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(f"No jobs can be run on an event loop. Write: {instead}")
 
 
 def too_many(limit: int) -> RuntimeError:

@@ -21,7 +21,7 @@ from django_redisjobs.worker.stations import Post, Station, posts
 
 from .capturing import active_capture
 from .commits import committing, send_what_waits
-from .limits import LIMIT, Scheduled, horizon_ms, too_many
+from .limits import LIMIT, Scheduled, horizon_ms, refuse_loop, too_many
 from .outcomes import Outcome, raise_first
 
 # Nobody renews this lease, and people stop tests in debuggers.
@@ -50,10 +50,11 @@ def run_jobs(
     Gives every attempt in the order in which they ran.
 
     Raises:
-        RuntimeError: the limit was reached.
+        RuntimeError: the limit was reached, or this is an async test.
         ServerUnavailable: Redis cannot be reached.
         UnknownQueue: a queue is not in the settings.
     """
+    refuse_loop("await arun_jobs()")
     capture = active_capture()
     if capture is not None:
         return capture.run(

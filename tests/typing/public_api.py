@@ -219,6 +219,7 @@ def of_tests() -> None:
     captured.assert_enqueued(print)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+@testing.captured_jobs()
 @testing.memory_server()
 def a_test(number: int) -> str:
     raise NotImplementedError
@@ -228,3 +229,5 @@ async def of_async_tests() -> None:
     assert_type(await testing.arun_jobs("high"), list[testing.Outcome])
     with testing.captured_jobs() as captured:
         assert_type(await captured.arun(), list[testing.Outcome])
+    async with testing.captured_jobs(execute=True) as captured:
+        assert_type(captured, testing.CapturedJobs)

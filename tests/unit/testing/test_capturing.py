@@ -14,9 +14,10 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, User
 from django.db import IntegrityError, connection, transaction
 from django.test import SimpleTestCase, TestCase, TransactionTestCase, override_settings
+from django.test.utils import isolate_apps
 from django.utils import translation
 
 from django_redisjobs import (
@@ -328,6 +329,25 @@ class InsideATransaction(TestCase):
             jobs.rename, args=(mock.ANY,), kwargs={"name": "c"}, count=2
         )
 
+    @isolate_apps("django.contrib.auth")
+    async def test_rows_are_compared_in_async_tests(self):
+        class Crowd(Group):
+            class Meta:
+                proxy = True
+                app_label = "auth"
+
+        group, other = [await Group.objects.acreate(name=name) for name in "ab"]
+        with captured_jobs() as captured:
+            await jobs.give.adelay([group, 3])
+            await jobs.give.adelay({"all": {group, other}})
+
+        crowd = await Crowd.objects.aget(pk=group.pk)
+        for same in ([group, 3], [crowd, 3], [mock.ANY, 3], {"all": {other, group}}):
+            captured.assert_enqueued(jobs.give, args=(same,), count=1)
+        user = User(pk=group.pk)
+        for another in ([other, 3], [user, 3], [group, 4], {"all": {group}}):
+            captured.assert_enqueued(jobs.give, args=(another,), count=0)
+
 
 class CapturedForTheClass(TestCase):
     """Django copies for each test what setUpTestData keeps on the class."""
@@ -425,6 +445,43 @@ class Executing(TestCase):
         assert [each.result for each in outcomes] == ["a", "b"]
         assert await handle.aresult() == "a"
         assert await plain.astatus() is JobStatus.SUCCEEDED
+
+    async def test_at_the_end_of_an_async_block(self):
+        group = await Group.objects.acreate(name="a")
+        async with captured_jobs(execute=True) as captured:
+            handle = await jobs.rename_async.adelay(group.pk, "b")
+            plain = await jobs.rename.adelay(group, name="c")
+
+        assert [await each.aresult() for each in (handle, plain)] == ["a", "b"]
+        assert len(captured) == 2
+
+    async def test_nothing_runs_after_an_async_block_that_failed(self):
+        with pytest.raises(jobs.Refused):
+            async with captured_jobs(execute=True):
+                handle = await jobs.add.adelay(1)
+                raise jobs.Refused
+
+        assert await handle.astatus() is JobStatus.PENDING
+
+    async def test_an_event_loop_runs_none_and_what_to_write_is_said(self):
+        with (
+            pytest.raises(RuntimeError, match=r"async with captured_jobs\(execute"),
+            captured_jobs(execute=True),
+        ):
+            raise AssertionError("not to be reached")
+        with captured_jobs() as captured:
+            await jobs.add.adelay(1)
+            with pytest.raises(RuntimeError, match=r"await arun_jobs\(\)"):
+                testing.run_jobs()
+        with pytest.raises(RuntimeError, match=r"await captured\.arun\(\)"):
+            captured.run()
+
+    def test_as_a_decorator(self):
+        @captured_jobs(execute=True)
+        def enqueue_one():
+            return jobs.add.delay(1)
+
+        assert [enqueue_one().result() for _ in range(2)] == [3, 3]
 
     def test_everything_of_an_outcome(self):
         with captured_jobs() as captured:
