@@ -344,7 +344,8 @@ class JobQuery:
         *,
         from_end: bool = True,
     ) -> Conversation[tuple[dict[GroupKeys, list[str]], bool]]:
-        """``chosen`` among ``look_at`` of them, and whether that kept it from others.
+        """As ``chosen``, but reads at most ``look_at`` records; also says whether some were
+        left unread for that.
 
         ``from_end``: of what waits in a queue the last ones, where there is a bound, and
         none is passed over while workers take others.

@@ -94,7 +94,7 @@ _BYTES_TO_DIGITS: Final = (_DIGITS * 8).encode("ascii")
 ID_PATTERN: Final = f"[{_DIGITS}]{{20}}"
 """A regular expression for what ``new_id`` makes."""
 
-# Of ids that are made together.
+# Ids that one reading of the clock serves at most.
 _LONGEST_RUN: Final = 256
 
 

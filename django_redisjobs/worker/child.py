@@ -40,8 +40,11 @@ logger = logging.getLogger("redisjobs.worker")
 
 # Longer than a connect, a call and a block together may take.
 STEP_SECONDS: Final = 60.0
+# How soon to look again at what nothing rings for, and where the supervisor is taking what
+# lies in the inbox.
 _SOON_SECONDS: Final = 0.1
 _TAKEN_SECONDS: Final = 0.02
+# Any moment within, so that not all processes give way at once.
 _GIVING_WAY_SECONDS: Final = (0.5, 2.0)
 # So long threads and coroutines may stand idle so that all have ended. What takes longer
 # is not waited for, but met again.
@@ -317,7 +320,7 @@ class Child:
         busy, room, now = self._crew.busy, self._room(), monotonic()
         if room and (claim.jobs or not claim.wanted):
             return
-        # Of a lease that was renewed no bell tells.
+        # Nothing rings when a lease is renewed.
         doubtful = self._holdings.doubts_lease(now)
         is_soon = doubtful or self._stands_still(now)
         longest = _SOON_SECONDS if is_soon else LONGEST_SECONDS

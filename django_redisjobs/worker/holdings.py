@@ -71,7 +71,8 @@ class Holdings:
         self._trusted_seconds = trusted_seconds(lease_seconds)
         self._admitted = admitted
         self._stations: list[Station] = []
-        # Codes of calls: of what is claimed ahead, and of what was, but not for us.
+        # Codes of the call whose claims are ours to run, and of one whose announcement
+        # somebody else has read, so that its claims are theirs.
         self._ahead = 0
         self._disowned = 0
         self.exclusive = False

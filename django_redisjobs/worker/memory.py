@@ -54,9 +54,7 @@ SLOT_CELLS = 5
 # Cells that belong to no child.
 LIAISON_DEADLINE = 0
 TURNED = 1  # monotonic time of the supervisor's last round
-REDIS_AT = (
-    2  # monotonic time at which the liaison last got on with Redis; 0: it is away
-)
+REDIS_AT = 2  # monotonic time of the liaison's last success with Redis; 0: it is away
 STOPPING = 3  # not 0: the worker was asked to end
 AWAY_SINCE = 4  # monotonic time since which Redis is away; 0: it is there
 COMMON_CELLS = 8

@@ -8,8 +8,8 @@ from typing import Final
 BATCH_SECONDS: Final = 0.010
 LARGEST_BATCH: Final = 64
 SOON_SECONDS: Final = BATCH_SECONDS / 2
-"""So long before a job is likely to end the next one is claimed for its executor, for
-all together that end within a batch's time. One so late is not counted on any more."""
+"""A job is claimed this long before an executor is expected to be free, together with
+those for all who are free within a batch's time. Who is this late is not expected any more."""
 
 
 class Pace:

@@ -25,7 +25,7 @@ from .bells import poll
 
 # Nobody is late for that: whatever is to be heard ends the sleep.
 LONGEST_SECONDS: Final = 15.0
-# But for this: sentinels may name another server while this one keeps quiet.
+# Shorter where sentinels may name another server: this one would not say so.
 _WATCHED_SECONDS: Final = 5.0
 # The server's own timeout comes a little late; do not leave just before it.
 _SERVER_LATE_SECONDS: Final = 0.25

@@ -41,7 +41,8 @@ local function earlier(one, other)
   return one and other and math.min(one, other) or one or other
 end
 
--- Also how many ids were looked through, where that found nothing and is not all.
+-- Since when the first job waits that does. Gives also how many ids were read, where none
+-- of them waits and the list goes on.
 local function first_in_line(queue, first)
   local oldest = nil
   while true do
