@@ -91,8 +91,8 @@ class ClusterClient(redis.Redis):
                 for args, options in commands:
                     pipeline.execute_command(*args, **options)
                 replies: list[Any] = pipeline.execute(raise_on_error=False)
-        except redis.RedisError:
-            self._slots.doubt(host)
+        except redis.RedisError as error:
+            self._slots.doubt(host, error)
             raise
         undone = list(Route.undone(replies))
         for index in undone:
@@ -210,8 +210,8 @@ class AsyncClusterClient(redis.asyncio.Redis):
                 for args, options in commands:
                     pipeline.execute_command(*args, **options)
                 replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        except redis.RedisError:
-            self._slots.doubt(host)
+        except redis.RedisError as error:
+            self._slots.doubt(host, error)
             raise
         undone = list(Route.undone(replies))
         for index in undone:

@@ -17,6 +17,8 @@ from redis.exceptions import (
 
 from django_redisjobs.conf.addresses import Host
 
+from .sharing import NoneFree
+
 __all__ = ["Host", "Route", "Slots", "is_moved", "raise_first", "slot_of", "slots_of"]
 
 # Seconds between tries while a slot is being moved or nobody serves it: 1.6 in all.
@@ -34,6 +36,8 @@ _ANYWHERE: Final = frozenset(
 )
 # They speak of what the same connection wrote before.
 _WAITS: Final = frozenset({"WAIT", "WAITAOF"})
+# redis-py's word; only newer ones have a class for it.
+_NONE_FREE_IN_THREADS: Final = "Too many connections"
 # Their key is behind a word that says what to do.
 _WITH_SUBCOMMAND: Final = frozenset({"MEMORY", "OBJECT", "XGROUP", "XINFO"})
 
@@ -149,8 +153,13 @@ class Slots:
         self._moved = {}
         self._ranges = ()
 
-    def doubt(self, host: Host) -> None:
-        """``host`` did not answer: others may know who takes its place."""
+    def doubt(self, host: Host, error: redis.RedisError) -> None:
+        """``host`` did not answer: others may know who takes its place.
+
+        Not where it was not asked, since its pool had no connection to spare.
+        """
+        if isinstance(error, NoneFree) or str(error) == _NONE_FREE_IN_THREADS:
+            return
         self.forget()
         self._known = tuple(each for each in self._known if each != host)
 
@@ -202,7 +211,7 @@ class Route:
         if word == "TRYAGAIN":
             return self._pause(error)
         if not isinstance(error, redis.ResponseError):
-            self._slots.doubt(host)
+            self._slots.doubt(host, error)
         raise error
 
     def _pause(self, error: redis.RedisError) -> float:

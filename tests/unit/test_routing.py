@@ -29,6 +29,7 @@ from django_redisjobs.connections.routing import (
     slot_of,
     slots_of,
 )
+from django_redisjobs.connections.sharing import NoneFree
 
 ONE, TWO, SEED = Host("one", 1), Host("two", 2), Host("seed", 6379)
 SLOT = key_slot(b"a")
@@ -105,7 +106,7 @@ def test_slots_are_as_the_nodes_say() -> None:
     assert slots.owner(None) == ONE
     assert slots.to_ask() == [ONE, TWO, SEED]
 
-    slots.doubt(ONE)
+    slots.doubt(ONE, redis.ConnectionError("gone"))
     assert slots.owner(SLOT) is None
     assert slots.to_ask() == [TWO, SEED]
 
@@ -199,6 +200,19 @@ def test_what_may_have_run_is_never_sent_again(error: Any) -> None:
     silent = not isinstance(error, redis.ResponseError)
     assert (slots.owner(SLOT) is None) == silent
     assert (TWO not in slots.to_ask()) == silent
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NoneFree("all were in use"), redis.ConnectionError("Too many connections")],
+)
+def test_a_pool_without_a_free_connection_says_nothing_of_the_node(error: Any) -> None:
+    slots = learned()
+    with pytest.raises(type(error)):
+        Route(slots, SLOT).after(error, TWO)
+
+    assert slots.owner(SLOT) == TWO
+    assert TWO in slots.to_ask()
 
 
 def test_of_a_batch_only_that_is_sent_again_which_did_not_run() -> None:
