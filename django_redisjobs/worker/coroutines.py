@@ -258,7 +258,7 @@ class Coroutines:
         try:
             if body.tagged:
                 # A model instance is fetched, which Django allows in a thread only.
-                fetching = databases.fetch(partial(slot.prepare, body))
+                fetching = databases.fetch(partial(slot.prepare, slot.code, body))
                 body = await asyncio.wrap_future(fetching)
             self._execution.begin(slot, plan, context, monotonic())
             with ExitStack() as stack:

@@ -370,15 +370,20 @@ class TaskSlot(Slot):
         # not this job's time.
         return WAITING
 
-    def prepare(self, body: Body) -> Body:
-        """Decode the arguments, in that thread: from when it has it until it is done
-        that is this job's time.
+    def prepare(self, code: int, body: Body) -> Body:
+        """Decode the arguments of the job of that code, in that thread: from when it has
+        it until it is done that is this job's time.
         """
-        self._cells[self._hard] = monotonic() + PREPARATION_SECONDS
+        self._limit_preparation(code, monotonic() + PREPARATION_SECONDS)
         try:
             return body.decoded(codec)
         finally:
-            self._cells[self._hard] = WAITING
+            self._limit_preparation(code, WAITING)
+
+    def _limit_preparation(self, code: int, hard: float) -> None:
+        # That thread may go on, or begin, when another job has the place.
+        if self.code == code:
+            self._cells[self._hard] = hard
 
     def arm(self) -> None:
         self._cancelled = False

@@ -11,7 +11,13 @@ import pytest
 from django_redisjobs.exceptions import JobInterrupted, JobTimeout
 from django_redisjobs.worker.memory import SharedMemory
 from django_redisjobs.worker.outcome import CANCEL, SHUTDOWN, TIMEOUT
-from django_redisjobs.worker.slots import INTERRUPT_SIGNAL, MainSlot, ThreadSlot
+from django_redisjobs.worker.slots import (
+    INTERRUPT_SIGNAL,
+    PREPARATION_SECONDS,
+    MainSlot,
+    TaskSlot,
+    ThreadSlot,
+)
 
 STATION = SimpleNamespace(generation=1)
 JOB = SimpleNamespace(id="x")
@@ -84,6 +90,28 @@ def test_one_that_comes_after_the_job_strikes_nobody(slot):
 
     slot.free()
     assert slot.fired == ""
+
+
+def test_arguments_fetched_late_change_no_limit_of_the_next_job():
+    board = SharedMemory(1, 1).board(0)
+    slot = TaskSlot(board, 0)
+    slot.take(1, JOB, STATION, 0.0)
+    limits = []
+
+    def decoded(_codec):
+        limits.append(board.cells[slot._hard])
+        slot.free()
+        slot.take(2, JOB, STATION, 0.0)
+        slot.limit(5.0, 10.0)
+
+    body = SimpleNamespace(decoded=decoded)
+    slot.prepare(1, body)
+    assert board.cells[slot._hard] == 10.0
+    slot.prepare(1, body)
+
+    fetching, of_the_next = limits
+    assert fetching > PREPARATION_SECONDS
+    assert of_the_next == board.cells[slot._hard] == 10.0
 
 
 def test_one_that_was_thrown_and_not_raised_is_taken_back():
