@@ -11,7 +11,8 @@ import redis
 import redis.exceptions
 
 from django_redisjobs import conf, connections
-from django_redisjobs.connections.deadlines import AsyncDeadlineClient, DeadlineClient
+from django_redisjobs.connections.deadlines import DeadlineClient
+from django_redisjobs.connections.waiting import AsyncWaitingClient
 from django_redisjobs.core import inspection
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.scripts import (
@@ -104,13 +105,8 @@ async def aask(conversation: Conversation[T]) -> T:
 
 async def aask_blocking(conversation: Conversation[T], deadline: float | None) -> T:
     """``ask_blocking`` on the running event loop."""
-
-    def open_() -> Any:
-        client = connections.async_blocking_client()
-        return client if deadline is None else AsyncDeadlineClient(client, deadline)
-
     with explained():
-        return await aperform(_Later(open_), conversation)
+        return await aperform(AsyncWaitingClient(deadline), conversation)
 
 
 def places() -> Conversation[list[tuple[GroupKeys, list[str]]]]:

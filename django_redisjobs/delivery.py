@@ -177,7 +177,7 @@ async def _adeliver(
         client = connections.async_client()
     else:
         # It waits for replicas: all connections that tasks share would wait with it.
-        client = connections.async_blocking_client()
+        client = connections.async_durable_client()
     jobs = jobs_of(chunk)
     in_doubt = False
     try:

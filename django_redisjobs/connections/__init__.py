@@ -38,6 +38,7 @@ from .uses import (
     CALL,
     CALL_TIMEOUT,
     CONNECT_TIMEOUT,
+    DURABLE,
     LONGEST_BLOCK,
     WORKER,
     Use,
@@ -53,6 +54,7 @@ __all__ = [
     "PrimaryPool",
     "async_blocking_client",
     "async_client",
+    "async_durable_client",
     "blocking_client",
     "client",
     "describe",
@@ -107,6 +109,11 @@ def async_client() -> redis.asyncio.Redis:
 def async_blocking_client() -> redis.asyncio.Redis:
     """The running event loop's client for commands that block."""
     return _async_made(BLOCKING)
+
+
+def async_durable_client() -> redis.asyncio.Redis:
+    """The running event loop's client for calls that wait for replicas or a disk."""
+    return _async_made(DURABLE)
 
 
 def get_connection(queue: str | None = None) -> redis.Redis:

@@ -7,12 +7,10 @@ waits for any more is closed, and with it the server's part of the wait ends.
 
 from __future__ import annotations
 
-import asyncio
 from time import monotonic
 from typing import Any
 
 import redis
-import redis.asyncio
 
 from . import is_moved, is_within_process
 from .cluster import ClusterClient
@@ -72,30 +70,3 @@ def _pop_at(node: Any, args: tuple[Any, ...], left: float) -> Any:
             raise
         connection.disconnect()
     return None
-
-
-class AsyncDeadlineClient:
-    """``DeadlineClient`` for the tasks of one event loop."""
-
-    def __init__(self, client: redis.asyncio.Redis, deadline: float) -> None:
-        self._client = client
-        self._deadline = deadline
-
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
-        client: Any = self._client
-        call = client.execute_command
-        if args[0] != "BLPOP":
-            return await call(*args, **options)
-        left = self._deadline - monotonic()
-        if left <= 0:
-            return None
-        try:
-            # redis-py closes the connection of a call that is cancelled.
-            return await asyncio.wait_for(call(*args, **options), left)
-        except TimeoutError as error:
-            if isinstance(error, redis.TimeoutError):
-                raise
-            return None
-
-    def pipeline(self, transaction: bool = True) -> Any:
-        return self._client.pipeline(transaction)

@@ -18,7 +18,7 @@ from . import memory
 from .cluster import AsyncClusterClient, ClusterClient
 from .direct import open_direct
 from .pools import ASYNC, SYNC, UNLIMITED, arguments, scout_arguments
-from .sentinels import AsyncPrimaryPool, PrimaryPool
+from .sentinels import PrimaryPool
 from .sharing import MOST_CONNECTIONS, SharedPool, SharedPrimaryPool
 from .uses import Use
 
@@ -58,23 +58,17 @@ def open_async_client(use: Use) -> redis.asyncio.Redis:
             address.hosts, sentinel_kwargs=_for_sentinels(ASYNC)
         )
         managed = _managed(pool_arguments, redis.asyncio.sentinel)
-        pool_class: Any = AsyncPrimaryPool if use.may_block else SharedPrimaryPool
-        pool = pool_class(address.service, sentinel, **_shared(managed, use))
+        pool = SharedPrimaryPool(address.service, sentinel, **_shared(managed))
         return redis.asyncio.Redis.from_pool(pool)
-    return _open_async(pool_arguments, use)
+    return _open_async(pool_arguments)
 
 
-def _open_async(pool_arguments: dict[str, Any], use: Use) -> redis.asyncio.Redis:
-    pool_class: Any = redis.asyncio.ConnectionPool if use.may_block else SharedPool
-    return redis.asyncio.Redis.from_pool(pool_class(**_shared(pool_arguments, use)))
+def _open_async(pool_arguments: dict[str, Any]) -> redis.asyncio.Redis:
+    return redis.asyncio.Redis.from_pool(SharedPool(**_shared(pool_arguments)))
 
 
-def _shared(pool_arguments: dict[str, Any], use: Use) -> dict[str, Any]:
-    """Those of a pool of an event loop. Who blocks has a connection for himself: a
-    thousand may wait for their results at once.
-    """
-    if use.may_block:
-        return pool_arguments
+def _shared(pool_arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those of a pool of an event loop."""
     most = pool_arguments["max_connections"]
     return {
         **pool_arguments,
@@ -146,7 +140,7 @@ def _open_async_cluster(address: Address, use: Use) -> AsyncClusterClient:
     of_scout = scout_arguments(_admission(of_node), ASYNC)
 
     def open_(host: Host) -> redis.asyncio.Redis:
-        return _open_async({**of_node, **_at(host)}, use)
+        return _open_async({**of_node, **_at(host)})
 
     def scout(host: Host) -> redis.asyncio.Redis:
         return redis.asyncio.Redis.from_pool(

@@ -27,7 +27,7 @@ class _Shared:
 
     def __init__(self, *args: Any, places: int, patience: float | None, **more: Any):
         super().__init__(*args, **more)
-        self._places = places
+        self.places = places
         self._patience = patience
         self._free = asyncio.Semaphore(places)
         self._lent: set[Any] = set()
@@ -38,7 +38,7 @@ class _Shared:
                 await self._free.acquire()
         except TimeoutError:
             raise NoneFree(
-                f"all {self._places} connections of this event loop were in use for "
+                f"all {self.places} connections of this event loop were in use for "
                 f"{self._patience:g} s"
             ) from None
         try:

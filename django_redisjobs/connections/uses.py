@@ -32,4 +32,5 @@ class Use:
 
 CALL = Use("call", CALL_TIMEOUT)
 BLOCKING = Use("blocking", BLOCKING_TIMEOUT, may_block=True)
+DURABLE = Use("durable", BLOCKING_TIMEOUT, may_block=True)
 WORKER = Use("worker", CALL_TIMEOUT)

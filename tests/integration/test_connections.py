@@ -14,18 +14,24 @@ import redis
 from asgiref.sync import async_to_sync
 from django.test import override_settings
 
-from django_redisjobs import connections
+from django_redisjobs import Worker, connections
 from django_redisjobs.connections.sharing import SharedPool, SharedPrimaryPool
 from django_redisjobs.exceptions import (
     ConfigurationError,
     EnqueueError,
+    NotDurable,
+    ResultTimeout,
     UnknownQueue,
 )
 from tests.integration.worker.jobs import add
 from tests.servers import Server
 
 SYNC = [connections.client, connections.blocking_client, connections.worker_client]
-ASYNC = [connections.async_client, connections.async_blocking_client]
+ASYNC = [
+    connections.async_client,
+    connections.async_blocking_client,
+    connections.async_durable_client,
+]
 
 
 @pytest.fixture
@@ -101,10 +107,9 @@ def test_the_tasks_of_a_loop_share_connections(
 @pytest.mark.parametrize("scheme", ["redis", "sentinel", "cluster"])
 def test_so_they_do_with_any_kind_of_server(scheme: str) -> None:
     async def use() -> None:
-        pool: Any = connections.async_client().connection_pool
-        waits_for: Any = connections.async_blocking_client().connection_pool
-        assert isinstance(pool, SharedPool | SharedPrimaryPool)
-        assert not isinstance(waits_for, SharedPool | SharedPrimaryPool)
+        for make in ASYNC:
+            pool: Any = make().connection_pool
+            assert isinstance(pool, SharedPool | SharedPrimaryPool)
 
     path = "/shop" if scheme == "sentinel" else ""
     with override_settings(REDISJOBS={"URL": f"{scheme}://127.0.0.1:1{path}"}):
@@ -156,6 +161,44 @@ def test_callers_that_wait_for_results_keep_no_calls_waiting(
         assert len(await asyncio.gather(*waiting)) == 60
 
     asyncio.run(use())
+
+
+@pytest.mark.parametrize(("query", "most"), [("", 50), ("max_connections=3", 3)])
+def test_those_who_wait_for_results_share_connections_too(
+    redisjobs: Any, client: redis.Redis, query: str, most: int
+) -> None:
+    async def use() -> int:
+        handles = await add.adelay_many([(each, 1) for each in range(120)])
+        results = asyncio.gather(*(handle.aresult(timeout=60) for handle in handles))
+        with pytest.raises(ResultTimeout):
+            await handles[0].aresult(timeout=0.3)
+        connected = named(client, "shared")
+        burst = Worker(processes=0, burst=True, verbosity=0)
+        await asyncio.to_thread(burst.run)
+        assert await results == list(range(1, 121))
+        return connected
+
+    mark = "&" if "?" in redisjobs["URL"] else "?"
+    url = f"{redisjobs['URL']}{mark}client_name=shared&{query}"
+    with override_settings(REDISJOBS={**redisjobs, "URL": url}):
+        # So many wait in Redis, and for so many short calls at once.
+        assert most < asyncio.run(use()) <= 2 * most
+
+
+def test_so_do_those_who_wait_for_replicas(redisjobs: Any, client: redis.Redis) -> None:
+    async def use() -> int:
+        calls = [add.adelay(each, 1) for each in range(20)]
+        told = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(each) for each in told} == {NotDurable}
+        return named(client, "shared")
+
+    chosen = {
+        **redisjobs,
+        "DURABLE": {"REPLICAS": 1, "TIMEOUT": 0.01},
+        "OPTIONS": {"client_name": "shared", "max_connections": 2},
+    }
+    with override_settings(REDISJOBS=chosen):
+        assert asyncio.run(use()) == 2
 
 
 class Forgetful:
