@@ -6,9 +6,11 @@ what a job does not use costs it nothing.
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from math import inf
 from random import Random
 from time import monotonic
@@ -44,6 +46,10 @@ _NOT_AWAITED = (
     "it returned a coroutine, so nothing of it ran. A decorator between @job and an "
     "'async def' has to be an 'async def' itself, and await what it wraps."
 )
+# Before Python 3.13 to clear the frame of a coroutine or generator that is suspended
+# closed it, whosever it was.
+_SPARES_SUSPENDED = sys.version_info >= (3, 13)
+_SUSPENDABLE = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 _COUNTERS = {"succeeded": SUCCEEDED, "failed": FAILED, "retry": RETRIED}
 _GOES_ON = frozenset({"retry", "released", "parked"})
 _SIGNALS: dict[str, Signal] = {
@@ -276,7 +282,11 @@ class Execution:
         ``succeed`` does with what it returned.
         """
         for each in _related(error):
-            traceback.clear_frames(each.__traceback__)
+            for frame, _ in traceback.walk_tb(each.__traceback__):
+                if _SPARES_SUSPENDED or not frame.f_code.co_flags & _SUSPENDABLE:
+                    with suppress(RuntimeError):
+                        # It may go on elsewhere.
+                        frame.clear()
 
     def _settle(self, slot: Slot, ended: Settlement) -> None:
         station = slot.station
