@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final
 
-from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -130,7 +130,7 @@ class Timeline:
         started_ms = self._record.started_ms
         if not started_ms:
             return NOTHING
-        ran = timezone.now() - date_of(started_ms)
+        ran = datetime.now(UTC) - date_of(started_ms)
         return duration(max(0, ran.total_seconds()))
 
     def _present(self) -> Step:
@@ -156,7 +156,7 @@ class Timeline:
         return Step(title, status.value, when(moment(self._ready_ms)))
 
     def _time_left(self) -> str:
-        left = (date_of(self._due_ms) - timezone.now()).total_seconds()
+        left = (date_of(self._due_ms) - datetime.now(UTC)).total_seconds()
         return _("in %s") % duration(left) if left > 0 else _("any moment")
 
     def _attempt(self, record: AttemptRecord, waited: str, *, is_last: bool) -> Attempt:

@@ -50,6 +50,20 @@ def facts(page: JobPage) -> dict[str, str]:
     return {str(name): str(value) for name, value in page.facts()}
 
 
+@pytest.mark.parametrize("delay_ms", [None, 60_000])
+def test_its_times_are_right_without_use_tz(
+    store: Store, browser: Client, settings: Any, delay_ms: int | None
+):
+    settings.USE_TZ = False
+    (added,) = store.add("low", delay_ms=delay_ms)
+    store.worker("low").claim()
+
+    page, _ = look(browser, added)
+
+    note = [str(step.note) for step in page.timeline()][-1]
+    assert re.search(r"in 60 s|in 59|in 1 m|runs for (under 1 ms|\d+ ms)", note), note
+
+
 def fail(store: Store, started_ms: int = 0, ended_ms: int = 0, **more: Any) -> None:
     """Have the next job of the queue "low" run and fail."""
     worker = store.worker("low")
