@@ -185,7 +185,7 @@ def _load_beside(path: str, module_path: str, within: float) -> None:
     waited for.
     """
     loading = _loading.get(module_path)
-    if loading is None or loading.done():
+    if loading is None:
         loading = _loading[module_path] = Future()
         arguments = (loading, path, module_path)
         threading.Thread(target=_load_for, args=arguments, daemon=True).start()
@@ -194,6 +194,7 @@ def _load_beside(path: str, module_path: str, within: float) -> None:
         raise UnknownJobFunction(
             f"{path}: the import of its module has not ended yet.{_nearest(path)}"
         )
+    _loading.pop(module_path, None)
     loading.result()
 
 

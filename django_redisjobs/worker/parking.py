@@ -13,7 +13,7 @@ from django_redisjobs.core.scripts import Client, perform
 from django_redisjobs.vetting import obstacle
 
 from .logs import listed
-from .rescues import IMPORT_SECONDS
+from .rescues import import_seconds
 from .stations import Post
 
 logger = logging.getLogger("redisjobs.worker")
@@ -59,7 +59,7 @@ class Parking:
 
     def _can_run(self, record: JobRecord) -> bool:
         try:
-            return not obstacle(record, IMPORT_SECONDS)
+            return not obstacle(record, import_seconds())
         except BaseException:
             # All leases hang on who asks this.
             if not self._complained:

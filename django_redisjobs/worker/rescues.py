@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from random import Random
-from typing import Any, Final
+from typing import Any
 
 import redis
 
@@ -34,8 +34,12 @@ from .trouble import TROUBLE
 
 logger = logging.getLogger("redisjobs.worker")
 
-IMPORT_SECONDS: Final = 5.0
-"""An import of a job's module is waited for no longer: all leases hang on who waits."""
+
+def import_seconds() -> float:
+    """How long the import of a job's module is waited for: a part of a lease, as all
+    leases hang on who waits.
+    """
+    return conf.get_settings().lease_ms / 1000 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +294,7 @@ class Rescuer:
 
     def _plan(self, job: Claimed) -> Plan | None:
         try:
-            return self._plans.of(parse_body(job.body), job.queue, IMPORT_SECONDS)
+            return self._plans.of(parse_body(job.body), job.queue, import_seconds())
         except RedisJobsError:
             return None
 

@@ -271,6 +271,8 @@ def pay(): return tax()
 
 registry.reached.set()
 registry.gate.wait(30)
+if failure := getattr(registry.gate, "failure", None):
+    raise failure
 
 def tax(): return 5
 """
@@ -298,6 +300,19 @@ def test_who_may_not_be_held_up_does_not_wait_for_an_import(slow: Any) -> None:
     slow.gate.set()
     registry._loading["fresh_shop"].result(30)
     assert registry.resolve(slow.path, 0.01).function() == 5
+
+
+def test_an_import_that_fails_late_is_not_begun_again_at_once(slow: Any) -> None:
+    with pytest.raises(exceptions.UnknownJobFunction, match="has not ended yet"):
+        registry.resolve(slow.path, 0.01)
+    registry.gate.failure = ZeroDivisionError("late")  # type: ignore[attr-defined]
+    slow.gate.set()
+    registry._loading["fresh_shop"].exception(30)
+
+    for _ in range(2):
+        with pytest.raises(exceptions.UnknownJobFunction, match="late"):
+            registry.resolve(slow.path, 60)
+    assert "fresh_shop" not in registry._loading
 
 
 def test_what_is_loading_in_another_thread_is_waited_for(slow: Any) -> None:
