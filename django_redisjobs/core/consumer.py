@@ -145,21 +145,14 @@ class Consumer:
         """
         fields = [part for pair in info.items() for part in pair]
         command = _REGISTER.bind(
-            self._keys,
-            *fields,
-            worker=self.worker,
-            lease_ms=self._lease_ms,
-            version=SCHEMA_VERSION,
+            self._keys, *fields, worker=self.worker, lease_ms=self._lease_ms
         )
         with self._lock:
             (reply,) = send(self._client, [command])
         if word(reply[0]) == "taken":
             raise RuntimeError(f"The worker id {self.worker} was used before.")
         if word(reply[0]) == "schema":
-            raise SchemaMismatch(
-                f"The data in Redis is of version {word(reply[1])!r}; this build knows "
-                f"{SCHEMA_VERSION}. Run a worker of the version that wrote it."
-            )
+            raise SchemaMismatch(word(reply[1]), SCHEMA_VERSION)
         return int(reply[1])
 
     def exchange(

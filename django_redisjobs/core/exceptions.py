@@ -58,5 +58,12 @@ class SignatureRejected(RedisJobsError):
 class SchemaMismatch(RedisJobsError):
     """Redis holds data that a later version of this package has changed.
 
-    Nothing was taken. A worker waits, and says so, until it is replaced by that version.
+    Nothing was taken. A worker waits, and says so, until it is replaced by that version;
+    in a burst it ends.
     """
+
+    def __init__(self, version: str, known: str) -> None:
+        super().__init__(
+            f"The data in Redis is of version {version!r}; this build knows "
+            f"{known}. Run a worker of the version that wrote it."
+        )

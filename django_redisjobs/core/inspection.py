@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from .keys import GroupKeys
+from .exceptions import SchemaMismatch
+from .keys import SCHEMA_VERSION, GroupKeys
 from .listing import (
     INDEXED,
     Place,
@@ -173,6 +174,13 @@ def latency(keys: GroupKeys, queue: str) -> Conversation[float]:
     """``latencies`` of one."""
     (seconds,) = yield from latencies(keys, [queue])
     return seconds
+
+
+def check_schema(keys: GroupKeys) -> Conversation[None]:
+    """Raises SchemaMismatch where workers of this build would take nothing."""
+    (stored,) = yield [("GET", keys.schema)]
+    if as_number(stored) > int(SCHEMA_VERSION):
+        raise SchemaMismatch(word(stored), SCHEMA_VERSION)
 
 
 def now_ms() -> Conversation[int]:

@@ -8,13 +8,17 @@ import platform
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import connections as database_connections
 
 from django_redisjobs import conf, connections, registry
+from django_redisjobs.calls import ask
+from django_redisjobs.core import inspection
 from django_redisjobs.durations import Duration, parse_duration
+from django_redisjobs.exceptions import ServerUnavailable
 from django_redisjobs.versions import installed_version
 
 from .inline import InlineWorker
@@ -102,6 +106,7 @@ class Worker:
         Raises:
             ConfigurationError: health checks cannot be answered where they should be.
             ServerUnavailable: in a burst Redis was away for a whole lease.
+            SchemaMismatch: for a burst the data is of a later version.
         """
         if self._probes is not None:
             self._probes.open()
@@ -115,6 +120,8 @@ class Worker:
         logger.info("Worker %s has stopped.", self._options.name)
 
     def _run(self) -> None:
+        if self._options.burst:
+            self._check_schema()
         if self._options.processes == 0:
             self._inline = InlineWorker(
                 self._options, self._posts, self._info(), self._probes
@@ -122,6 +129,13 @@ class Worker:
             self._inline.run(self._say_hello)
         else:
             self._supervise()
+
+    def _check_schema(self) -> None:
+        """Who would wait for its replacement would never end a burst."""
+        for post in self._posts:
+            # For a Redis that is away a burst waits, too.
+            with suppress(ServerUnavailable):
+                ask(inspection.check_schema(post.keys))
 
     def _supervise(self) -> None:
         if threading.current_thread() is not threading.main_thread():

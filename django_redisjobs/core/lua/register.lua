@@ -6,8 +6,7 @@
 --
 -- ARGV[1] worker    the new worker's id
 -- ARGV[2] lease_ms  length of the lease
--- ARGV[3] version   of the data that this build knows
--- ARGV[4...] info   field, value, … that describe the process
+-- ARGV[3...] info   field, value, … that describe the process
 --
 -- RETURNS {"registered", now_ms} | {"taken"}
 --         | {"schema", version}  the data is of a later version
@@ -15,14 +14,14 @@
 --@include prelude
 
 redis.call('DEL', base)
-redis.call('SETNX', KEYS[2], ARGV[3])
 local schema = safely('GET', KEYS[2])
-if number(schema) > tonumber(ARGV[3]) then return {'schema', schema} end
+redis.call('SETNX', KEYS[2], SCHEMA)
+if number(schema) > tonumber(SCHEMA) then return {'schema', schema} end
 local worker, lease_ms = ARGV[1], tonumber(ARGV[2])
 local key = base .. 'worker:' .. worker
 if redis.call('EXISTS', key) == 1 then return {'taken'} end
 redis.call('HSET', key, 'call', '0')
-for field = 4, #ARGV, 2 do
+for field = 3, #ARGV, 2 do
   redis.call('HSET', key, ARGV[field], ARGV[field + 1])
 end
 safely('ZADD', base .. 'workers', text(now_ms + lease_ms), worker)

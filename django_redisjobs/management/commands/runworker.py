@@ -16,7 +16,7 @@ from django.core.checks import ERROR
 from django.core.management.base import BaseCommand, CommandError
 
 from django_redisjobs.durations import parse_duration
-from django_redisjobs.exceptions import ConfigurationError, ServerUnavailable
+from django_redisjobs.exceptions import ConfigurationError, RedisJobsError
 from django_redisjobs.management.reloading import Reloader, is_reloaded
 from django_redisjobs.surroundings import place_problems, server_problems
 from django_redisjobs.worker.options import parse_size
@@ -138,7 +138,7 @@ class Command(BaseCommand):
         self._look_around()
         try:
             worker.run()
-        except (ConfigurationError, ServerUnavailable) as error:
+        except RedisJobsError as error:
             raise CommandError(str(error)) from error
         finally:
             # Python flushes once more at its end, and where that fails the status is 120.

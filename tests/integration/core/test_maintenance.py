@@ -127,6 +127,19 @@ def test_when_redis_was_away_nobody_is_rescued(store: Store, look: Look, gap_ms:
     assert int(store.client.get(store.keys.base + "maintained") or 0) >= now_ms
 
 
+def test_who_died_of_a_later_version_is_left_to_that(store: Store):
+    store.add()
+    dead, alive = store.worker(), store.worker()
+    dead.claim()
+    store.end_lease(dead)
+    store.client.set(store.keys.schema, "2")
+
+    store.maintain_now()
+    alive.claim()
+
+    assert store.client.zscore(store.keys.workers, dead.name) is not None
+
+
 def test_who_has_shorter_leases_leaves_longer_ones_as_they_are(store: Store):
     """As while workers of other settings take over: to them it seems longer away."""
     (added,) = store.add()

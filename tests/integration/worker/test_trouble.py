@@ -64,6 +64,17 @@ def test_a_worker_takes_nothing_of_what_a_later_version_has_changed(
     assert worker.stop() == 0
 
 
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_burst_does_not_wait_for_a_later_version(start, client, prefix, processes):
+    client.set(conf.keys_for("default").schema, "2")
+
+    words = ["--burst", "--processes", processes]
+    worker = start(command=["-m", "django", "runworker", *words])
+
+    assert worker.wait() == 1
+    assert "of version '2'" in worker.output.splitlines()[-1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", ["0", "2"])
 def test_a_burst_does_not_wait_for_redis_for_ever(own_server, start, processes):

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from django_redisjobs.core.keys import GroupKeys
+from django_redisjobs.core.keys import SCHEMA_VERSION, GroupKeys
 from django_redisjobs.core.scripts import SCRIPTS
 
 KEYS = GroupKeys("p", "g")
@@ -39,11 +39,12 @@ def test_a_script_is_sent_without_comments_and_with_what_it_includes(name: str):
     assert "--@include" not in script.source
     assert not any(line.startswith("--") for line in script.source.splitlines())
     assert "local base = KEYS[1]" in script.source
+    assert f"local SCHEMA = '{SCHEMA_VERSION}'" in script.source
 
 
 def test_arguments_stand_in_the_order_of_the_header():
     command = SCRIPTS["register"].bind(
-        KEYS, "host", "here", lease_ms=30_000, version="1", worker="w"
+        KEYS, "host", "here", lease_ms=30_000, worker="w"
     )
 
-    assert command[5:] == ("w", 30_000, "1", "host", "here")
+    assert command[5:] == ("w", 30_000, "host", "here")

@@ -10,6 +10,7 @@ local clock = redis.call('TIME')
 local NOW = clock[1] .. string.sub('00000' .. clock[2], -6, -4)
 local now_ms = tonumber(NOW)
 
+local SCHEMA = '1'         -- as core.keys has it
 local CHUNK = 500          -- ids a loop handles at once: bounds the script's time
 local MAX_TOKENS = 8       -- wake-up tokens a queue holds at most
 local MAX_ASIDE = 10000    -- entries kept aside at most
