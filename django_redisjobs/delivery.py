@@ -7,6 +7,7 @@ made a second time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import redis
@@ -43,38 +44,46 @@ class Outgoing(NamedTuple):
 def send(batch: Sequence[Outgoing]) -> None:
     """Send ``batch`` now, in one round trip for each group of queues.
 
-    A group that fails does not keep the others back; its error is raised at the end.
+    A group that fails does not keep the others back; its error is raised at the end. Of
+    several it is one of jobs that were not enqueued, and names all of these.
     """
-    failure: EnqueueError | None = None
+    failures: list[EnqueueError] = []
     for keys, durability, chunk in chunks(batch):
         try:
             deliver(keys, durability, chunk)
-        except NotDurable as error:
-            failure = failure or error
         except EnqueueError as error:
-            failure = failure or error
-            continue
+            failures.append(error)
+            if not isinstance(error, NotDurable):
+                continue
         announce(chunk)
-    if failure is not None:
-        raise failure
+    if failures:
+        raise _gravest(failures)
 
 
 async def asend(batch: Sequence[Outgoing]) -> None:
     """``send`` on the running event loop."""
-    failure: EnqueueError | None = None
+    failures: list[EnqueueError] = []
     for keys, durability, chunk in chunks(batch):
         try:
             await _adeliver(keys, durability, chunk)
-        except NotDurable as error:
-            failure = failure or error
         except EnqueueError as error:
-            failure = failure or error
-            continue
+            failures.append(error)
+            if not isinstance(error, NotDurable):
+                continue
         if job_enqueued.receivers:
             for sender, job in _with_senders(chunk):
                 await job_enqueued.asend_robust(sender, **_news(job))
-    if failure is not None:
-        raise failure
+    if failures:
+        raise _gravest(failures)
+
+
+def _gravest(failures: list[EnqueueError]) -> EnqueueError:
+    """The first one of jobs that are not enqueued, if any; it names those of all like it."""
+    refused = [each for each in failures if not isinstance(each, NotDurable)]
+    alike = refused or failures
+    first = alike[0]
+    first.job_ids = tuple(chain.from_iterable(each.job_ids for each in alike))
+    return first
 
 
 def announce(batch: Sequence[Outgoing]) -> None:

@@ -95,8 +95,8 @@ class EnqueueError(RedisJobsError):
 
     When it was refused nothing was enqueued. When no answer came the jobs may have been
     enqueued, and a new ``delay`` could be a second one: ``job_ids`` names them, so that
-    ``get_job(id).status()`` tells once Redis answers again. It is empty where nothing
-    was sent.
+    ``get_job(id).status()`` tells once Redis answers again. It is empty where a database
+    refused them.
     """
 
     def __init__(self, message: str, job_ids: tuple[str, ...] = ()) -> None:

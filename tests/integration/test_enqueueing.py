@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import redis
 from asgiref.sync import async_to_sync, sync_to_async
+from django.conf import settings
 from django.db import connections as databases
 from django.db import transaction
 from django.test import TestCase, override_settings
@@ -573,6 +574,22 @@ def test_a_server_that_is_down_is_named(own_server: Server) -> None:
     ) as hit:
         asyncio.run(add.adelay_many([(1,), (2,)]))
     assert len(set(hit.value.job_ids)) == 2
+
+
+@transactional
+def test_the_error_names_the_jobs_of_all_groups(own_server: Server) -> None:
+    own_server.kill()
+    queues = {"default": {}, "high": {"GROUP": "b"}}
+    changed = {**settings.REDISJOBS, "QUEUES": queues}
+
+    with (
+        override_settings(REDISJOBS=changed),
+        pytest.raises(exceptions.EnqueueError) as hit,
+        transaction.atomic(),
+    ):
+        handles = add.delay(1), urgent.delay(2)
+
+    assert hit.value.job_ids == tuple(handle.id for handle in handles)
 
 
 def test_a_server_that_does_not_answer_may_have_it(own_server: Server) -> None:
