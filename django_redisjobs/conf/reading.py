@@ -147,9 +147,7 @@ class _Reading:
         """Options that this kind of server cannot have."""
         scheme = url.partition("://")[0].lower()
         in_url = dict(parse_qsl(url.partition("?")[2]))
-        has_client = scheme not in ("embedded", "memory")
-        known = readers.known_options(urls=True) if has_client else frozenset()
-        self._refuse_unknown(in_url, known, "The URL")
+        self._refuse_unknown(in_url, readers.known_options(urls=True), "The URL")
         for wrong in readers.unreadable_options(in_url):
             self._problem("E003", f"REDISJOBS['URL']: {wrong}")
         for wrong in readers.wrong_options(options):
@@ -233,8 +231,6 @@ def _nearest(key: object, known: Collection[str]) -> str:
     ) or difflib.get_close_matches(str(key).lower(), known, n=1, cutoff=0.6)
     if near:
         return f"Did you mean {near[0]!r}?"
-    if not known:
-        return "There are none. Remove it."
     if len(known) > MOST_NAMED:
         return "Choose options of redis-py's connections, in lower case."
     return f"Known keys: {', '.join(sorted(known))}."
