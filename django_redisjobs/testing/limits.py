@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import datetime
 from math import inf
 from typing import Final, TypeAlias
@@ -34,8 +35,10 @@ def horizon_ms(scheduled: Scheduled) -> float:
 
 def refuse_loop(instead: str) -> None:
     """Django lets nobody use a database on a running event loop, and nobody can run a
-    coroutine to its end there.
+    coroutine to its end there. Who knows better says so as Django wants it.
     """
+    if os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
+        return
     try:
         asyncio.get_running_loop()
     except RuntimeError:
