@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import parse_qsl
 
 from redis import connection
 
@@ -63,6 +64,12 @@ def place(value: object) -> tuple[str, dict[str, Any]]:
     else:
         text, found = url_text(value), {}
     Address.parse(text)
+    for name, given in parse_qsl(text.partition("?")[2]):
+        read: Any = connection.URL_QUERY_ARGUMENT_PARSERS.get(name, str)
+        try:
+            read(given)
+        except (TypeError, ValueError):
+            raise ValueError(f"{given!r} is no value of {name}.") from None
     return text, found
 
 
@@ -75,6 +82,10 @@ def options(value: object) -> Mapping[str, Any]:
     reserved = sorted(_RESERVED_OPTIONS & value.keys())
     if reserved:
         raise ValueError(f"{', '.join(reserved)} cannot be chosen. Remove it.")
+    for name in sorted(_NUMBERS & value.keys()):
+        # Text from the environment, say.
+        if value[name] is not None and type(value[name]) not in (int, float):
+            raise TypeError(f"{name} is {value[name]!r}, not a number.")
     sentinel = value.get("sentinel_kwargs", {})
     if not isinstance(sentinel, Mapping):
         raise TypeError(
@@ -105,24 +116,6 @@ def known_options(*, urls: bool = False) -> frozenset[str]:
     places = {"self", "args", "kwargs", "host", "port", "path"}
     more = {"connection_class", "max_connections", "ssl"}
     return frozenset((names | more) - places - (set() if urls else _RESERVED_OPTIONS))
-
-
-def unreadable_options(query: Mapping[str, str]) -> Iterator[str]:
-    """What redis-py would make nothing of in the query of a URL."""
-    for name, text in query.items():
-        read: Any = connection.URL_QUERY_ARGUMENT_PARSERS.get(name, str)
-        try:
-            read(text)
-        except (TypeError, ValueError):
-            yield f"{text!r} is no value of {name}."
-
-
-def wrong_options(options: Mapping[str, Any]) -> Iterator[str]:
-    """Options that have to be numbers, and are none: text from the environment, say."""
-    for name in sorted(_NUMBERS & options.keys()):
-        value = options[name]
-        if value is not None and type(value) not in (int, float):
-            yield f"{name} is {value!r}, not a number."
 
 
 def by_name(value: object) -> dict[Any, Any]:

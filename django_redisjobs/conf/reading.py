@@ -148,10 +148,6 @@ class _Reading:
         scheme = url.partition("://")[0].lower()
         in_url = dict(parse_qsl(url.partition("?")[2]))
         self._refuse_unknown(in_url, readers.known_options(urls=True), "The URL")
-        for wrong in readers.unreadable_options(in_url):
-            self._problem("E003", f"REDISJOBS['URL']: {wrong}")
-        for wrong in readers.wrong_options(options):
-            self._problem("E010", f"REDISJOBS['OPTIONS']: {wrong}")
         of_tls = sorted(name for name in options if name.startswith("ssl"))
         wrong = ""
         if of_tls and scheme in ("unix", "embedded", "memory"):
