@@ -14,9 +14,8 @@
 --@include prelude
 
 redis.call('DEL', base)
-local schema = safely('GET', KEYS[2])
-redis.call('SETNX', KEYS[2], SCHEMA)
-if number(schema) > tonumber(SCHEMA) then return {'schema', schema} end
+local later = later_version()
+if later then return {'schema', later} end
 local worker, lease_ms = ARGV[1], tonumber(ARGV[2])
 local key = base .. 'worker:' .. worker
 if redis.call('EXISTS', key) == 1 then return {'taken'} end

@@ -59,3 +59,10 @@ function safely(command, key, ...)
   end
   return redis.call(command, key, ...)
 end
+
+-- The version of the data, if it is a later one than this build knows; else nil.
+local function later_version()
+  local schema = safely('GET', KEYS[2])
+  redis.call('SETNX', KEYS[2], SCHEMA)
+  if number(schema) > tonumber(SCHEMA) then return schema end
+end

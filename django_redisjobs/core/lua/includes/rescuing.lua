@@ -235,10 +235,8 @@ local function maintain(lease_ms, max_crashes, keep, queues)
   local last = tonumber(safely('GET', key) or '')
   if last and last <= now_ms and now_ms - last < 100 then return false end
   redis.call('SET', key, text(now_ms))
-  local schema = safely('GET', KEYS[2])
-  redis.call('SETNX', KEYS[2], SCHEMA)
-  -- Workers of a later version look after what they have changed.
-  if number(schema) > tonumber(SCHEMA) then return false end
+  -- Workers of that version look after what it has changed.
+  if later_version() then return false end
   local workers = base .. 'workers'
   if not last or last > now_ms or now_ms - last > lease_ms / 2 then
     local back = last and last > now_ms
