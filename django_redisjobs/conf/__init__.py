@@ -96,10 +96,14 @@ def keys_for(queue: str) -> GroupKeys:
 
 def groups() -> dict[GroupKeys, list[str]]:
     """The queues of each group, by its keys; both in the order of the settings."""
-    found: dict[GroupKeys, list[str]] = {}
-    for name in get_settings().queues:
-        found.setdefault(keys_for(name), []).append(name)
-    return found
+    settings = get_settings()
+    found: dict[str, list[str]] = {}
+    for queue in settings.queues.values():
+        found.setdefault(queue.group, []).append(queue.name)
+    return {
+        GroupKeys(prefix=settings.prefix, group=group): names
+        for group, names in found.items()
+    }
 
 
 def embedded_folder() -> Path:
