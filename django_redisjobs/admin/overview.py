@@ -522,7 +522,7 @@ class OverviewPage:
         """Silent ones first; of one name, who is silent and who is not apart."""
         found: dict[tuple[bool, str], list[WorkerRecord]] = {}
         for worker in self.snapshot.workers:
-            is_alive = worker.lease_ends_ms > self.snapshot.now_ms
+            is_alive = worker.is_alive(self.snapshot.now_ms)
             found.setdefault((is_alive, worker.name), []).append(worker)
         return [
             WorkerView(name, records, self.snapshot.now_ms)

@@ -83,7 +83,7 @@ class Process:
 
     @property
     def is_alive(self) -> bool:
-        return self.record.lease_ends_ms > self._now_ms
+        return self.record.is_alive(self._now_ms)
 
     @property
     def heartbeat(self) -> str:
@@ -158,7 +158,7 @@ class WorkerView:
         self.name = name
         self.records = records
         self._now_ms = now_ms
-        self._alive = [one for one in records if one.lease_ends_ms > now_ms]
+        self._alive = [one for one in records if one.is_alive(now_ms)]
 
     @property
     def host(self) -> str:
@@ -228,7 +228,7 @@ class StaffPage:
     def summary(self) -> str:
         """How many there are, in words."""
         workers, now_ms = self._staff.workers, self._staff.now_ms
-        alive = sum(one.lease_ends_ms > now_ms for one in workers)
+        alive = sum(one.is_alive(now_ms) for one in workers)
         running = sum(len(one.held) for one in workers)
         processes = ngettext(
             "%(number)s process alive", "%(number)s processes alive", alive

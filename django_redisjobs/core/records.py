@@ -303,6 +303,10 @@ class WorkerRecord:
         """What people call the worker that it is a process of."""
         return self.info.get("name") or self.id
 
+    def is_alive(self, now_ms: int) -> bool:
+        """Whether its lease runs, so that it is believed to live."""
+        return self.lease_ends_ms > now_ms
+
     @property
     def pid(self) -> int:
         """0: not known."""

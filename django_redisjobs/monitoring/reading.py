@@ -53,12 +53,12 @@ class Snapshot:
     @property
     def alive(self) -> tuple[WorkerRecord, ...]:
         """Worker processes that are believed to live."""
-        return tuple(one for one in self.workers if one.lease_ends_ms > self.now_ms)
+        return tuple(one for one in self.workers if one.is_alive(self.now_ms))
 
     @property
     def silent(self) -> tuple[WorkerRecord, ...]:
         """Those whose lease is over; others will take what they held."""
-        return tuple(one for one in self.workers if one.lease_ends_ms <= self.now_ms)
+        return tuple(one for one in self.workers if not one.is_alive(self.now_ms))
 
 
 @dataclass(frozen=True, slots=True)

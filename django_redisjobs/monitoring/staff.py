@@ -108,7 +108,7 @@ def _by_supervisor(name: str | None) -> Conversation[dict[object, list[WorkerRec
     parts = yield from together([staff.workers(keys) for keys in conf.groups()])
     found: dict[object, list[WorkerRecord]] = {}
     for record in merged(chain.from_iterable(parts)):
-        if record.lease_ends_ms > now_ms and name in (None, record.name):
+        if record.is_alive(now_ms) and name in (None, record.name):
             supervisor = tuple(record.info.get(each, "") for each in _OF_A_SUPERVISOR)
             key = supervisor if supervisor[-1] else record.id
             found.setdefault(key, []).append(record)

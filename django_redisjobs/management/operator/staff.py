@@ -56,7 +56,7 @@ def _show(terminal: Terminal, options: Options) -> None:
 def _row(record: WorkerRecord, now_ms: int, terminal: Terminal) -> list[Cell]:
     info = record.info
     state: Cell = ("alive", terminal.style.SUCCESS)
-    if record.lease_ends_ms <= now_ms:
+    if not record.is_alive(now_ms):
         silent = age((now_ms - record.lease_ends_ms) / 1000)
         state = (f"dead, lease over for {silent}", terminal.style.ERROR)
     return [
@@ -79,7 +79,7 @@ def _worker_document(record: WorkerRecord, now_ms: int) -> dict[str, Any]:
         "host": info.get("host") or None,
         "pid": record.pid or None,
         "queues": record.queues,
-        "alive": record.lease_ends_ms > now_ms,
+        "alive": record.is_alive(now_ms),
         "lease_ends_at": iso(record.lease_ends_ms),
         "started_at": iso(record.started_ms),
         "version": record.version or None,
@@ -141,7 +141,7 @@ _WORDS = {"quiet": "end after its running jobs", "stop": "stop"}
 def _name_of(process: str) -> str:
     """The name of the worker of which this is a process."""
     now_ms = server_ms()
-    living = [one for one in all_workers() if one.lease_ends_ms > now_ms]
+    living = [one for one in all_workers() if one.is_alive(now_ms)]
     for record in living:
         if record.id == process:
             return record.name
