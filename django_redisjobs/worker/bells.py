@@ -5,6 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+from time import monotonic
+from typing import Final
+
+_ALMOST: Final = 0.99
 
 
 class Bell:
@@ -51,3 +55,14 @@ def poll(descriptors: list[int], seconds: float | None) -> set[int]:
     # Rounded up: rounding down would spin through the last millisecond.
     limit = None if seconds is None else max(0, -int(-seconds * 1000 // 1))
     return {descriptor for descriptor, _ in poller.poll(limit)}
+
+
+def poll_exactly(descriptors: list[int], seconds: float) -> set[int]:
+    """As ``poll``, for who has to be back in time after a long while.
+
+    Linux may let a wait be late by a thousandth of its length, that of a niced process by
+    five (``select_estimate_accuracy`` in fs/select.c): so the last of it is waited anew.
+    """
+    end = monotonic() + seconds
+    ready = poll(descriptors, _ALMOST * seconds)
+    return ready or poll(descriptors, max(0.0, end - monotonic()))

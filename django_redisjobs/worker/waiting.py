@@ -21,7 +21,7 @@ from django_redisjobs.connections import ClusterClient, PrimaryPool, is_moved
 from django_redisjobs.core.flights import POOL_ARGUMENTS, Depart, Flight, Follower
 from django_redisjobs.core.scripts import Command
 
-from .bells import poll
+from .bells import poll, poll_exactly
 
 # Nobody is late for that: whatever is to be heard ends the sleep.
 LONGEST_SECONDS: Final = 15.0
@@ -96,7 +96,7 @@ class SocketWaiter:
             descriptor = self.begin(keys, whole)
             if errand is not None:
                 errand(self._send_behind)
-            if descriptor not in poll([descriptor, *bells], patience):
+            if descriptor not in poll_exactly([descriptor, *bells], patience):
                 self.unblock(descriptor)
             return self.finish()
         except BaseException:
@@ -205,7 +205,7 @@ class ClusterWaiter:
             self._lane(tag, members[0]).begin(members, whole): self._lanes[tag]
             for tag, members in _by_tag(keys).items()
         }
-        ready = poll([*begun, *bells], patience)
+        ready = poll_exactly([*begun, *bells], patience)
         for descriptor, lane in begun.items():
             if descriptor not in ready:
                 lane.unblock(descriptor)
@@ -253,7 +253,7 @@ class PatientWaiter:
         if seconds >= 1:
             reply: Any = self._client.blpop(list(keys), timeout=1)
             return _pair(reply)
-        poll(list(bells), seconds)
+        poll_exactly(list(bells), seconds)
         return None
 
     def close(self) -> None:

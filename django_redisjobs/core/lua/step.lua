@@ -228,23 +228,36 @@ if held ~= expected then
 end
 
 local PROMOTED = 1000      -- jobs of a queue that one call makes ready at most
+local READ = 100           -- records of them that the script holds at a time
 
 -- Make ready what is due; gives how many.
 local function promote(queue)
   local key = base .. 'scheduled:' .. queue
-  local due = safely('ZRANGEBYSCORE', key, '-inf', text(now_ms), 'LIMIT', 0, PROMOTED)
+  local due = safely('ZRANGEBYSCORE', key, '-inf', NOW, 'LIMIT', 0, PROMOTED)
   if #due == 0 then return 0 end
-  local plain = {}
-  for _, id in ipairs(due) do
-    local envelope = safely('GET', base .. 'job:' .. id)
-    local priority = envelope and tonumber((select(2, string.match(envelope, HEADER))))
-    local status = safely('HGET', base .. 'state:' .. id, 'status')
-    local elsewhere = status == 'running' or status == 'parked'
-    if status and not elsewhere then redis.call('HSET', base .. 'state:' .. id, 'status', 'pending') end
-    if not elsewhere and (not priority or priority == 0) then
-      plain[#plain + 1] = id
-    elseif not elsewhere then
-      make_ready(queue, id, priority, false)
+  local plain, start = {}, '1 ' .. queue .. ' 0 '
+  for first = 1, #due, READ do
+    local keys, state_keys = {}, {}
+    for index = first, math.min(first + READ - 1, #due) do
+      keys[#keys + 1] = base .. 'job:' .. due[index]
+      state_keys[#keys] = base .. 'state:' .. due[index]
+    end
+    local envelopes = redis.call('MGET', unpack(keys))
+    -- Who waits for a retry has a state; of those delayed nearly always none does.
+    local any_state = redis.call('EXISTS', unpack(state_keys)) > 0
+    for index = 1, #keys do
+      local id, envelope = due[first + index - 1], envelopes[index]
+      local priority = '0'
+      -- To compare the beginning takes a tenth of the time of matching it.
+      if envelope and string.sub(envelope, 1, #start) ~= start then priority = select(2, match_header(envelope)) end
+      local status = any_state and safely('HGET', state_keys[index], 'status')
+      local elsewhere = status == 'running' or status == 'parked'
+      if status and not elsewhere then redis.call('HSET', state_keys[index], 'status', 'pending') end
+      if not elsewhere and (not priority or priority == '0') then
+        plain[#plain + 1] = id
+      elseif not elsewhere then
+        make_ready(queue, id, tonumber(priority), false)
+      end
     end
   end
   if #plain > 0 then safely('RPUSH', base .. 'pending:' .. queue, unpack(plain)) end

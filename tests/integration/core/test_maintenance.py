@@ -335,6 +335,36 @@ def test_priority_holds_after_the_promotion(store: Store, look: Look):
     assert ids(worker.claim(3)) == [*high, *plain, *low]
 
 
+def test_what_falls_due_among_many_is_not_alike(store: Store, look: Look):
+    """Retries, priorities, and what should not be scheduled, among those delayed."""
+    worker = store.worker()
+    plain = store.add(number=250, delay_ms=60_000)
+    high = store.add(number=2, delay_ms=60_000, priority=5)
+    running, parked, retried = store.add(number=3)
+    held, aside, failed = worker.claim(3)
+    worker.settle(aside, kind="parked")
+    worker.settle(failed, kind="retry", delay_ms=60_000)
+    (gone,) = store.add(delay_ms=60_000)
+    store.client.delete(store.keys.job(gone))
+    (foreign,) = store.add(delay_ms=60_000)
+    store.client.delete(store.keys.job(foreign))
+    store.client.sadd(store.keys.job(foreign), "somebody else's")
+    # In the middle of the others.
+    everything = [*plain[:120], *high, running, parked, retried, gone, foreign]
+    store.make_due(*everything, *plain[120:])
+
+    claimed = worker.claim(500)
+
+    assert ids(claimed[:2]) == sorted(high)
+    assert sorted(ids(claimed[2:])) == sorted([*plain, retried])
+    assert [one.attempts for one in claimed if one.id == retried] == [1]
+    found = look()
+    assert found.status[running] is JobStatus.RUNNING
+    assert found.status[parked] is JobStatus.PARKED
+    assert not found.of(JobStatus.SCHEDULED)
+    assert held.id == running
+
+
 def test_a_retry_waits_for_its_time(store: Store, look: Look):
     (added,) = store.add()
     worker = store.worker()
