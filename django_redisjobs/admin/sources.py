@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.conf import settings as django_settings
 from django.db.models import Model
@@ -19,7 +19,7 @@ from django.utils import timezone
 from django_redisjobs import conf
 from django_redisjobs.admin.conditions import Values
 from django_redisjobs.calls import ask, places
-from django_redisjobs.core import inspection, staff
+from django_redisjobs.core import staff
 from django_redisjobs.core.failures import function_at
 from django_redisjobs.core.listing import ALWAYS, Span
 from django_redisjobs.core.payload import parse_body
@@ -29,9 +29,10 @@ from django_redisjobs.core.records import (
     QueueCounts,
     WorkerRecord,
 )
-from django_redisjobs.core.scripts import Conversation, together
+from django_redisjobs.core.scripts import together
 from django_redisjobs.exceptions import PayloadMalformed
 from django_redisjobs.models import Job, Queue, Worker
+from django_redisjobs.monitoring.queues import names, standings
 from django_redisjobs.monitoring.reading import merged
 from django_redisjobs.queries import moment_of
 from django_redisjobs.snapshots import date_of
@@ -148,25 +149,16 @@ class QueueSource(Source):
     """All queues, in the order of the settings."""
 
     def read(self, wanted: Wanted) -> Found:
-        groups = ask(places())
-        asked: list[Conversation[Any]] = [
-            together([inspection.counts(*group) for group in groups]),
-            together([inspection.latencies(*group) for group in groups]),
-        ]
-        counted, waits = ask(together(asked))
-        queues = [counts for part in counted for counts in part]
         rows = [
             queue_row(position, counts, seconds)
-            for position, (counts, seconds) in enumerate(
-                zip(queues, chain.from_iterable(waits), strict=True)
-            )
+            for position, (counts, seconds) in enumerate(ask(standings(ask(places()))))
         ]
         return Found(rows=rows)
 
     def count(self, wanted: Wanted) -> int | None:
         if wanted.fixed or not wanted.exact:
             return None
-        return sum(len(names) for _, names in ask(places()))
+        return len(names(ask(places())))
 
 
 def queue_row(position: int, counts: QueueCounts, oldest_seconds: float) -> Queue:

@@ -19,6 +19,7 @@ from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import LostWorker, QueueCounts, WorkerRecord
 from django_redisjobs.core.scripts import Conversation, together
 from django_redisjobs.monitoring.periods import DAY_MS, HOUR_MS, MINUTE_MS, Period
+from django_redisjobs.monitoring.queues import Places, names, standings
 from django_redisjobs.monitoring.spreads import UNTIMED, Timings
 from django_redisjobs.monitoring.tallies import NOTHING, Tally, by_name
 from django_redisjobs.redaction import discreet, unreadable
@@ -26,14 +27,15 @@ from django_redisjobs.redaction import discreet, unreadable
 FAILURES_LOOKED_AT: Final = 500
 """Failed jobs that one overview looks at, the newest."""
 
-Places = Sequence[tuple[GroupKeys, list[str]]]
 Counters = Sequence[dict[str, int]]
+Spreads = Sequence[tuple[str, list[bytes]]]
 
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """One queue. ``per_minute`` are the ends of the last sixty seconds, estimated
-    from this minute and the one before; ``timings`` are of the last sixty minutes.
+    """One queue, whatever groups have jobs of it. ``per_minute`` are the ends of the last
+    sixty seconds, estimated from this minute and the one before; ``timings`` are of the
+    last sixty minutes.
     """
 
     counts: QueueCounts
@@ -212,30 +214,26 @@ def _day() -> Conversation[Day]:
     snapshot, counted, lost, spreads = yield from together(asked)
     queues = [by_name(hour, "q") for group in counted for hour in group]
     lately = tuple(one for one in lost if one.at_ms > now_ms - DAY_MS)
-    timings = {queue: Timings.read(stored) for queue, stored in spreads.items()}
-    return Day(snapshot, _summed(queues), lately, timings)
+    return Day(snapshot, _summed(queues), lately, _timings(spreads))
 
 
 def _snapshot_of(groups: Places, now_ms: int) -> Conversation[Snapshot]:
     minute = now_ms // MINUTE_MS
     asked: list[Conversation[Any]] = [
-        together([inspection.counts(*group) for group in groups]),
-        together([inspection.latencies(*group) for group in groups]),
+        standings(groups),
         together([staff.workers(keys) for keys, _ in groups]),
         _minutes(groups, (minute - 1, minute)),
         _spreads(groups, "minute", Period.HOUR.numbers(now_ms)),
     ]
-    counted, waits, parts, (before, current), spreads = yield from together(asked)
+    found, parts, (before, current), spreads = yield from together(asked)
     # Of the last minute only what is left of the sixty seconds counts.
     share = 1 - now_ms % MINUTE_MS / MINUTE_MS
+    timings = _timings(spreads)
     views = []
-    for counts, seconds in zip(
-        chain.from_iterable(counted), chain.from_iterable(waits), strict=True
-    ):
+    for counts, seconds in found:
         ended = before.get(counts.queue, NOTHING).ended * share
         ended += current.get(counts.queue, NOTHING).ended
-        timings = Timings.read(spreads[counts.queue])
-        views.append(QueueView(counts, seconds, ended, timings))
+        views.append(QueueView(counts, seconds, ended, timings[counts.queue]))
     workers = merged(chain.from_iterable(parts))
     return Snapshot(tuple(views), tuple(workers), now_ms)
 
@@ -252,21 +250,26 @@ def _minutes(
 
 def _spreads(
     groups: Places, bucket: str, numbers: Sequence[int]
-) -> Conversation[dict[str, list[bytes]]]:
-    """How long runs of each queue took in each of these minutes or hours, as stored."""
+) -> Conversation[Spreads]:
+    """How long runs of each queue took in each of these minutes or hours, as stored: by
+    queue, once for each group that it is in.
+    """
     found = yield from together(
         [inspection.spreads(keys, bucket, numbers, queues) for keys, queues in groups]
     )
-    # A queue is in one group only.
-    return {queue: stored for group in found for queue, stored in group.items()}
+    return [each for group in found for each in group.items()]
+
+
+def _timings(spreads: Spreads) -> dict[str, Timings]:
+    """By queue, of all these minutes or hours together."""
+    stored: dict[str, list[bytes]] = {}
+    for queue, part in spreads:
+        stored.setdefault(queue, []).extend(part)
+    return {queue: Timings.read(parts) for queue, parts in stored.items()}
 
 
 def _queues_at(counted: Sequence[Counters], place: int) -> dict[str, Tally]:
-    # A queue is in one group only.
-    found: dict[str, Tally] = {}
-    for group in counted:
-        found |= by_name(group[place], "q")
-    return found
+    return _summed(by_name(group[place], "q") for group in counted)
 
 
 def _history_of(groups: Places, period: Period, now_ms: int) -> Conversation[History]:
@@ -286,12 +289,14 @@ def _history_of(groups: Places, period: Period, now_ms: int) -> Conversation[His
     return History(
         period,
         times,
-        tuple(Timings.read(stored) for stored in zip(*spreads.values(), strict=True)),
+        tuple(
+            Timings.read(stored)
+            for stored in zip(*(part for _, part in spreads), strict=True)
+        ),
         _summed(by_name(counters, "f") for group in counted for counters in group),
         {
             queue: tuple(minute.get(queue, NOTHING) for minute in minutes)
-            for _keys, queues in groups
-            for queue in queues
+            for queue in names(groups)
         },
     )
 
@@ -301,4 +306,7 @@ def _summed(parts: Iterable[Mapping[str, Tally]]) -> dict[str, Tally]:
     for part in parts:
         for name, tally in part.items():
             found.setdefault(name, []).append(tally)
-    return {name: Tally.total(tallies) for name, tallies in found.items()}
+    return {
+        name: Tally.total(tallies) if len(tallies) > 1 else tallies[0]
+        for name, tallies in found.items()
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from django.test import override_settings
 
 from django_redisjobs import conf
 from django_redisjobs.core.failures import newest_failures
-from django_redisjobs.core.records import AttemptRecord
+from django_redisjobs.core.records import AttemptRecord, QueueCounts
 from django_redisjobs.monitoring.periods import Period
 from django_redisjobs.monitoring.reading import take, take_day, take_overview
 from tests.integration.core.store import Store
@@ -87,6 +88,58 @@ def test_queues_of_several_groups_travel_together(
     assert [view.counts.succeeded for view in overview.snapshot.queues] == [1, 1, 1]
     assert [worker.id for worker in overview.snapshot.workers] == ["of-all"]
     assert overview.history.functions["shop.jobs.send"].succeeded == 3
+
+
+@pytest.fixture
+def moved(store: Store, redisjobs: dict[str, Any]) -> Iterator[Store]:
+    """Where ``low`` is since its GROUP was changed: 2 have ended in each of its groups,
+    and of those that wait one is in the old one.
+    """
+    for kind in ("succeeded", "failed"):
+        end(store, "low", kind)
+    store.add("low")
+    store.pause("low", reason="before it was moved")
+    queues = {"high": {}, "low": {"GROUP": "bulk"}, "default": {}}
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
+        there = Store(store.client, conf.keys_for("low"))
+        end(there, "low", "succeeded")
+        end(there, "low", "succeeded")
+        there.add("low", 2)
+        yield there
+
+
+@pytest.mark.usefixtures("moved")
+def test_a_queue_that_has_moved_is_one(trips: list[int]):
+    overview = take_overview(Period.HOUR)
+
+    assert len(trips) <= 5
+    high, low, default = overview.snapshot.queues
+    assert (high.counts.queue, default.counts.queue) == ("high", "default")
+    assert low.counts == QueueCounts("low", pending=3, succeeded=3, failed=1)
+    assert low.oldest_seconds > 0
+    assert low.timings.run.total == 4
+    assert sum(tally.ended for tally in overview.history.minutes["low"]) == 4
+    assert sum(tally.ended for _, tally in overview.history.times) == 4
+    assert sum(timings.run.total for timings in overview.history.timings) == 4
+    assert overview.failures.total == 1
+
+
+@pytest.mark.usefixtures("moved")
+def test_the_day_of_a_queue_that_has_moved():
+    day = take_day()
+
+    # Unless midnight has passed just now.
+    if day.snapshot.now_ms % 86_400_000 > 60_000:
+        assert day.ended["low"].ended == day.timings["low"].run.total == 4
+
+
+def test_a_queue_is_paused_where_workers_look_for_it(moved: Store):
+    moved.pause("low", reason="now")
+
+    _, low, _ = take().queues
+
+    assert low.counts.paused is not None
+    assert low.counts.paused.reason == "now"
 
 
 @pytest.mark.parametrize("period", Period)

@@ -60,6 +60,7 @@ def samples(text: str) -> dict[str, float]:
         match = SAMPLE.fullmatch(line)
         assert match, line
         name = f"{match[1].removeprefix('redisjobs_')} {match[2] or ''}".strip()
+        assert name not in found, "a series comes once"
         found[name] = float(match[3])
     return found
 
@@ -178,6 +179,20 @@ def test_metrics(store: Store):
         ]
         assert buckets == sorted(buckets)
     assert found['oldest_wait_seconds queue="low"'] >= 0
+
+
+def test_a_queue_that_has_moved_is_told_of_once(site: dict[str, Any], store: Store):
+    store.add("low", 2)
+    queues = {"QUEUES": {"high": {}, "low": {"GROUP": "bulk"}, "default": {}}}
+
+    with override_settings(REDISJOBS={**site, **queues}):
+        Store(store.client, conf.keys_for("low")).add("low")
+        found = samples(ask("/jobs/metrics").content.decode())
+        document = ask("/jobs/stats.json").json()
+
+    assert found['jobs queue="low",status="pending"'] == 3
+    told = [(each["queue"], each["pending"]) for each in document["queues"]]
+    assert told == [("high", 0), ("low", 3), ("default", 0)]
 
 
 def test_names_cannot_break_the_format():

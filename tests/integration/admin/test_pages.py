@@ -14,7 +14,7 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from django_redisjobs import get_queue
+from django_redisjobs import conf, get_queue
 from django_redisjobs.admin import jobsource
 from django_redisjobs.admin.jobs import JobAdmin
 from django_redisjobs.core.records import AttemptRecord
@@ -346,6 +346,23 @@ def test_queue_numbers_lead_to_their_jobs(store: Store, browser: Client):
     assert "by ada since" in text
     assert "<q>stocktaking</q>" in text
     assert browser.get("/admin/redisjobs/queue/low/change/").status_code == 200
+
+
+def test_a_queue_that_has_moved_has_one_page(
+    redisjobs: dict[str, Any], store: Store, browser: Client
+):
+    (left_behind,) = store.add("low")
+    queues = {"high": {}, "default": {}, "low": {"GROUP": "bulk"}}
+
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
+        Store(store.client, conf.keys_for("low")).add("low")
+        page = browser.get("/admin/redisjobs/queue/low/change/")
+        jobs = browser.get("/admin/redisjobs/job/?queue=low&status__exact=pending")
+
+    assert page.status_code == 200
+    assert page.context["original"].pending == 2
+    assert jobs.context["cl"].result_count == 2
+    assert left_behind in jobs.content.decode()
 
 
 def test_a_worker_whose_lease_ended_is_shown_as_silent(store: Store, browser: Client):
