@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django_redisjobs.core.records import LogLine
+from django_redisjobs.core.texts import encodable
 from django_redisjobs.serialization import codec
 
 _TRIES = 100
@@ -114,7 +115,7 @@ class JobContext:
         """
         try:
             text = json.dumps(
-                {"done": done + 0, "total": total, "message": str(message)},
+                {"done": done + 0, "total": total, "message": encodable(str(message))},
                 allow_nan=False,
             )
         except (TypeError, ValueError) as error:

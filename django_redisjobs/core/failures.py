@@ -16,6 +16,7 @@ from .keys import GroupKeys
 from .listing import scored
 from .records import AttemptRecord, JobStatus
 from .scripts import Command, Conversation
+from .texts import encodable_json
 
 BEGINNING: Final = 1024
 """Bytes of a record in which its function's name stands."""
@@ -119,7 +120,7 @@ def _body(beginning: bytes) -> tuple[str, bool]:
     _header, _, rest = beginning.partition(b"\n")
     body, end, _ = rest.partition(b"\n")
     # An ended job's record goes on behind it.
-    return body.decode(errors="replace"), bool(end)
+    return encodable_json(body.decode(errors="replace")), bool(end)
 
 
 def function_at(body: str) -> str:

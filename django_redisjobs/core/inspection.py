@@ -38,6 +38,7 @@ from .scripts import (
     words,
 )
 from .staff import running
+from .texts import encodable_json
 
 _LATENCY = SCRIPTS["latency"]
 MOST_TOMBSTONES: Final = 5_000
@@ -81,7 +82,7 @@ def _pause(raw: bytes | None, now_ms: int) -> PauseRecord | None:
         return None
     try:
         until_ms, since_ms, document = word(raw).split(" ", 2)
-        fields = json.loads(document)
+        fields = json.loads(encodable_json(document))
         found = PauseRecord(
             fields["reason"], fields["by"], int(since_ms), int(until_ms)
         )

@@ -24,6 +24,7 @@ from .records import (
     parse_record,
 )
 from .scripts import SCRIPTS, Command, Conversation, clock_ms, pairs, word
+from .texts import encodable_json
 
 _AWAIT = SCRIPTS["await"]
 LONGEST_BLOCK_S: Final = 5
@@ -179,7 +180,7 @@ def _live(
         worker=state.get("token", "").partition(":")[0],
         result=None,
         meta=state.get("meta"),
-        progress=state.get("progress"),
+        progress=encodable_json(state["progress"]) if "progress" in state else None,
         error=state.get("error"),
         ready_ms=as_number(state.get("ready_ms")),
     )

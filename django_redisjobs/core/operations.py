@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from .keys import GroupKeys
 from .records import KeepPolicy, keep_text
 from .scripts import SCRIPTS, Conversation, word, words
+from .texts import encodable
 
 CHUNK = 500
 """Ids that a bulk form sends at once."""
@@ -111,7 +112,8 @@ def pause(
     until_ms: int | None = None,
 ) -> Conversation[int]:
     """Let no more job of a queue start; gives until when (0: until resumed)."""
-    document = json.dumps({"reason": reason, "by": by}, separators=(",", ":"))
+    told = {"reason": encodable(reason), "by": encodable(by)}
+    document = json.dumps(told, separators=(",", ":"))
     (reply,) = yield [
         SCRIPTS["pause"].bind(
             keys,

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from .exceptions import PayloadMalformed
+from .texts import encodable_json
 
 ON_SUCCESS: Final = 1
 ON_FAILURE: Final = 2
@@ -404,7 +405,7 @@ class Ended:
 def parse_record(raw: bytes) -> Envelope:
     """Raises PayloadMalformed when this is not a record of this version."""
     try:
-        text = raw.decode(errors="replace")
+        text = encodable_json(raw.decode(errors="replace"))
         header, _, rest = text.partition("\n")
         body, _, end = rest.partition("\n")
         version, queue, priority, enqueued_ms, *others = header.split(" ")

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Final
 
 from django_redisjobs.core.settlements import Kind
+from django_redisjobs.core.texts import encodable
 from django_redisjobs.exceptions import (
     JobInterrupted,
     JobTimeout,
@@ -133,9 +134,9 @@ def describe(
 def shorten(text: str, limit: int) -> str:
     """``text`` with its middle left out when it is over ``limit`` characters.
 
-    What UTF-8 cannot carry (a lone surrogate) is replaced.
+    What UTF-8 cannot carry is spelled out.
     """
-    text = text.encode("utf-8", "backslashreplace").decode()
+    text = encodable(text)
     if len(text) <= limit:
         return text
     half = limit // 2

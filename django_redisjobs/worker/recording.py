@@ -17,6 +17,7 @@ from typing import Any, Final
 from django_redisjobs import conf
 from django_redisjobs.context import current_job
 from django_redisjobs.core.records import LogLine
+from django_redisjobs.core.texts import encodable
 from django_redisjobs.redaction import discreet
 
 LONGEST_LINE: Final = 2_000
@@ -66,7 +67,7 @@ def _line(record: logging.LogRecord) -> LogLine:
         text = f"{record.msg!r:.200} (its arguments do not fit: {error!r:.200})"
     # One more than is stored, which tells that it was cut.
     longest = _LONGEST_KEPT if conf.get_settings().redact else LONGEST_LINE + 1
-    text = text[:longest].encode("utf-8", "backslashreplace").decode()
+    text = encodable(text[:longest])
     return (int(record.created * 1000), record.levelname, record.name, text)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from django_redisjobs.core.texts import encodable
+
 if TYPE_CHECKING:
     from .slots import Slot
 
@@ -28,7 +30,7 @@ def stacks(slots: Iterable[Slot], loop: asyncio.AbstractEventLoop | None) -> str
     if len(text) > MOST_CHARACTERS:
         left_out = len(text) - MOST_CHARACTERS
         text = f"{text[:MOST_CHARACTERS]}\n… {left_out:,} characters left out"
-    return text.encode("utf-8", "backslashreplace").decode()
+    return encodable(text)
 
 
 def _parts(

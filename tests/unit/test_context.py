@@ -57,6 +57,15 @@ def test_progress_is_taken_once_and_the_last_call_wins() -> None:
     assert job.take_changes() == {}
 
 
+def test_progress_may_name_a_file_whose_name_is_no_utf_8() -> None:
+    job = context()
+
+    job.progress(1, message="caf\udce9.txt")
+
+    stored = json.loads(job.take_changes()["progress"])
+    assert stored["message"] == r"caf\udce9.txt"
+
+
 @pytest.mark.parametrize(
     ("done", "total"), [(math.nan, 1), (1, math.inf), ("1", 2), (1, object())]
 )

@@ -230,6 +230,24 @@ def test_html_in_anything_is_shown_as_text(store: Store, browser: Client):
     assert "&lt;script&gt;" in shown(browser, page_of(job_id))
 
 
+@pytest.mark.parametrize("kind", ["note", "failed"])
+def test_what_utf_8_cannot_carry_is_spelled_out(
+    store: Store, browser: Client, kind: str
+):
+    body = r'["shop.\ud800",["\ud800"],{"\ud800":1}]'
+    (job_id,) = store.add("default", body=body)
+    worker = store.worker("default")
+    (job,) = worker.claim()
+    told = r'{"done":1,"message":"caf\udce9.txt"}'
+    worker.settle(job, kind=kind, progress=told)
+    paused = r'0 1 {"reason":"\ud800","by":"\ud800"}'
+    store.client.hset(store.keys.paused, "default", paused)
+
+    assert r"caf\udce9.txt" in shown(browser, page_of(job_id))
+    for path in PAGES:
+        shown(browser, path)
+
+
 def test_what_redact_names_is_nowhere_on_the_page(
     store: Store, browser: Client, redisjobs: dict[str, Any]
 ):

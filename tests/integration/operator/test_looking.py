@@ -84,6 +84,13 @@ def test_what_people_wrote_does_not_steer_the_terminal(operator: Operator):
     assert r"by \x1b[2J until resumed: \x1b]52" in operator("stats")
 
 
+def test_what_people_wrote_can_be_printed(operator: Operator):
+    get_queue("low").pause("\udce9", by="\udce9")
+
+    assert r"by \udce9 until resumed: \udce9" in operator("stats")
+    assert operator.json("stats")["queues"][-1]["paused"]["by"] == r"\udce9"
+
+
 def test_stats_for_people(operator: Operator, every_status: dict[str, str]):
     get_queue("low").pause("bank is down", by="anna", for_="10m")
 
@@ -381,6 +388,19 @@ def test_show_for_programs(operator: Operator, store: Store):
     (only,) = document["attempts"]
     assert only["outcome"] == "succeeded"
     datetime.fromisoformat(document["finished_at"])
+
+
+def test_show_of_what_utf_8_cannot_carry(operator: Operator, store: Store):
+    job_id = new_id()
+    store.enqueue(NewJob(job_id, "high", r'["f",[1],{"\ud800":"\ud800"}]'))
+    worker = store.worker("high")
+    (claimed,) = worker.claim()
+    worker.settle(claimed, progress=r'{"done":1,"message":"\udce9"}')
+
+    assert operator("show", job_id).encode()
+    operator("show", job_id, "--json")
+    assert operator.printed.encode()
+    assert json.loads(operator.printed)["progress"]["message"] == r"\udce9"
 
 
 def test_show_of_what_nobody_can_read(operator: Operator, store: Store):
