@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -40,6 +41,17 @@ class Progress:
     done: float
     total: float | None = None
     message: str = ""
+
+    @classmethod
+    def read(cls, stored: str) -> Progress | None:
+        """What JSON says; None where that is no progress."""
+        try:
+            fields = json.loads(stored)
+            done, total = fields["done"], fields.get("total")
+            _check(done, total)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return None
+        return cls(done, total, str(fields.get("message", "")))
 
     @property
     def fraction(self) -> float | None:
@@ -114,6 +126,7 @@ class JobContext:
             ValueError: ``done`` or ``total`` is not a number that can be stored.
         """
         try:
+            _check(done, total)
             text = json.dumps(
                 {"done": done + 0, "total": total, "message": encodable(str(message))},
                 allow_nan=False,
@@ -168,6 +181,18 @@ class JobContext:
             if text != (self._meta_text or "{}"):
                 changes["meta"] = self._meta_text = text
         return changes
+
+
+def _check(done: Any, total: Any) -> None:
+    """Raises TypeError or ValueError unless they are finite numbers."""
+    for each in (done, 0 if total is None else total):
+        try:
+            is_finite = math.isfinite(each + 0)
+        except OverflowError:
+            # Of an int that no float can be compared with.
+            is_finite = False
+        if not is_finite:
+            raise ValueError(f"{each!r:.40} is none")
 
 
 def _dumps_while_it_changes(meta: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -116,7 +115,7 @@ class JobInfo:
             error=_error(record),
             attempts=tuple(map(AttemptInfo.of, record.attempts)),
             crashes=record.crashes,
-            progress=_progress(record.progress),
+            progress=Progress.read(record.progress or "null"),
             meta=_decoded(record.meta, {}),
         )
 
@@ -148,10 +147,3 @@ def _error(record: JobRecord) -> str:
     if last is None or not last.exception_class:
         return ""
     return f"{last.exception_class.rpartition('.')[2]}: {last.message}"
-
-
-def _progress(text: str | None) -> Progress | None:
-    if text is None:
-        return None
-    stored = json.loads(text)
-    return Progress(stored["done"], stored.get("total"), stored.get("message", ""))

@@ -220,10 +220,7 @@ class JobPage:
     @cached_property
     def progress(self) -> Progress | None:
         """How far the job said it is."""
-        try:
-            return Progress(**json.loads(self.record.progress or "null"))
-        except (TypeError, ValueError):
-            return None
+        return Progress.read(self.record.progress or "null")
 
     @property
     def percent(self) -> int | None:

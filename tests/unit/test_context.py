@@ -67,11 +67,35 @@ def test_progress_may_name_a_file_whose_name_is_no_utf_8() -> None:
 
 
 @pytest.mark.parametrize(
-    ("done", "total"), [(math.nan, 1), (1, math.inf), ("1", 2), (1, object())]
+    ("done", "total"),
+    [
+        *[(math.nan, 1), (1, math.inf), (-math.inf, None), (10**400, 1)],
+        *[("1", 2), (1, "10"), (1, ""), (1, object()), (None, 1), (1, [])],
+    ],
 )
 def test_progress_takes_finite_numbers(done: Any, total: Any) -> None:
     with pytest.raises(ValueError, match="finite numbers"):
         context().progress(done, total)
+
+
+@pytest.mark.parametrize(
+    ("stored", "progress"),
+    [
+        ('{"done":1,"total":4,"message":"rows"}', Progress(1, 4, "rows")),
+        ('{"done":1,"total":null,"message":""}', Progress(1)),
+        ('{"done":1,"total":"10","message":""}', None),
+        ('{"done":NaN}', None),
+        ('{"done":1,"message":2}', Progress(1, None, "2")),
+        ("2", None),
+        ("null", None),
+        ('[1,"x"]', None),
+        ('"', None),
+    ],
+)
+def test_progress_is_read_as_far_as_it_is_one(
+    stored: str, progress: Progress | None
+) -> None:
+    assert Progress.read(stored) == progress
 
 
 def test_meta_of_the_attempt_before_is_there() -> None:
