@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -220,7 +220,8 @@ class JobPage:
     @cached_property
     def progress(self) -> Progress | None:
         """How far the job said it is."""
-        return Progress.read(self.record.progress or "null")
+        found = Progress.read(self.record.progress or "null")
+        return found and replace(found, message=self._shown(found.message))
 
     @property
     def percent(self) -> int | None:

@@ -10,7 +10,7 @@ import redis
 from django.core.management import CommandError
 from django.test import override_settings
 
-from django_redisjobs import JobStatus, Worker, conf, job
+from django_redisjobs import JobStatus, Worker, conf, current_job, job
 from tests.integration.operator.conftest import Operator, operator
 
 __all__ = ["operator"]
@@ -29,6 +29,13 @@ async def alogin(user: str, password: str) -> None:
 @job
 def register(form: dict[str, str]) -> dict[str, str]:
     return form
+
+
+@job
+def probe(password: str) -> None:
+    context = current_job()
+    assert context is not None
+    context.progress(1, 2, f"ann tries {password}")
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +84,15 @@ def test_results_are_shown_without_it(operator: Operator) -> None:
         assert operator.printed.count("[hidden]") == 2
     assert "geheim" not in operator("run", handle.id, "--yes")
     assert "[hidden]" in operator.printed
+
+
+def test_progress_is_shown_without_it(operator: Operator) -> None:
+    handle = probe.delay("geheim")
+    Worker(processes=0, burst=True).run()
+
+    for words in (["show", handle.id], ["show", handle.id, "--json"]):
+        assert "geheim" not in operator(*words)
+        assert "ann tries [hidden]" in operator.printed
 
 
 def test_what_nobody_can_read_is_not_shown(

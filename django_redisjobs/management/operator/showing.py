@@ -105,13 +105,11 @@ def _facts(record: JobRecord) -> Iterator[tuple[str, str]]:
         yield "runs", f"{counted}, {record.crashes} crashes"
     if record.worker:
         yield "worker", record.worker
-    for name, text in (
-        ("result", record.result),
-        ("meta", record.meta),
-        ("progress", record.progress),
-    ):
+    for name, text in (("result", record.result), ("meta", record.meta)):
         if text not in (None, "{}"):
             yield name, _decoded_text(text, function_of(record))
+    if record.progress is not None:
+        yield "progress", _decoded(_progress(record))
 
 
 def _call(record: JobRecord) -> Iterator[tuple[str, str]]:
@@ -157,6 +155,14 @@ def _discreet(attempt: AttemptRecord, record: JobRecord) -> AttemptRecord:
     )
 
 
+def _progress(record: JobRecord) -> Any:
+    """How far the job said it is, as people may see it."""
+    found = _plain(record.progress, function_of(record))
+    if isinstance(found, dict) and isinstance(found.get("message"), str):
+        found["message"] = discreet(found["message"], record.body)
+    return found
+
+
 def _decoded(value: Any) -> str:
     try:
         return pformat(snapshot_codec.restore(value), sort_dicts=False, compact=True)
@@ -185,7 +191,7 @@ def document(record: JobRecord) -> dict[str, Any]:
         "runs": record.run,
         "result": _plain(record.result, function),
         "meta": _plain(record.meta, function),
-        "progress": _plain(record.progress, function),
+        "progress": _progress(record),
         "attempts": [
             _attempt_document(_discreet(attempt, record)) for attempt in record.attempts
         ],

@@ -263,6 +263,7 @@ def test_what_redact_names_is_nowhere_on_the_page(
         error="E: no s3cret",
         attempt=attempt.to_json(),
         meta='{"token": "s3cret"}',
+        progress='{"done":1,"message":"with s3cret"}',
     )
     (broken,) = store.add("low", body="rubbish s3cret")
 
