@@ -139,6 +139,19 @@ def test_run_again_it_has_no_old_result(store: Store, look: Look):
     assert [one.outcome for one in record.attempts] == ["succeeded", "failed"]
 
 
+def test_run_again_it_has_what_its_success_logged(store: Store):
+    lines = ((1_800_000_000_123, "WARNING", "shop", 'half of "7" – é\n/'),) * 2
+    added = run(store, result='{"logs":[1]}', logs=json.dumps(lines))
+    (before,) = store.record(added).attempts
+    silent = run(store, result='{"logs":[1]}')
+    store.retry(added, silent)
+
+    assert before.logs == lines
+    assert store.record(added).attempts == (before,)
+    (attempt,) = store.record(silent).attempts
+    assert attempt.logs == ()
+
+
 # -- callbacks -----------------------------------------------------------------------
 
 

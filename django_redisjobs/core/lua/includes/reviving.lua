@@ -3,11 +3,14 @@
 
 -- The attempt that succeeded is written in the record only: keep it with the others.
 local function keep_success(id, tail)
-  local run, attempts, _, worker, started_ms, finished_ms = string.match(tail, '^succeeded (%d+) (%d+) (%d+) (%S+) (%d+) (%d+)')
+  local run, attempts, _, worker, started_ms, finished_ms, document =
+    string.match(tail, '^succeeded (%d+) (%d+) (%d+) (%S+) (%d+) (%d+)[^\n]*\n?(.*)')
   if not run then return end
+  local ok, ended = pcall(cjson.decode, document)
   append_attempt(id, cjson.encode({
     number = tonumber(attempts), run = tonumber(run), worker = worker, started_ms = tonumber(started_ms),
     finished_ms = tonumber(finished_ms), outcome = 'succeeded', exception_class = '', message = '', traceback = '',
+    logs = ok and type(ended) == 'table' and ended.logs or nil,
   }))
 end
 
