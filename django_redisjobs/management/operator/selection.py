@@ -66,7 +66,10 @@ def newest(query: JobQuery, limit: int, most: int) -> Found:
     parts = [look.take() for look in looks]
     # What came in between two pages moves the others: one may be read twice.
     records = list({one.id: one for part in parts for one in part.records}.values())
-    if not as_run:
+    if query.statuses == (JobStatus.SCHEDULED,):
+        # Each queue's are in that order already.
+        records.sort(key=lambda one: one.due_ms)
+    elif not as_run:
         records.sort(key=lambda one: (moment_of(one), one.id), reverse=True)
     return Found(records[:limit], any(part.cut for part in parts))
 

@@ -309,6 +309,19 @@ def test_ls_shows_the_newest_of_what_waits(
     assert operator.notices == ""
 
 
+def test_ls_shows_what_is_due_first_of_all_queues(operator: Operator, store: Store):
+    later, last = (store.add("high", delay_ms=ms)[0] for ms in (3_600_000, 7_200_000))
+    (first,) = store.add("low", delay_ms=60_000)
+    (again,) = store.add("default")
+    worker = store.worker("default")
+    worker.settle(*worker.claim(), kind="retry", delay_ms=600_000)
+
+    listed = operator("ls", "scheduled", "--ids").split()
+
+    assert listed == [first, again, later, last]
+    assert operator("ls", "scheduled", "--ids", "--limit=1").split() == [first]
+
+
 def test_ls_says_that_scheduled_jobs_may_hide_newer_ones(
     operator: Operator, store: Store, monkeypatch: pytest.MonkeyPatch
 ):
