@@ -289,6 +289,12 @@ def due_next(
     ]
 
 
+def known(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[str]]:
+    """Those of these ids that something is stored under, in one round trip."""
+    replies = yield [("EXISTS", keys.job(job_id)) for job_id in ids]
+    return [job_id for job_id, there in zip(ids, replies, strict=True) if there]
+
+
 def status(keys: GroupKeys, job_id: str) -> Conversation[JobStatus | None]:
     """A job's status; None when Redis does not know it. One round trip."""
     (reply,) = yield [_AWAIT.bind(keys, id=job_id, wait_ms=0)]

@@ -9,6 +9,7 @@ from django_redisjobs.calls import ask, places
 from django_redisjobs.core import inspection, lookup, staff
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import JobRecord, WorkerRecord
+from django_redisjobs.core.scripts import together
 from django_redisjobs.exceptions import JobNotFound
 from django_redisjobs.monitoring.reading import merged
 
@@ -33,15 +34,16 @@ def find_job(job_id: str) -> tuple[GroupKeys, JobRecord]:
 
 def sort_by_group(ids: Sequence[str]) -> dict[GroupKeys, list[str]]:
     """Ids by the group that knows them; what nobody knows is in the first."""
-    keys, *others = conf.groups()
-    found: dict[GroupKeys, list[str]] = {keys: list(ids)}
-    for other in others:
-        known = [
-            job_id for job_id in ids if ask(lookup.status(other, job_id)) is not None
-        ]
-        if known:
-            found[other] = known
-            found[keys] = [job_id for job_id in found[keys] if job_id not in known]
+    groups = list(conf.groups())
+    parts = ask(together([lookup.known(keys, ids) for keys in groups]))
+    group_of = {
+        job_id: keys
+        for keys, known in zip(groups, parts, strict=True)
+        for job_id in known
+    }
+    found: dict[GroupKeys, list[str]] = {}
+    for job_id in ids:
+        found.setdefault(group_of.get(job_id, groups[0]), []).append(job_id)
     return found
 
 

@@ -314,6 +314,17 @@ def test_move_to_another_group_is_refused(redisjobs: dict[str, Any]):
         assert handle.info().queue == "default"
 
 
+def test_groups_are_asked_once_for_all_ids(redisjobs: dict[str, Any], trips: list[int]):
+    queues = {"default": {}, "low": {"GROUP": "other"}}
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
+        handles = [*add.delay_many([(1,)] * 10), *later.delay_many([()] * 10)]
+        trips.clear()
+
+        Operator()("cancel", *(handle.id for handle in handles))
+
+    assert len(trips) <= 4
+
+
 def test_jobs_of_several_groups_at_once(redisjobs: dict[str, Any]):
     queues = {"default": {}, "low": {"GROUP": "other"}}
     with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
