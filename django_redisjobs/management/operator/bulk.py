@@ -157,7 +157,7 @@ def _run(
     within: GroupKeys | None = None,
 ) -> None:
     """``within``: the only group whose jobs it can be done to."""
-    chosen, named = _choose(options, bulk.operation.statuses)
+    chosen, named = _choose(options, bulk.operation.statuses, within)
     _check_groups(chosen, within)
     total = sum(map(len, chosen.values()))
     destroys = bulk.destroys_named if named else bulk.destroys_many
@@ -186,9 +186,11 @@ def _run(
 
 
 def _choose(
-    options: Options, default: Sequence[JobStatus]
+    options: Options, default: Sequence[JobStatus], within: GroupKeys | None
 ) -> tuple[dict[GroupKeys, list[str]], bool]:
-    """The jobs by group, and whether they were named one by one."""
+    """The jobs by group, and whether they were named one by one. Ids that nobody knows
+    are of no other group than ``within``.
+    """
     named = list(dict.fromkeys(options["ids"]))
     filtered = any(options[name] for name in ("status", "queue", "function", "since"))
     if named and (filtered or options["all"]):
@@ -201,7 +203,7 @@ def _choose(
             f"or --since, or say --all for all that are {statuses}."
         )
     if named:
-        return sort_by_group(named), True
+        return sort_by_group(named, within), True
     query = read_selection(options, options["status"] or default)
     return ask(query.chosen(query.statuses)), False
 

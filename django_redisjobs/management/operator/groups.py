@@ -32,8 +32,12 @@ def find_job(job_id: str) -> tuple[GroupKeys, JobRecord]:
     )
 
 
-def sort_by_group(ids: Sequence[str]) -> dict[GroupKeys, list[str]]:
-    """Ids by the group that knows them; what nobody knows is in the first."""
+def sort_by_group(
+    ids: Sequence[str], home: GroupKeys | None = None
+) -> dict[GroupKeys, list[str]]:
+    """Ids by the group that knows them; what nobody knows is in ``home``, by default
+    the first.
+    """
     groups = list(conf.groups())
     parts = ask(together([lookup.known(keys, ids) for keys in groups]))
     group_of = {
@@ -43,7 +47,7 @@ def sort_by_group(ids: Sequence[str]) -> dict[GroupKeys, list[str]]:
     }
     found: dict[GroupKeys, list[str]] = {}
     for job_id in ids:
-        found.setdefault(group_of.get(job_id, groups[0]), []).append(job_id)
+        found.setdefault(group_of.get(job_id, home or groups[0]), []).append(job_id)
     return found
 
 

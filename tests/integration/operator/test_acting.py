@@ -314,6 +314,20 @@ def test_move_to_another_group_is_refused(redisjobs: dict[str, Any]):
         assert handle.info().queue == "default"
 
 
+def test_what_nobody_knows_is_of_no_other_group(redisjobs: dict[str, Any]):
+    queues = {"default": {}, "low": {"GROUP": "other"}}
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
+        operator, here, there = Operator(), add.delay(1), later.delay()
+
+        with pytest.raises(CommandError, match="1 of 2 jobs are as they were"):
+            operator("move", there.id, "nope", "--to", "low")
+        assert "nope: unknown" in operator.printed
+        with pytest.raises(
+            CommandError, match="1 of these jobs are of group 'default'"
+        ):
+            operator("move", "nope", here.id, "--to", "low")
+
+
 def test_groups_are_asked_once_for_all_ids(redisjobs: dict[str, Any], trips: list[int]):
     queues = {"default": {}, "low": {"GROUP": "other"}}
     with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
