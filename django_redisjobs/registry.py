@@ -15,7 +15,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
 from django.apps import apps
-from django.utils.module_loading import autodiscover_modules
+from django.utils.module_loading import autodiscover_modules, module_has_submodule
 
 from django_redisjobs import conf
 from django_redisjobs.core.exceptions import in_words
@@ -121,6 +121,20 @@ def autodiscover() -> None:
     autodiscover_modules(*conf.get_settings().autodiscover)
 
 
+def broken_modules() -> dict[str, str]:
+    """``autodiscover``, also past modules that cannot be imported: why not, by name."""
+    broken = {}
+    for app in apps.get_app_configs():
+        for name in conf.get_settings().autodiscover:
+            path = f"{app.name}.{name}"
+            try:
+                if module_has_submodule(app.module, name):
+                    _import(path)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - it is anybody's code
+                broken[path] = in_words(error)
+    return broken
+
+
 def misconfigured() -> list[tuple[JobFunction[..., Any], str]]:
     """Job functions that could not enqueue under the present settings, and why.
 
@@ -209,17 +223,24 @@ def _load_for(loading: Future[None], path: str, module_path: str) -> None:
 
 def _load(path: str, module_path: str) -> None:
     try:
-        import_module(module_path)
+        _import(module_path)
     except JobTimeout:
         # It is over for the job that runs here and names the path.
         raise
     except (Exception, SystemExit) as error:
-        if module_path not in sys.modules:
-            _forget(module_path)
         reason = str(error) if isinstance(error, ImportError) else in_words(error)
         raise UnknownJobFunction(
             f"{path}: its module cannot be imported: {reason}.{_nearest(path)}"
         ) from error
+
+
+def _import(module_path: str) -> None:
+    try:
+        import_module(module_path)
+    except BaseException:
+        if module_path not in sys.modules:
+            _forget(module_path)
+        raise
 
 
 def _forget(module_path: str) -> None:

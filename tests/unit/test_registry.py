@@ -263,6 +263,32 @@ def test_modules_of_installed_apps_are_discovered(
     assert "found_shop.jobs.found" in registry.functions()
 
 
+def test_modules_behind_a_broken_one_are_discovered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = "from django_redisjobs import job\n@job\ndef found(): ...\n"
+    apps = {"bad_shop": f"{jobs}import no_such\nthing", "good_shop": jobs}
+    apps |= {"gone_shop": f"{jobs}raise SystemExit", "idle_shop": ""}
+    for name, source in apps.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+        if source:
+            (tmp_path / name / "jobs.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with override_settings(INSTALLED_APPS=["django_redisjobs", *apps]):
+        broken = registry.broken_modules()
+
+    assert broken == {
+        "bad_shop.jobs": "ModuleNotFoundError: No module named 'no_such'",
+        "gone_shop.jobs": "SystemExit",
+    }
+    assert "good_shop.jobs.found" in registry.functions()
+    assert not {"bad_shop.jobs.found", "gone_shop.jobs.found"} & set(
+        registry.functions()
+    )
+
+
 SLOW = """\
 from django_redisjobs import job, registry
 

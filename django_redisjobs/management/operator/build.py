@@ -11,6 +11,7 @@ from django.core.management.base import CommandError
 from django_redisjobs import conf, registry
 from django_redisjobs.calls import ask
 from django_redisjobs.core.records import JobRecord, JobStatus
+from django_redisjobs.management.operator.discovering import lines
 from django_redisjobs.management.operator.formats import number
 from django_redisjobs.management.operator.selection import pages
 from django_redisjobs.management.operator.strangers import stranded
@@ -104,7 +105,7 @@ def examine(records: Iterable[JobRecord]) -> Examination:
 
 def check_code(terminal: Terminal) -> None:
     """Print what could not run. Raises CommandError if there is any."""
-    registry.autodiscover()
+    broken = registry.broken_modules()
     # As in a worker that starts: it imports the callbacks that are named by their path.
     registry.misconfigured()
     found = examine(
@@ -116,35 +117,48 @@ def check_code(terminal: Terminal) -> None:
     # Eager, nothing is in Redis, which may not even be there. To look for other groups,
     # too, would be to read the names of all keys.
     lost = [] if conf.get_settings().eager else stranded(set())
-    problems = [*_problems(found), *(one.message for one in lost)]
+    problems = [*_problems(broken, found), *(one.message for one in lost)]
     if terminal.as_json:
         terminal.document(
             {
                 "ok": not problems,
+                "modules": [
+                    {"module": module, "reason": reason}
+                    for module, reason in broken.items()
+                ],
                 "jobs": found.total,
                 "unrunnable": [one.document() for one in found.stuck],
                 "callbacks": [one.document() for one in found.unheard],
                 "stranded": [one.message for one in lost],
             }
         )
-    elif found.stuck.jobs or found.unheard.jobs:
-        columns = [
-            Column("jobs", right=True),
-            Column("function"),
-            Column("queues"),
-            Column("why"),
-        ]
-        terminal.table(columns, [one.row for one in (*found.stuck, *found.unheard)])
-    elif not problems:
-        terminal.line(
-            f"All {number(found.total)} queued jobs can run with this build.",
-            terminal.style.SUCCESS,
-        )
+    else:
+        for line in lines(broken):
+            terminal.line(line, terminal.style.ERROR)
+        if found.stuck.jobs or found.unheard.jobs:
+            _show(terminal, [*found.stuck, *found.unheard])
+        elif not problems:
+            terminal.line(
+                f"All {number(found.total)} queued jobs can run with this build.",
+                terminal.style.SUCCESS,
+            )
     if problems:
         raise CommandError(" ".join(problems))
 
 
-def _problems(found: Examination) -> Iterator[str]:
+def _show(terminal: Terminal, found: Iterable[Obstacle]) -> None:
+    columns = [
+        Column("jobs", right=True),
+        Column("function"),
+        Column("queues"),
+        Column("why"),
+    ]
+    terminal.table(columns, [one.row for one in found])
+
+
+def _problems(broken: Iterable[str], found: Examination) -> Iterator[str]:
+    if modules := ", ".join(broken):
+        yield f"No worker starts where these cannot be imported: {modules}."
     total = f"of {number(found.total)} queued jobs"
     if stuck := found.stuck.jobs:
         yield (

@@ -9,6 +9,7 @@ from django.core.management.base import CommandError
 
 from django_redisjobs import registry
 from django_redisjobs.management.operator.action import Action, Options
+from django_redisjobs.management.operator.discovering import discover
 from django_redisjobs.management.operator.formats import (
     read_duration,
     read_json,
@@ -53,7 +54,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(terminal: Terminal, options: Options) -> None:
-    registry.autodiscover()
+    discover(terminal)
     function = registry.load(options["path"])
     # At once: whoever types this is in no transaction that could roll back.
     chosen: dict[str, Any] = {"on_commit": False}

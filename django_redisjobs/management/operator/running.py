@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import redis
 from django.core.management.base import CommandError
 
-from django_redisjobs import registry
 from django_redisjobs.calls import ask, explain
 from django_redisjobs.core import inspection, lookup
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
 from django_redisjobs.management.operator.action import Action, Options
+from django_redisjobs.management.operator.discovering import discover
 from django_redisjobs.management.operator.formats import age, clock, harmless
 from django_redisjobs.management.operator.groups import find_job
 from django_redisjobs.management.operator.showing import document, result_of
@@ -50,6 +50,7 @@ def _run(terminal: Terminal, options: Options) -> None:
     if options["pdb"] and terminal.as_json:
         raise CommandError("--pdb is for people, --json for programs: choose.")
     keys, record = find_job(options["id"])
+    discover(terminal)
     _check_runnable(record)
     _check_repeat(terminal, record, yes=options["yes"])
     if not terminal.as_json:
@@ -71,7 +72,6 @@ def _run(terminal: Terminal, options: Options) -> None:
 
 def _check_runnable(record: JobRecord) -> None:
     """Raise CommandError for what a worker would only park."""
-    registry.autodiscover()
     reason = obstacle(record)
     if reason:
         raise CommandError(f"{reason} The job is as it was.")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
+from django.test import override_settings
 
 from tests.integration.core.conftest import keys, look, store
 
@@ -36,6 +39,18 @@ class Operator:
 @pytest.fixture
 def operator(redisjobs: dict[str, Any]) -> Operator:
     return Operator()
+
+
+@pytest.fixture
+def broken_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An installed app whose module of jobs cannot be imported; the module's name."""
+    package = tmp_path / "broken_shop"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "jobs.py").write_text("raise KeyError('SHOP\\nURL')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with override_settings(INSTALLED_APPS=["broken_shop", *settings.INSTALLED_APPS]):
+        yield "broken_shop.jobs"
 
 
 @pytest.fixture

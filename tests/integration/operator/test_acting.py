@@ -95,6 +95,14 @@ def test_what_cannot_be_enqueued(operator: Operator, words: list[str], message: 
 # -- retry, cancel, delete ------------------------------------------------------------------
 
 
+def test_a_broken_app_keeps_nobody_from_enqueueing(operator: Operator, broken_app: str):
+    assert operator.json("enqueue", ADD, "1")["function"] == ADD
+    assert operator.notices.startswith(f"{broken_app} cannot be imported: KeyError")
+
+    with pytest.raises(CommandError, match="its module cannot be imported: KeyError"):
+        operator("enqueue", f"{broken_app}.pay")
+
+
 def test_retry_by_id(operator: Operator, store: Store):
     failed, other = fail_some(store, 2)
 

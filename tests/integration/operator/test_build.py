@@ -47,6 +47,7 @@ def test_all_that_is_queued_can_run(operator: Operator):
     )
     assert operator.json("doctor", "--code") == {
         "ok": True,
+        "modules": [],
         "jobs": 4,
         "unrunnable": [],
         "callbacks": [],
@@ -156,6 +157,23 @@ def test_callbacks_are_found_as_workers_find_them(
 
     with override_settings(INSTALLED_APPS=["django_redisjobs", "dull_shop"]):
         operator("doctor", "--code")
+
+
+def test_a_module_that_cannot_be_imported_is_told(operator: Operator, broken_app: str):
+    add.delay(1)
+
+    with pytest.raises(CommandError, match=f"cannot be imported: {broken_app}"):
+        operator("doctor", "--code")
+    assert (
+        operator.printed
+        == rf"{broken_app} cannot be imported: KeyError: 'SHOP\nURL'" + "\n"
+    )
+    with pytest.raises(CommandError):
+        operator.json("doctor", "--code")
+    document = json.loads(operator.printed)
+    assert (document["ok"], document["jobs"], document["unrunnable"]) == (False, 1, [])
+    (module,) = document["modules"]
+    assert module == {"module": broken_app, "reason": r"KeyError: 'SHOP\nURL'"}
 
 
 @pytest.mark.parametrize("error", [KeyError("SECRET"), ValueError()])

@@ -322,6 +322,20 @@ def test_an_unknown_function_is_told_before_anything_is_claimed(
         operator("run", "nope")
 
 
+def test_a_broken_app_keeps_nobody_from_running_others(
+    operator: Operator, store: Store, broken_app: str
+):
+    (stuck,) = store.add("high", body=f'["{broken_app}.pay",[],{{}}]')
+
+    operator("run", add.delay(1).id)
+    assert operator.notices.startswith(f"{broken_app} cannot be imported: KeyError")
+
+    with pytest.raises(
+        CommandError, match=r"imported: KeyError.* The job is as it was"
+    ):
+        operator("run", stuck)
+
+
 def test_a_paused_queue_is_told_of(operator: Operator):
     get_queue("default").pause()
     handle = add.delay(1)
