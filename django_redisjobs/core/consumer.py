@@ -170,6 +170,8 @@ class Consumer:
 
         Raises LeaseLost when others may hold this worker's jobs by now:
         settlements whose entry was still there were applied, all else is void.
+        Raises SchemaMismatch where it was to claim what a later version has changed:
+        settlements were applied, and what is held stays so.
         """
         with self._lock:
             step = self._prepared(settlements)
@@ -236,6 +238,8 @@ class Consumer:
                 return self._agreed(reply, server_ms, step, onward)
             if status == "lost":
                 break
+            if status == "schema":
+                raise SchemaMismatch(word(reply[3]), SCHEMA_VERSION)
             # Who finds that they differ looks first at what there is.
             onward = None
             step = _Step(want=step.want, fresh=step.fresh)

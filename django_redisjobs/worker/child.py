@@ -23,7 +23,7 @@ from . import databases
 from .bells import Bell
 from .crew import Crew
 from .execution import Execution
-from .holdings import Claim, Holdings
+from .holdings import Claim, Holdings, Refusal
 from .inbox import Inbox
 from .keeper import Keeper
 from .logs import JobLog
@@ -253,7 +253,7 @@ class Child:
             self.lease_lost()
             return
         except (*TROUBLE, SchemaMismatch) as error:
-            self._bell.wait(self._trouble.met(error))
+            self._bell.wait(self._met(error))
             return
         if claim.trouble is None:
             self._trouble.over()
@@ -265,10 +265,17 @@ class Child:
         self._consider_giving_way(claim)
         if claim.trouble is not None:
             # What the groups that answered have is worked off before they are asked again.
-            seconds = self._trouble.met(claim.trouble)
+            seconds = self._met(claim.trouble)
             self._bell.wait(0.0 if ran else seconds)
         elif not ran and not claim.more:
             self._idle(claim)
+
+    def _met(self, error: Refusal) -> float:
+        """Note why nothing was claimed; gives the seconds to wait before the next try."""
+        if isinstance(error, SchemaMismatch) and self._options.burst:
+            # Only its replacement takes jobs again; the worker tells why it ended.
+            self._end(Phase.EXHAUSTED)
+        return self._trouble.met(error)
 
     def _let_work(self) -> None:
         """Sleep while there is enough to go on with; the keeper settles meanwhile."""

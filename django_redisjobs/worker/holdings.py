@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import redis
 
 from django_redisjobs import connections
 from django_redisjobs.core.consumer import Exchange, Room
+from django_redisjobs.core.exceptions import SchemaMismatch
 from django_redisjobs.core.flights import Depart
 from django_redisjobs.core.presence import keep_stacks
 from django_redisjobs.core.scripts import perform
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 LEASE_MARGIN_SECONDS: Final = 2.0
 
+Refusal: TypeAlias = redis.RedisError | OSError | SchemaMismatch
+
 
 def trusted_seconds(lease_seconds: float) -> float:
     """For how long a child trusts a lease, from before it was asked for."""
@@ -39,7 +42,7 @@ def trusted_seconds(lease_seconds: float) -> float:
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a round of claims gave. ``wanted``: how many jobs at most. ``due_seconds``:
-    until there may be more. ``trouble``: why a group gave no answer.
+    until there may be more. ``trouble``: why a group gave no jobs.
     """
 
     jobs: int
@@ -47,7 +50,7 @@ class Claim:
     more: bool
     due_seconds: float | None
     alone_waiting: bool
-    trouble: redis.RedisError | OSError | None = None
+    trouble: Refusal | None = None
 
 
 class Holdings:
@@ -153,7 +156,7 @@ class Holdings:
         jobs, more, alone_waiting = 0, False, False
         wanted: int | None = None
         due: int | None = None
-        trouble: redis.RedisError | OSError | None = None
+        trouble: Refusal | None = None
         taken = bool(self._ahead) and not expected
         if taken:
             self._disown()
@@ -174,7 +177,7 @@ class Holdings:
                     exchange = station.exchange(want=want, fresh=alone_may, ahead=ahead)
                 elif wanted is None:
                     wanted = exchange.wanted
-            except TROUBLE as error:
+            except (*TROUBLE, SchemaMismatch) as error:
                 trouble = error
                 continue
             jobs += self._absorb(station, exchange, taken_next=taken_next)

@@ -11,12 +11,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from django_redisjobs import conf
 from django_redisjobs.core.consumer import Consumer, Exchange, Room
-from django_redisjobs.core.exceptions import LeaseLost
+from django_redisjobs.core.exceptions import LeaseLost, SchemaMismatch
 from django_redisjobs.core.flights import Depart
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.scripts import Client
@@ -109,7 +110,8 @@ class Station:
 
         ``ahead``: the next exchange is sent as soon as this one gave all that was
         wanted; ``land`` gives what came of it.
-        Raises LeaseLost, after which the station is void, and redis-py's errors.
+        Raises LeaseLost, after which the station is void, SchemaMismatch, and redis-py's
+        errors.
         """
         with self._lock:
             self._arrive()
@@ -160,7 +162,9 @@ class Station:
             going_on = len(self.outcomes) if ahead else 0
             onward = [self.outcomes[place] for place in range(going_on)]
             call = partial(self._consumer.land, onward, ahead)
-            self._landed = self._concluded(batch, call, going_on=going_on)
+            # Who claims next hears of a later version; it may be another thread that lands.
+            with suppress(SchemaMismatch):
+                self._landed = self._concluded(batch, call, going_on=going_on)
 
     def _concluded(
         self, batch: list[Settlement], call: Callable[[], Exchange], *, going_on: int

@@ -129,6 +129,9 @@ class Worker:
             self._inline.run(self._say_hello)
         else:
             self._supervise()
+        if self._options.burst:
+            # That version may have come meanwhile, and have ended it.
+            self._check_schema()
 
     def _check_schema(self) -> None:
         """Who would wait for its replacement would never end a burst."""

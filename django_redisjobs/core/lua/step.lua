@@ -15,7 +15,8 @@
 -- ARGV[10...] rest     the queue names, then the settlements, each with the fields of its kind
 --
 -- RETURNS {"ok", now_ms, more, due_in_ms, alone_waiting, refused, claims} | {"settled", now_ms, refused}
---       | {"lost", now_ms, refused} | {"stale", now_ms, refused, call} | {"differs", now_ms, refused, held}:
+--       | {"lost", now_ms, refused} | {"stale", now_ms, refused, call} | {"differs", now_ms, refused, held}
+--       | {"schema", now_ms, refused, version}, of a later version's data, of which nothing is claimed:
 --         3 fields a claim: id, envelope, 'RUN ATTEMPTS CRASHES ALONE READY_MS META' or, of a job that
 --         was never claimed before, ''; of what is held a fourth, the token
 
@@ -225,6 +226,13 @@ if held ~= expected then
   end
   finish(keep)
   return {'differs', now_ms, refused, jobs}
+end
+
+-- Asked each time: that version may have come since this worker registered.
+local later = want > 0 and later_version()
+if later then
+  finish(keep)
+  return {'schema', now_ms, refused, later}
 end
 
 local PROMOTED = 1000      -- jobs of a queue that one call makes ready at most

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from django_redisjobs.core.exceptions import LeaseLost
+from django_redisjobs.core.exceptions import LeaseLost, SchemaMismatch
 from django_redisjobs.core.records import (
     DEFAULT_KEEP,
     ENDED,
@@ -135,7 +135,7 @@ def test_who_died_of_a_later_version_is_left_to_that(store: Store):
     store.client.set(store.keys.schema, "2")
 
     store.maintain_now()
-    alive.claim()
+    alive.settle()
 
     assert store.client.zscore(store.keys.workers, dead.name) is not None
 
@@ -279,6 +279,23 @@ def test_how_long_a_worker_may_sleep(store: Store):
 
     assert exchange.due_in_ms is not None
     assert 7_000 < exchange.due_in_ms <= 9_000
+
+
+def test_of_a_later_versions_data_nothing_more_is_claimed(store: Store, look: Look):
+    first, second = store.add(number=2)
+    worker = store.worker()
+    (one,) = worker.claim()
+    store.client.set(store.keys.schema, "2")
+
+    with pytest.raises(SchemaMismatch, match="of version '2'"):
+        worker.exchange([settlement(one)], want=1)
+
+    found = look()
+    assert found.status[first] is JobStatus.SUCCEEDED
+    assert found.status[second] is JobStatus.PENDING
+    worker.settle()
+    store.client.set(store.keys.schema, "1")
+    assert ids(worker.claim()) == [second]
 
 
 # -- promotion ---------------------------------------------------------------------

@@ -64,6 +64,43 @@ def test_a_worker_takes_nothing_of_what_a_later_version_has_changed(
     assert worker.stop() == 0
 
 
+def test_a_worker_that_runs_takes_nothing_more_of_a_later_version(
+    start, client, prefix
+):
+    schema = conf.keys_for("default").schema
+    worker = start(processes=1)
+    running = jobs.pass_gate.delay()
+    until(lambda: running.status() is JobStatus.RUNNING)
+    client.set(schema, "2")
+    waiting = jobs.add.delay(1, 1)
+    client.rpush(f"{prefix}:gate", "open")
+
+    running.result(timeout=60)
+    until(lambda: "SchemaMismatch" in worker.output)
+
+    assert waiting.status() is JobStatus.PENDING
+    client.set(schema, "1")
+    assert waiting.result(timeout=60) == 2
+    assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("processes", ["0", "1"])
+def test_a_later_version_ends_a_burst(start, client, prefix, processes):
+    running = jobs.pass_gate.delay()
+    waiting = jobs.add.delay(1, 1)
+    words = ["--burst", "--processes", processes]
+    worker = start(command=["-m", "django", "runworker", *words])
+    until(lambda: running.status() is JobStatus.RUNNING)
+    client.set(conf.keys_for("default").schema, "2")
+    client.rpush(f"{prefix}:gate", "open")
+
+    assert worker.wait() == 1
+
+    assert "of version '2'" in worker.output.splitlines()[-1]
+    assert running.status() is JobStatus.SUCCEEDED
+    assert waiting.status() is JobStatus.PENDING
+
+
 @pytest.mark.parametrize("processes", ["0", "2"])
 def test_a_burst_does_not_wait_for_a_later_version(start, client, prefix, processes):
     client.set(conf.keys_for("default").schema, "2")

@@ -63,6 +63,6 @@ end
 -- The version of the data, if it is a later one than this build knows; else nil.
 local function later_version()
   local schema = safely('GET', KEYS[2])
-  redis.call('SETNX', KEYS[2], SCHEMA)
+  if not schema then redis.call('SET', KEYS[2], SCHEMA) end
   if number(schema) > tonumber(SCHEMA) then return schema end
 end
