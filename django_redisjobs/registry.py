@@ -196,9 +196,11 @@ def _load_at_times(path: str, module_path: str, within: float) -> None:
 
 def _load_beside(path: str, module_path: str, within: float) -> None:
     """``_load`` in a thread. Only who begins it waits: one that does not end is no longer
-    waited for.
+    waited for. Who has no time to wait begins none.
     """
     loading = _loading.get(module_path)
+    if loading is None and within <= 0:
+        raise UnknownJobFunction(f"{path}: its module is not imported yet.")
     if loading is None:
         loading = _loading[module_path] = Future()
         arguments = (loading, path, module_path)

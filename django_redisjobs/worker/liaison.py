@@ -152,8 +152,7 @@ class Liaison:
         client = connections.worker_client()
         for post, others in self._heard.others.items():
             self._rescuer.rescue_vanished(client, post, others)
-        for post, queues in self._heard.parked.items():
-            self._parking.take_up(client, post, queues)
+        self._parking.take_up(client, self._heard.parked)
         self._heard = Heard()
 
     def _wait(self, seconds: float) -> None:

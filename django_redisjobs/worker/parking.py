@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from time import monotonic
 from typing import Final
 
 from django_redisjobs.core import inspection
@@ -32,10 +33,20 @@ class Parking:
     def __init__(self) -> None:
         self._next: dict[str, int] = {}
         self._complained = False
+        self._imports_until = 0.0
 
-    def take_up(self, client: Client, post: Post, queues: Iterable[str]) -> int:
-        """Make those ready that could run here; gives how many."""
-        return sum(self._take_up(client, post, queue) for queue in queues)
+    def take_up(self, client: Client, parked: Mapping[Post, Iterable[str]]) -> int:
+        """Make those ready that could run here, of these queues; gives how many.
+
+        Waits for imports as long as for one, for all of them: leases end meanwhile. What
+        is not imported then is not begun either, but by a later call.
+        """
+        self._imports_until = monotonic() + import_seconds()
+        return sum(
+            self._take_up(client, post, queue)
+            for post, queues in parked.items()
+            for queue in queues
+        )
 
     def _take_up(self, client: Client, post: Post, queue: str) -> int:
         start = self._next.get(queue, 0)
@@ -59,7 +70,7 @@ class Parking:
 
     def _can_run(self, record: JobRecord) -> bool:
         try:
-            return not obstacle(record, import_seconds())
+            return not obstacle(record, max(0.0, self._imports_until - monotonic()))
         except BaseException:
             # All leases hang on who asks this.
             if not self._complained:

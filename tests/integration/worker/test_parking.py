@@ -16,6 +16,7 @@ from django_redisjobs.core.producer import enqueue
 from django_redisjobs.core.records import DEFAULT_KEEP, NewJob, new_id
 from django_redisjobs.core.scripts import perform
 from django_redisjobs.core.settlements import Settlement
+from django_redisjobs.worker import parking as parking_module
 from django_redisjobs.worker.parking import LOOK_AT, Parking
 from django_redisjobs.worker.stations import posts
 from tests.integration.worker import jobs
@@ -64,7 +65,7 @@ def test_a_callback_that_nobody_knows_keeps_no_job_parked(redisjobs):
     park(1)
     (post,) = posts(["default"])
 
-    assert Parking().take_up(get_connection(), post, ["default"]) == 1
+    assert Parking().take_up(get_connection(), {post: ["default"]}) == 1
 
     assert get_job(new.id).status() is JobStatus.PENDING
 
@@ -115,6 +116,7 @@ def test_what_a_newer_release_writes_waits_for_it(start, body):
 @pytest.fixture
 def broken_apps(tmp_path, monkeypatch, redisjobs):
     """Make an app whose module of jobs has one within that cannot be imported."""
+    installed = ["django_redisjobs"]
     with ExitStack() as stack:
 
         def make(code):
@@ -125,9 +127,8 @@ def broken_apps(tmp_path, monkeypatch, redisjobs):
             (folder / "__init__.py").touch()
             (folder / "mail.py").write_text(code)
             monkeypatch.syspath_prepend(tmp_path)
-            stack.enter_context(
-                override_settings(INSTALLED_APPS=["django_redisjobs", name])
-            )
+            installed.append(name)
+            stack.enter_context(override_settings(INSTALLED_APPS=[*installed]))
             new = NewJob(new_id(), "default", f'["{name}.jobs.mail.send",[],{{}}]')
             perform(get_connection(), enqueue(keys_for("default"), [new]))
             return get_job(new.id)
@@ -159,13 +160,49 @@ def test_what_such_a_module_raises_keeps_no_other_job_parked(broken_apps, caplog
     (post,) = posts(["default"])
     parking = Parking()
 
-    assert parking.take_up(get_connection(), post, ["default"]) == 1
-    assert parking.take_up(get_connection(), post, ["default"]) == 0
+    assert parking.take_up(get_connection(), {post: ["default"]}) == 1
+    assert parking.take_up(get_connection(), {post: ["default"]}) == 0
 
     assert healthy.status() is JobStatus.PENDING
     assert broken.status() is JobStatus.PARKED
     told = [each for each in caplog.records if "stays parked" in each.getMessage()]
     assert len(told) == ("BaseException" in code)
+
+
+def test_imports_that_do_not_end_are_waited_for_once(
+    broken_apps, tmp_path, monkeypatch
+):
+    """Leases end meanwhile: those of all modules together may take no longer than one's."""
+    monkeypatch.setattr(parking_module, "import_seconds", lambda: 0.05)
+    code = f"""
+import time
+from pathlib import Path
+from django_redisjobs import job
+with open({str(tmp_path / "begun")!r}, "a") as begun:
+    begun.write(__name__ + chr(10))
+while not Path({str(tmp_path / "gate")!r}).exists():
+    time.sleep(0.01)
+@job
+def send(): ...
+"""
+    with ExitStack() as stack:
+        handles = [broken_apps(code) for _ in range(3)]
+        stack.callback((tmp_path / "gate").touch)
+        park(3)
+        (post,) = posts(["default"])
+        parking = Parking()
+
+        for number in (1, 2):
+            assert parking.take_up(get_connection(), {post: ["default"]}) == 0
+            begun = (tmp_path / "begun").read_text().split()
+            assert len(begun) == number
+    monkeypatch.setattr(parking_module, "import_seconds", lambda: 30.0)
+
+    def all_are_ready():
+        parking.take_up(get_connection(), {post: ["default"]})
+        return {handle.status() for handle in handles} == {JobStatus.PENDING}
+
+    until(all_are_ready)
 
 
 @pytest.mark.parametrize("with_notes", [False, True])
@@ -193,7 +230,7 @@ def test_parked_jobs_behind_many_others_are_taken_up_too(redisjobs):
     (post,) = posts(["default"])
     parking = Parking()
 
-    assert parking.take_up(client, post, ["default"]) == 0
-    assert parking.take_up(client, post, ["default"]) == 1
+    assert parking.take_up(client, {post: ["default"]}) == 0
+    assert parking.take_up(client, {post: ["default"]}) == 1
 
     assert known.status() is JobStatus.PENDING
