@@ -3,7 +3,7 @@
 E001 not a dict · E002 unknown key · E003 URL · E004 QUEUES · E005 a queue's name ·
 E006 a duration · E008 CACHE · E009 KEEP · E010 any other value · E011 a job function ·
 E013 SIGNING_KEYS · E014 DURABLE · W012 an OUTBOX without effect · W014 a callback whose
-own callbacks nobody calls.
+own callbacks nobody calls · W015 a cache that deletes jobs when it is cleared.
 With ``--deploy``: E012 a module of job functions, W013 the tables of the outbox, and what
 ``surroundings`` finds, for which it asks the server: the only I/O.
 """
@@ -25,7 +25,9 @@ from django_redisjobs.definitions import JobFunction
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """Every mistake in REDISJOBS, and an ON_COMMIT that names no database."""
+    """Every mistake in REDISJOBS, an ON_COMMIT that names no database, and what does
+    not go together with other settings.
+    """
     found = conf.problems()
     errors: list[CheckMessage] = [
         Error(problem.message, hint=problem.hint or None, id=f"redisjobs.{problem.id}")
@@ -33,7 +35,11 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     ]
     if errors:
         return errors
-    return [*_check_on_commit(conf.get_settings().on_commit), *_check_outbox_use()]
+    return [
+        *_check_on_commit(conf.get_settings().on_commit),
+        *_check_outbox_use(),
+        *surroundings.cache_problems(),
+    ]
 
 
 def check_job_functions(**_: Any) -> list[CheckMessage]:

@@ -6,26 +6,30 @@ keys · W003 one that keeps nothing on disk · W004 one that keeps snapshots onl
 W005 an unencrypted way to another host · W006 a server that does not answer · W007
 ``memory://`` · W008 a Cluster of which one node is used · W009 fewer replicas than
 DURABLE asks for · W010 a server that cannot say what is on its disk, as DURABLE asks ·
-W011 no replica where one is to take over.
+W011 no replica where one is to take over · W015 a cache in the database of the jobs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import redis
+from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
+from django.utils.module_loading import import_string
 
 from django_redisjobs import conf, connections
-from django_redisjobs.conf.addresses import Address
+from django_redisjobs.conf.addresses import Address, cache_location
 from django_redisjobs.core.exceptions import in_words
 
 OLDEST: Final = (5, 0)
 # The first that can wait for its disk.
 WAITS_FOR_DISK: Final = (7, 2)
 _LOOPBACK: Final = ("localhost", "ip6-localhost", "::1")
+# Where caches have a clear() that is FLUSHDB.
+_FLUSHING: Final = ("django.core.cache.backends.redis", "django_redis.cache")
 
 
 def place_problems() -> list[CheckMessage]:
@@ -66,6 +70,50 @@ def place_problems() -> list[CheckMessage]:
             )
         ]
     return []
+
+
+def cache_problems() -> list[CheckMessage]:
+    """Caches that would delete all jobs when they are cleared. No I/O.
+
+    Raises:
+        ConfigurationError: REDISJOBS is wrong.
+    """
+    settings = conf.get_settings()
+    own = _databases(settings.url, settings.options)
+    return [
+        _warning(
+            "W015",
+            f"To clear the cache {alias!r} deletes all jobs: its clear() empties the "
+            "database of the server, in which the jobs are, too.",
+            'Give the jobs another database, such as REDISJOBS["OPTIONS"] = {"db": 1}, '
+            "or a server of their own. Or silence this if nobody clears that cache.",
+        )
+        for alias, entry in django_settings.CACHES.items()
+        if own & _flushed(entry)
+    ]
+
+
+def _flushed(entry: Mapping[str, Any]) -> set[tuple[object, ...]]:
+    """The databases that ``clear()`` of this cache empties."""
+    try:
+        clear = import_string(entry["BACKEND"]).clear
+        if clear.__module__ in _FLUSHING:
+            return _databases(*cache_location(entry))
+    except (AttributeError, ImportError, KeyError, ValueError):
+        # What is wrong with it is for Django to say.
+        pass
+    return set()
+
+
+def _databases(url: str, options: Mapping[str, Any]) -> set[tuple[object, ...]]:
+    """Each as what equals only itself."""
+    address = Address.parse(url)
+    number = str(options.get("db", address.database) or 0)
+    if address.scheme == "unix":
+        return {(address.path, number)}
+    return {
+        ("" if _is_here(name) else name, port, number) for name, port in address.hosts
+    }
 
 
 def server_problems() -> list[CheckMessage]:

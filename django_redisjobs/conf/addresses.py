@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from redis import connection
+
 SCHEMES = (
     "redis",
     "rediss",
@@ -109,6 +111,15 @@ class Address:
         host = f"[{name}]" if ":" in name else name
         return f"{scheme}://{user}{at}{host}:{port}/{path.strip('/')}{query}"
 
+    @property
+    def database(self) -> int | None:
+        """The number that the URL gives, as redis-py reads it; None if it gives none."""
+        if not self.hosts and self.scheme != "unix":
+            return None
+        read: Any = connection.parse_url
+        found: int | None = read(self.server_url).get("db")
+        return found
+
 
 def _split(url: str) -> SplitResult:
     try:
@@ -208,7 +219,8 @@ def cache_location(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
     Of several locations the first is the one that takes writes. Options for the
     connections are taken over from wherever Django's own backend, and django-redis,
-    have them; all others are about caching.
+    have them; all others are about caching. A database that the URL gives counts first,
+    as it does there.
 
     Raises:
         ValueError: the entry is no cache on Redis.
@@ -226,6 +238,8 @@ def cache_location(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     found = {name: named[name] for name in named if _is_about_connections(name)}
     pool = named.get("connection_pool_kwargs") or {}
     found |= {name: pool[name] for name in pool if _is_about_connections(name)}
+    if "db" in found and Address.parse(url).database is not None:
+        del found["db"]
     return url, found
 
 

@@ -26,6 +26,7 @@ _SIZE = re.compile(r"\s*(\d+)\s*(B|KB|MB)?\s*", re.ASCII | re.IGNORECASE)
 _BYTES = {"B": 1, "KB": 1024, "MB": 1024 * 1024}
 _NUMBERS = frozenset(
     {
+        "db",
         "max_connections",
         "socket_connect_timeout",
         "socket_read_size",

@@ -65,6 +65,9 @@ def arguments(use: Use, dialect: Dialect) -> dict[str, Any]:
         **options,
         **_from_url(address, dialect),
     }
+    if "db" in options:
+        # The URL may be that of a cache, and jobs want a database of their own.
+        chosen["db"] = options["db"]
     if use.may_block:
         chosen["socket_timeout"] = use.socket_timeout
     return _safe(chosen, dialect)

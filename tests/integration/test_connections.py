@@ -341,6 +341,16 @@ def test_options_and_url_choose_what_is_free_to_choose(redisjobs: Any) -> None:
         assert blocking["socket_timeout"] == connections.BLOCKING_TIMEOUT
 
 
+def test_jobs_have_another_database_than_the_cache_whose_server_they_take(
+    redisjobs: Any,
+) -> None:
+    chosen = {"CACHE": "default", "OPTIONS": {"db": 1}}
+    for url in (f"{redisjobs['URL']}?db=0", "redis://localhost/0"):
+        caches = {"default": {"LOCATION": url}}
+        with override_settings(CACHES=caches, REDISJOBS=chosen):
+            assert connections.client().connection_pool.connection_kwargs["db"] == 1
+
+
 def test_a_changed_setting_changes_the_server(redisjobs: Any) -> None:
     first = connections.client()
     with override_settings(REDISJOBS={**redisjobs, "PREFIX": "else"}):

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.cache.backends.redis import RedisCache
 from django.core.checks import run_checks
 from django.test import override_settings
 
 from django_redisjobs import registry
+from django_redisjobs.surroundings import cache_problems
 
 
 @pytest.fixture(autouse=True)
@@ -209,6 +211,73 @@ def test_no_message_has_a_password() -> None:
 
             assert found
             assert "secret" not in str(found)
+
+
+LOCAL = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+
+
+class KeepingCache(RedisCache):
+    def clear(self) -> bool:
+        return False
+
+
+def cache(location: str, **options: Any) -> dict[str, Any]:
+    return {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": location,
+        "OPTIONS": options,
+    }
+
+
+@pytest.mark.parametrize(
+    ("redisjobs", "entry"),
+    [
+        ({"CACHE": "pages"}, cache("redis://h:1/2")),
+        ({"CACHE": "pages"}, cache("redis://h", db=2)),
+        ({"URL": "redis://h"}, cache("redis://:secret@H:6379/0")),
+        ({"URL": "redis://h/0", "OPTIONS": {"db": 3}}, cache("redis://h?db=3")),
+        ({"URL": "redis://localhost"}, cache("redis://127.0.0.1:6379/0", db=1)),
+        ({"URL": "unix:///r.sock?db=2"}, cache("unix:///r.sock", db="2")),
+        ({"URL": "cluster://one,two"}, cache("redis://two,redis://replica")),
+    ],
+)
+def test_a_cache_in_the_database_of_the_jobs_is_told(
+    redisjobs: Any, entry: dict[str, Any]
+) -> None:
+    with override_settings(CACHES={"default": LOCAL, "pages": entry}):
+        ((id_, text),) = ids_and_texts(redisjobs)
+
+    assert id_ == "redisjobs.W015"
+    assert "To clear the cache 'pages' deletes all jobs" in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("redisjobs", "entry"),
+    [
+        ({"CACHE": "pages", "OPTIONS": {"db": 1}}, cache("redis://h:1/2")),
+        ({"URL": "redis://h/1"}, cache("redis://h", db=2)),
+        ({"URL": "redis://h/1"}, cache("redis://other/1")),
+        ({"URL": "redis://h:1"}, cache("redis://h:2")),
+        ({"URL": "unix:///r.sock?db=2"}, cache("unix:///r.sock")),
+        ({"URL": "embedded://"}, cache("redis://h")),
+        ({"URL": "redis://h"}, cache("redis://h:port")),
+        ({"URL": "redis://h"}, LOCAL),
+        (
+            {"CACHE": "pages"},
+            {**cache("redis://h"), "BACKEND": f"{__name__}.KeepingCache"},
+        ),
+    ],
+)
+def test_any_other_cache_passes(redisjobs: Any, entry: dict[str, Any]) -> None:
+    with override_settings(CACHES={"default": LOCAL, "pages": entry}):
+        assert ids_and_texts(redisjobs) == []
+
+
+def test_what_is_no_cache_is_left_to_django() -> None:
+    for entry in ({}, {**LOCAL, "BACKEND": "nowhere.Cache"}, cache("http://h")):
+        with override_settings(CACHES={"pages": entry}, REDISJOBS={"URL": "redis://h"}):
+            assert cache_problems() == []
 
 
 def deploy_ids(redisjobs: Any) -> list[str]:

@@ -254,6 +254,25 @@ def test_a_cache_gives_its_url_and_credentials() -> None:
     assert settings.options == {"password": "secret"}
 
 
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("redis://h", {"db": 2}),
+        ("redis://h/", {"db": 2}),
+        ("unix:///run/r.sock", {"db": 2}),
+        ("redis://h/0", {}),
+        ("redis://h?db=1", {}),
+        ("unix:///run/r.sock?db=1", {}),
+    ],
+)
+def test_the_database_of_a_cache_is_first_that_of_its_url(
+    url: str, options: dict[str, Any]
+) -> None:
+    caches = {"jobs": {"LOCATION": url, "OPTIONS": {"db": 2}}}
+    with override_settings(CACHES=caches, REDISJOBS={"CACHE": "jobs"}):
+        assert conf.get_settings().options == options
+
+
 def test_the_embedded_folder_is_in_base_dir_whatever_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

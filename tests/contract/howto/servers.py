@@ -7,4 +7,4 @@ def env(name: str) -> str:
     return f"the value of {name}"
 
 
-CACHES = {"jobs": {"LOCATION": "redis://cache.example:6379/1"}}
+CACHES = {"default": {"LOCATION": "redis://cache.example:6379/0"}}
