@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ContextDecorator
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Any, overload
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any, TypeVar, cast, overload
+from unittest import TestCase
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
@@ -29,6 +32,8 @@ from django_redisjobs.worker.direct import DirectExecution, SilentLog
 from .commits import committing
 from .limits import LIMIT, Scheduled, horizon_ms, refuse_loop, too_many
 from .outcomes import Outcome, raise_first
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class CapturedJob:
@@ -342,6 +347,9 @@ class captured_jobs(ContextDecorator):  # noqa: N801 - as memory_server
     Also those that wait for a commit, which a TestCase never sees. Arguments are
     checked and encoded as ever. No server is needed, and handles answer from here.
 
+    A context manager, and a decorator of functions, plain and ``async def``, and of
+    TestCase classes, where each test has its own, from ``setUp`` to its clean-ups.
+
     ``execute``: run them at the end, with those that they enqueue, as ``run()`` does;
     an async test says ``async with`` then.
     """
@@ -350,6 +358,39 @@ class captured_jobs(ContextDecorator):  # noqa: N801 - as memory_server
         self._execute = execute
         self._captured = CapturedJobs()
         self._diverting = diverted(self._captured)
+
+    def __call__(self, decorated: _F) -> _F:
+        if isinstance(decorated, type):
+            return cast("_F", self._around_tests_of(decorated))
+        if iscoroutinefunction(decorated):
+            return cast("_F", self._around_coroutines_of(decorated))
+        return super().__call__(decorated)
+
+    def _around_tests_of(self, decorated: type) -> type:
+        if not issubclass(decorated, TestCase):
+            raise TypeError(
+                "captured_jobs() decorates functions and TestCase classes, and "
+                f"{decorated.__name__} is neither."
+            )
+        # To type checkers a method is nothing that is replaced.
+        tests: Any = decorated
+        set_up = tests.setUp
+
+        @wraps(set_up)
+        def capture_and_set_up(test: TestCase) -> None:
+            test.enterContext(self._recreate_cm())
+            set_up(test)
+
+        tests.setUp = capture_and_set_up
+        return decorated
+
+    def _around_coroutines_of(self, decorated: Callable[..., Any]) -> Any:
+        @wraps(decorated)
+        async def captured(*args: Any, **kwargs: Any) -> Any:
+            async with self._recreate_cm():
+                return await decorated(*args, **kwargs)
+
+        return captured
 
     def _recreate_cm(self) -> captured_jobs:
         """As a decorator: for each call."""

@@ -225,7 +225,13 @@ def a_test(number: int) -> str:
     raise NotImplementedError
 
 
+@testing.captured_jobs()
+async def an_async_test(number: int) -> str:
+    raise NotImplementedError
+
+
 async def of_async_tests() -> None:
+    assert_type(await an_async_test(1), str)
     assert_type(await testing.arun_jobs("high"), list[testing.Outcome])
     with testing.captured_jobs() as captured:
         assert_type(await captured.arun(), list[testing.Outcome])

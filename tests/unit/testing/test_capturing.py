@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,7 @@ from django_redisjobs import (
     testing,
 )
 from django_redisjobs.testing import captured_jobs
+from django_redisjobs.testing.capturing import active_capture
 from tests.unit.testing import jobs
 
 
@@ -483,6 +485,26 @@ class Executing(TestCase):
 
         assert [enqueue_one().result() for _ in range(2)] == [3, 3]
 
+    async def test_as_a_decorator_of_a_coroutine_function(self):
+        @captured_jobs()
+        async def enqueue_one():
+            return await jobs.add.adelay(1)
+
+        @captured_jobs(execute=True)
+        async def enqueue_and_run(*, a):
+            return await jobs.add.adelay(a)
+
+        assert await (await enqueue_one()).astatus() is JobStatus.PENDING
+        results = [await (await enqueue_and_run(a=1)).aresult() for _ in range(2)]
+        assert results == [3, 3]
+
+    @captured_jobs(execute=True)
+    async def test_as_a_decorator_of_an_async_test(self):
+        await jobs.add.adelay(1)
+
+        (found,) = active_capture()
+        assert found.args == (1,)
+
     def test_everything_of_an_outcome(self):
         with captured_jobs() as captured:
             handle = jobs.whoami.using(queue="low").delay()
@@ -767,6 +789,44 @@ class Executing(TestCase):
             captured_jobs(execute=True),
         ):
             jobs.refuse.delay()
+
+
+@captured_jobs()
+class DecoratedClass(SimpleTestCase):
+    def setUp(self):
+        jobs.add.delay(1)
+
+    def tearDown(self):
+        jobs.add.delay(3)
+        assert [each.args for each in active_capture()] == [(1,), (2,), (3,)]
+
+    def test_each_test_has_its_own(self):
+        jobs.add.delay(2)
+
+    async def test_an_async_one_too(self):
+        await jobs.add.adelay(2)
+
+
+def test_a_class_is_still_a_class_of_tests() -> None:
+    assert isinstance(DecoratedClass, type)
+    with pytest.raises(TypeError, match="TestCase classes, and NoTestCase is neither"):
+
+        @captured_jobs()
+        class NoTestCase:
+            pass
+
+
+def test_a_decorated_class_runs_its_jobs_when_a_test_ends() -> None:
+    @captured_jobs(execute=True)
+    class Failing(SimpleTestCase):
+        def test_it(self):
+            jobs.refuse.delay()
+
+    result = unittest.TestResult()
+    Failing("test_it").run(result)
+
+    ((_, traceback),) = result.errors
+    assert "Refused" in traceback
 
 
 class RefusedByTheDatabase(TestCase):
