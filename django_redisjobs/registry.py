@@ -49,13 +49,18 @@ def define(
 
     Raises:
         DuplicateJobFunction: another function, from another place in the source,
-            has the same path. Importing the same code again is no error.
+            has the same path. Importing the same code again is no error, and neither is
+            a module that was edited and reloaded: the newest counts.
     """
     kind = AsyncJobFunction if iscoroutinefunction(target) else JobFunction
     function: JobFunction[..., Any] = kind(target, path, options)
     with _lock:
         known = _functions.get(function.path)
-        if known is not None and _position(known) != _position(function):
+        if (
+            known is not None
+            and _position(known) != _position(function)
+            and not _is_newer(function, known)
+        ):
             raise DuplicateJobFunction(
                 f"There are two job functions {function.path}: at {_position(known)} "
                 f"and at {_position(function)}. A worker could not tell which one to "
@@ -147,6 +152,26 @@ def misconfigured() -> list[tuple[JobFunction[..., Any], str]]:
         except RedisJobsError as error:
             found.append((function, str(error)))
     return found
+
+
+def _is_newer(function: JobFunction[..., Any], known: JobFunction[..., Any]) -> bool:
+    """Whether it comes from the same file, edited, whose module runs once more:
+    importlib.reload(), which notebooks call by themselves, or an import of what
+    sys.modules had no longer.
+    """
+    now, before = unwrap(function.function), unwrap(known.function)
+    module = sys.modules.get(now.__module__)
+    if not (
+        isfunction(now)
+        and isfunction(before)
+        and now.__code__.co_filename == before.__code__.co_filename
+        and now.__globals__ is getattr(module, "__dict__", None)
+    ):
+        return False
+    if now.__globals__ is not before.__globals__:
+        return True
+    # In its first run, or in a script, there are two of them.
+    return now.__module__ != "__main__" and not _is_loading(module)
 
 
 def _position(function: JobFunction[..., Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import runpy
 import sys
 import threading
 from collections.abc import Iterator
@@ -53,6 +55,49 @@ def test_a_module_that_the_project_names_is_imported(module: Path) -> None:
     module.write_text("from django_redisjobs import job\n@job\ndef pay(): ...\n")
 
     assert registry.load("fresh_shop.pay").path == "fresh_shop.pay"
+
+
+def edited(module: Path, code: str) -> None:
+    module.write_text(f"from django_redisjobs import job\n{code}")
+    # The same second and size would have Python read what it compiled before.
+    for compiled in module.parent.glob("__pycache__/fresh_shop.*"):
+        compiled.unlink()
+
+
+def test_an_edited_module_may_be_reloaded(module: Path) -> None:
+    edited(module, "@job\ndef pay(): return 1\n")
+    first = registry.load("fresh_shop.pay")
+
+    edited(module, "\n\n@job\ndef pay(): return 2\n")
+    importlib.reload(sys.modules["fresh_shop"])
+    second = registry.load("fresh_shop.pay")
+
+    edited(module, "\n@job\ndef pay(): return 3\n")
+    del sys.modules["fresh_shop"]
+    importlib.import_module("fresh_shop")
+    third = registry.load("fresh_shop.pay")
+
+    assert [each() for each in (first, second, third)] == [1, 2, 3]
+
+
+def test_two_functions_of_one_name_are_refused(module: Path) -> None:
+    edited(module, "@job\ndef pay(): ...\n\n@job\ndef pay(): ...\n")
+
+    with pytest.raises(exceptions.UnknownJobFunction, match="rename one of them") as e:
+        registry.load("fresh_shop.pay")
+
+    assert isinstance(e.value.__cause__, exceptions.DuplicateJobFunction)
+
+
+def test_two_functions_of_one_name_in_a_script_are_refused(
+    module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited(module, "@job\ndef pay(): ...\n\n@job\ndef pay(): ...\n")
+    # runpy says which module it is, for the time of its run.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+    with pytest.raises(exceptions.DuplicateJobFunction, match="rename one of them"):
+        runpy.run_module("fresh_shop", run_name="__main__", alter_sys=True)
 
 
 def test_a_plain_function_that_is_somebodys_callback_becomes_a_job_function() -> None:
