@@ -32,7 +32,7 @@ from django_redisjobs.snapshots import AttemptInfo, JobInfo
 
 __all__ = ["AttemptInfo", "JobHandle", "JobInfo", "get_job"]
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 
@@ -44,7 +44,7 @@ def get_job(job_id: str) -> JobHandle[Any]:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class JobHandle(Generic[R]):
+class JobHandle(Generic[R_co]):
     """A job. ``id`` is data; everything else asks Redis, and has an async twin.
 
     All of it raises JobNotFound for a job that Redis does not know (its transaction
@@ -57,7 +57,7 @@ class JobHandle(Generic[R]):
     def __repr__(self) -> str:
         return f"<JobHandle {self.id}>"
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> JobHandle[R]:
+    def __deepcopy__(self, memo: dict[int, Any]) -> JobHandle[R_co]:
         """The same. A test that has copies of what its class keeps asks it for its own."""
         offline.copy_known(self.id, memo)
         return self
@@ -96,7 +96,7 @@ class JobHandle(Generic[R]):
         seconds = _seconds(timeout)
         return await aask_blocking(self._wait(seconds), _deadline(seconds))
 
-    def result(self, timeout: Duration | None = None) -> R:
+    def result(self, timeout: Duration | None = None) -> R_co:
         """What the function returned; waits as ``wait`` does.
 
         None also when the result is not kept (any more): see RESULT_TTL.
@@ -109,16 +109,16 @@ class JobHandle(Generic[R]):
         """
         seconds = _seconds(timeout)
         text = _result_of(ask_blocking(self._ended(seconds), _deadline(seconds)))
-        result: R = codec.loads(text)
+        result: R_co = codec.loads(text)
         return result
 
-    async def aresult(self, timeout: Duration | None = None) -> R:  # noqa: ASYNC109
+    async def aresult(self, timeout: Duration | None = None) -> R_co:  # noqa: ASYNC109
         seconds = _seconds(timeout)
         ended = await aask_blocking(self._ended(seconds), _deadline(seconds))
         text = _result_of(ended)
         # A model instance is fetched, which Django refuses on an event loop.
         loads = sync_to_async(codec.loads) if is_fetching(text) else None
-        result: R = await loads(text) if loads else codec.loads(text)
+        result: R_co = await loads(text) if loads else codec.loads(text)
         return result
 
     def cancel(self) -> bool:

@@ -75,42 +75,82 @@ class Queue:
         """``delay`` into this queue, of a job function or by its dotted path."""
         return self._using(function).delay(*args, **kwargs)
 
+    @overload
     async def aenqueue(
-        self, function: JobFunction[..., R] | str, /, *args: Any, **kwargs: Any
-    ) -> JobHandle[R]:
+        self, function: JobFunction[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> JobHandle[R]: ...
+
+    @overload
+    async def aenqueue(
+        self, function: str, /, *args: Any, **kwargs: Any
+    ) -> JobHandle[Any]: ...
+
+    async def aenqueue(
+        self, function: Any, /, *args: Any, **kwargs: Any
+    ) -> JobHandle[Any]:
         """``enqueue``, at once."""
         return await self._using(function).adelay(*args, **kwargs)
 
+    @overload
     def enqueue_in(
         self,
         delay: Duration,
-        function: JobFunction[..., R] | str,
+        function: JobFunction[P, R],
         /,
-        *args: Any,
-        **kwargs: Any,
-    ) -> JobHandle[R]:
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> JobHandle[R]: ...
+
+    @overload
+    def enqueue_in(
+        self, delay: Duration, function: str, /, *args: Any, **kwargs: Any
+    ) -> JobHandle[Any]: ...
+
+    def enqueue_in(
+        self, delay: Duration, function: Any, /, *args: Any, **kwargs: Any
+    ) -> JobHandle[Any]:
         """``enqueue``, to run when ``delay`` has passed since Redis got it."""
         return self._using(function, parse_duration(delay)).delay(*args, **kwargs)
 
+    @overload
     async def aenqueue_in(
         self,
         delay: Duration,
-        function: JobFunction[..., R] | str,
+        function: JobFunction[P, R],
         /,
-        *args: Any,
-        **kwargs: Any,
-    ) -> JobHandle[R]:
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> JobHandle[R]: ...
+
+    @overload
+    async def aenqueue_in(
+        self, delay: Duration, function: str, /, *args: Any, **kwargs: Any
+    ) -> JobHandle[Any]: ...
+
+    async def aenqueue_in(
+        self, delay: Duration, function: Any, /, *args: Any, **kwargs: Any
+    ) -> JobHandle[Any]:
         job_function = self._using(function, parse_duration(delay))
         return await job_function.adelay(*args, **kwargs)
 
+    @overload
     def enqueue_at(
         self,
         when: datetime,
-        function: JobFunction[..., R] | str,
+        function: JobFunction[P, R],
         /,
-        *args: Any,
-        **kwargs: Any,
-    ) -> JobHandle[R]:
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> JobHandle[R]: ...
+
+    @overload
+    def enqueue_at(
+        self, when: datetime, function: str, /, *args: Any, **kwargs: Any
+    ) -> JobHandle[Any]: ...
+
+    def enqueue_at(
+        self, when: datetime, function: Any, /, *args: Any, **kwargs: Any
+    ) -> JobHandle[Any]:
         """``enqueue``, to run at an aware time; one in the past means now.
 
         Raises:
@@ -118,14 +158,24 @@ class Queue:
         """
         return self._using(function, _time(when)).delay(*args, **kwargs)
 
+    @overload
     async def aenqueue_at(
         self,
         when: datetime,
-        function: JobFunction[..., R] | str,
+        function: JobFunction[P, R],
         /,
-        *args: Any,
-        **kwargs: Any,
-    ) -> JobHandle[R]:
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> JobHandle[R]: ...
+
+    @overload
+    async def aenqueue_at(
+        self, when: datetime, function: str, /, *args: Any, **kwargs: Any
+    ) -> JobHandle[Any]: ...
+
+    async def aenqueue_at(
+        self, when: datetime, function: Any, /, *args: Any, **kwargs: Any
+    ) -> JobHandle[Any]:
         return await self._using(function, _time(when)).adelay(*args, **kwargs)
 
     def depth(self) -> int:

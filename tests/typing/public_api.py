@@ -143,6 +143,10 @@ assert_type(handle.cancel(), bool)
 assert_type(handle.info().enqueued_at, datetime | None)
 assert_type(handle.info().attempts[0].traceback, str)
 assert_type(get_job("x"), JobHandle[Any])
+for each in [resize.delay(1), fetch.delay("x")]:
+    each.wait()
+of_any_result: list[JobHandle[object]] = [resize.delay(1), fetch.delay("x")]
+of_a_number: JobHandle[int] = handle  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
 
 async def in_a_coroutine() -> None:
@@ -153,7 +157,16 @@ async def in_a_coroutine() -> None:
     assert_type(await fetch("x"), bytes)
     assert_type(await handle.aresult(timeout=1), str)
     assert_type(await handle.astatus(), JobStatus)
-    assert_type(await get_queue("high").aenqueue(resize, 1), JobHandle[str])
+    queue, soon = get_queue("high"), datetime.now(UTC)
+    assert_type(await queue.aenqueue(resize, 1), JobHandle[str])
+    assert_type(await queue.aenqueue_in(5, fetch, "x"), JobHandle[bytes])
+    assert_type(await queue.aenqueue_at(soon, fetch, "x"), JobHandle[bytes])
+    assert_type(await queue.aenqueue("shop.jobs.resize", 1), JobHandle[Any])
+    assert_type(await queue.aenqueue_in(5, "shop.jobs.resize"), JobHandle[Any])
+    assert_type(await queue.aenqueue_at(soon, "shop.jobs.resize"), JobHandle[Any])
+    await queue.aenqueue(resize, "x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    await queue.aenqueue_in(5, resize, "x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    await queue.aenqueue_at(soon, resize, "x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     await resize.adelay("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
@@ -166,6 +179,10 @@ assert_type(get_queue("high").enqueue(fetch, "x"), JobHandle[bytes])
 assert_type(get_queue().enqueue("shop.jobs.resize", 1), JobHandle[Any])
 assert_type(get_queue().enqueue_in("5m", resize, 1), JobHandle[str])
 assert_type(get_queue().enqueue_at(datetime.now(UTC), resize, 1), JobHandle[str])
+by_path = get_queue().enqueue_in("5m", "shop.jobs.resize", 1)
+assert_type(by_path, JobHandle[Any])
+by_path = get_queue().enqueue_at(datetime.now(UTC), "shop.jobs.resize", 1)
+assert_type(by_path, JobHandle[Any])
 assert_type(get_queue().depth(), int)
 
 # -- the running job ----------------------------------------------------------------
@@ -187,6 +204,8 @@ fetch.delay(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 resize.using(priority=5).delay("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 with_every_option.delay("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 defined_by_call_with_options.delay("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+get_queue().enqueue_in(5, resize, "x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+get_queue().enqueue_at(datetime.now(UTC), resize, "x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 get_queue().enqueue(resize, "x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 enqueue(resize, "x")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 resize.using(quueue="low")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
