@@ -171,10 +171,11 @@ def function_path(function: Callable[..., Any]) -> str:
 def _module_of(function: Callable[..., Any]) -> str:
     if function.__module__ != "__main__":
         return function.__module__
-    # python -m shop.jobs runs that module under another name.
+    # python -m shop.jobs runs that module under another name; python -m shop runs
+    # shop.__main__, and to import that would run the program.
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if spec is not None and spec.name != "__main__":
-        return str(spec.name).removesuffix(".__main__")
+    if spec is not None and str(spec.name).rpartition(".")[2] != "__main__":
+        return str(spec.name)
     raise DefinitionError(
         f"{function.__qualname__} is defined in a script or a shell (__main__), which "
         "no worker can import. Move it to a module, such as jobs.py of an app."

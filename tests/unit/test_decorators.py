@@ -133,9 +133,20 @@ def test_what_no_worker_could_run_is_refused(target: Any, words: str) -> None:
 def in_script() -> None: ...
 
 
-def test_a_function_of_a_script_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "main",
+    [
+        SimpleNamespace(),
+        SimpleNamespace(__spec__=None),
+        SimpleNamespace(__spec__=SimpleNamespace(name="__main__")),
+        SimpleNamespace(__spec__=SimpleNamespace(name="shop.__main__")),
+    ],
+)
+def test_a_function_of_a_script_is_refused(
+    main: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(in_script, "__module__", "__main__")
-    monkeypatch.setitem(__import__("sys").modules, "__main__", SimpleNamespace())
+    monkeypatch.setitem(__import__("sys").modules, "__main__", main)
 
     with pytest.raises(exceptions.DefinitionError, match=r"\(__main__\).*jobs\.py"):
         job(in_script)
