@@ -75,6 +75,7 @@ class Address:
             return cls(url, scheme)
         if scheme == "embedded":
             return cls(url, scheme, path=unquote(rest.partition("?")[0]))
+        _check_end(url)
         parts = _split(url)
         if scheme == "unix":
             # In unix://run/a.sock the first folder would be taken for a host.
@@ -133,6 +134,18 @@ def _split(url: str) -> SplitResult:
         ) from None
 
 
+def _check_end(url: str) -> None:
+    """Refuse what a password seems to have cut off, the host with it: what is before
+    that in the password, after an '@', would be taken for the host, and shown.
+    """
+    options = filter(None, url.partition("?")[2].split("&"))
+    if "#" in url or not all("=" in each for each in options):
+        raise ValueError(
+            "it has a '#', or a '?' that no name=value follows. (In a password write %23 "
+            "for #, %2F for /, %3F for ? and %40 for @.)"
+        )
+
+
 def _unknown_scheme(scheme: str) -> str:
     near = difflib.get_close_matches(scheme, SCHEMES, n=1)
     hint = f" Did you mean {near[0]}://?" if near else ""
@@ -155,11 +168,11 @@ def _host(text: str, default_port: int, *, needed: bool) -> Host:
     try:
         return Host(parts.hostname or "localhost", parts.port or default_port)
     except ValueError:
-        # Python's own message shows what it took for the port: with an unquoted
-        # '#' or '/' in the password, that is a part of the password.
+        # Python's own message shows what it took for the port: with an unquoted '/' in
+        # the password, that is a part of the password.
         raise ValueError(
-            "its port is not a number. (In a password write %23 for #, %2F for /, "
-            "%3F for ? and %40 for @.)"
+            "its port is not a number. (In a password write %2F for /, %3F for ? and "
+            "%40 for @.)"
         ) from None
 
 
