@@ -44,7 +44,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 def check_job_functions(**_: Any) -> list[CheckMessage]:
     """Job functions that have been imported by now: could they be enqueued?"""
-    if conf.problems():
+    if _are_settings_wrong():
         return []
     return _check_functions(registry.functions())
 
@@ -54,7 +54,7 @@ def check_all_job_functions(**_: Any) -> list[CheckMessage]:
 
     Importing them all takes time that not every command should have to pay.
     """
-    if conf.problems():
+    if _are_settings_wrong():
         return []
     before = set(registry.functions())
     try:
@@ -128,6 +128,11 @@ def _check_outbox_use() -> list[CheckMessage]:
 def _is_real(alias: str) -> bool:
     engine = settings.DATABASES[alias]["ENGINE"]
     return str(engine) != "django.db.backends.dummy"
+
+
+def _are_settings_wrong() -> bool:
+    """Then ``check_settings`` tells it, once and not for each job function."""
+    return bool(conf.problems() or _check_on_commit(conf.get_settings().on_commit))
 
 
 def _check_functions(paths: Collection[str]) -> list[CheckMessage]:

@@ -36,6 +36,7 @@ from django_redisjobs.exceptions import (
     ConfigurationError,
     DefinitionError,
     UnknownJobFunction,
+    UnknownQueue,
 )
 from django_redisjobs.handles import JobHandle
 from django_redisjobs.languages import foreign_language
@@ -253,7 +254,7 @@ class JobFunction(Generic[P, R]):
 
     def _make_plan(self, settings: Settings) -> _Plan:
         options = self.options
-        keys = conf.keys_for(options.queue)
+        keys = _keys_for(options.queue, self.path)
         envelope = {name: self._carried(name) for name in sorted(self._given)}
         callbacks = 0
         for name, (bit, _) in _CALLBACKS.items():
@@ -263,7 +264,6 @@ class JobFunction(Generic[P, R]):
                 callbacks |= bit
         after = options.run_after
         at_commit = settings.on_commit
-        database = at_commit if isinstance(at_commit, str) else None
         if options.on_commit is not None:
             at_commit = options.on_commit
         return _Plan(
@@ -275,15 +275,17 @@ class JobFunction(Generic[P, R]):
             due_ms=epoch_ms(after) if isinstance(after, datetime) else None,
             ttl_ms=None if options.expires is None else to_ms(options.expires),
             on_commit=bool(at_commit),
-            using_db=self._named_database() or database,
+            using_db=self._named_database(settings),
         )
 
-    def _named_database(self) -> str | None:
-        alias = self.options.using_db
+    def _named_database(self, settings: Settings) -> str | None:
+        alias, where = self.options.using_db, f"{self.path}: using_db="
+        if alias is None and isinstance(settings.on_commit, str):
+            alias, where = settings.on_commit, "REDISJOBS['ON_COMMIT'] = "
         if alias is None or alias in databases.settings:
             return alias
         raise ConfigurationError(
-            f"{self.path}: using_db={alias!r} is no alias in DATABASES, which has "
+            f"{where}{alias!r} is no alias in DATABASES, which has "
             f"{', '.join(databases.settings)}."
         )
 
@@ -298,7 +300,8 @@ class JobFunction(Generic[P, R]):
             # A plain function's runs where its job ran.
             return [path, self.options.queue]
         options = target.options
-        own, other = conf.keys_for(self.options.queue), conf.keys_for(options.queue)
+        own = _keys_for(self.options.queue, self.path)
+        other = _keys_for(options.queue, path)
         if own != other:
             raise ConfigurationError(
                 f"{self.path}: {name}={path!r} runs in queue {options.queue!r} of group "
@@ -391,6 +394,14 @@ class JobFunction(Generic[P, R]):
 
     def _outgoing(self, plan: _Plan, jobs: Sequence[NewJob]) -> Outgoing:
         return Outgoing(jobs, self.options.queue, plan.keys, self._origin)
+
+
+def _keys_for(queue: str, path: str) -> GroupKeys:
+    """Those of the queue of a job function; the error names that."""
+    try:
+        return conf.keys_for(queue)
+    except UnknownQueue as error:
+        raise UnknownQueue(f"{path}: {error}") from None
 
 
 def _variant(origin: _J, options: JobOptions, given: frozenset[str]) -> _J:

@@ -342,6 +342,15 @@ def test_job_functions_that_are_imported_are_checked(app: Path) -> None:
         assert "using_db='othr' is no alias in DATABASES, which has default" in alias
 
 
+def test_a_wrong_setting_is_not_told_for_each_job_function(app: Path) -> None:
+    app.write_text("from django_redisjobs import job\n@job\ndef pay(): ...\n")
+    import_module("checked_shop.jobs")
+
+    for redisjobs in ({"URL": ""}, {"URL": "memory://", "ON_COMMIT": "nowhere"}):
+        assert len(ids_and_texts(redisjobs)) == 1
+        assert "redisjobs.E011" not in deploy_ids(redisjobs)
+
+
 def test_a_callback_that_names_callbacks_is_told(app: Path) -> None:
     app.write_text(
         "from django_redisjobs import job\n"

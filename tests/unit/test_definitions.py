@@ -30,6 +30,10 @@ def charge(order_id: int) -> str:
 def lost() -> None: ...
 
 
+@job(on_failure=lost)
+def told() -> None: ...
+
+
 @pytest.fixture(autouse=True)
 def queues() -> Iterator[None]:
     values: dict[str, Any] = {"high": {}, "default": {"TIMEOUT": "2m", "RETRY": 1}}
@@ -99,10 +103,32 @@ def test_arguments_over_the_limit_are_refused_with_both_figures() -> None:
 
 
 def test_an_unknown_queue_is_refused_at_delay() -> None:
-    with pytest.raises(exceptions.UnknownQueue, match="no queue 'nowhere'"):
+    with pytest.raises(
+        exceptions.UnknownQueue, match=r"test_definitions\.lost: .*no queue 'nowhere'"
+    ):
         lost.delay()
-    with pytest.raises(exceptions.UnknownQueue, match="Did you mean 'high'"):
+    with pytest.raises(
+        exceptions.UnknownQueue, match=r"definitions\.add: .*Did you mean 'high'"
+    ):
         add.using(queue="hihg").delay(1)
+    with pytest.raises(exceptions.UnknownQueue, match=r"definitions\.lost: There is"):
+        told.delay()
+
+
+def test_an_unknown_database_is_refused_at_delay() -> None:
+    with pytest.raises(
+        exceptions.ConfigurationError, match=r"add: using_db='ledgr' is"
+    ):
+        add.using(using_db="ledgr").delay(1)
+    with override_settings(REDISJOBS={"ON_COMMIT": "ledgr"}):
+        with pytest.raises(
+            exceptions.ConfigurationError,
+            match=r"REDISJOBS\['ON_COMMIT'\] = 'ledgr' is no alias .* default, other",
+        ):
+            add.delay(1)
+        with testing.captured_jobs() as captured:
+            add.using(using_db="default").delay(1)
+    captured.assert_enqueued(add, args=(1,))
 
 
 def test_a_bad_call_among_many_is_told_by_its_place() -> None:
