@@ -148,7 +148,7 @@ class _Reading:
         scheme = url.partition("://")[0].lower()
         in_url = dict(parse_qsl(url.partition("?")[2]))
         self._refuse_unknown(in_url, readers.known_options(urls=True), "The URL")
-        of_tls = sorted(name for name in options if name.startswith("ssl"))
+        of_tls = sorted(name for name in options if str(name).startswith("ssl"))
         wrong = ""
         if of_tls and scheme in ("unix", "embedded", "memory"):
             wrong = f"{of_tls[0]} is about TLS, which {scheme}:// has not. Remove it"

@@ -150,6 +150,7 @@ def test_good_settings_pass() -> None:
         ("E002", {"OPTIONS": {"pasword": "x"}}, "Did you mean 'password'?"),
         ("E002", {"OPTIONS": {"PASSWORD": "x"}}, "Did you mean 'password'?"),
         ("E002", {"OPTIONS": {"whatever": 1}}, "in lower case"),
+        ("E002", {"OPTIONS": {1: 2}}, "an unknown key 1"),
         (
             "E002",
             {
