@@ -63,7 +63,12 @@ class SchemaMismatch(RedisJobsError):
     """
 
     def __init__(self, version: str, known: str) -> None:
-        super().__init__(
+        # Both go to ``args``, so that copying and pickling make the same again.
+        super().__init__(version, known)
+
+    def __str__(self) -> str:
+        version, known = self.args
+        return (
             f"The data in Redis is of version {version!r}; this build knows "
             f"{known}. Run a worker of the version that wrote it."
         )

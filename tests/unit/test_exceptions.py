@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -75,7 +76,22 @@ def test_a_failed_job_shows_its_attempt_and_traceback() -> None:
 
 
 @pytest.mark.parametrize("again", [copy.copy, lambda e: pickle.loads(pickle.dumps(e))])
-def test_a_failed_job_survives_copying(again: object) -> None:
-    error = again(exceptions.JobFailed("Job 12 failed", Attempt()))  # type: ignore[operator]
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.JobFailed("Job 12 failed", Attempt()),
+        exceptions.EnqueueError("Refused", ("12",)),
+        exceptions.NotDurable("On no disk", ("12",)),
+        exceptions.SchemaMismatch("9", "1 to 3"),
+        exceptions.JobInterrupted("cancel"),
+        exceptions.UnknownQueue("There is no queue 'hihg'"),
+    ],
+)
+def test_errors_survive_copying(
+    error: BaseException, again: Callable[[BaseException], BaseException]
+) -> None:
+    same = again(error)
 
-    assert (error.message, error.attempt) == ("Job 12 failed", Attempt())
+    assert type(same) is type(error)
+    assert str(same) == str(error)
+    assert vars(same) == vars(error)
