@@ -45,7 +45,9 @@ class ModelReference:
         meta = instance._meta
         # The class as the instance shows it: request.user is a lazy object.
         model = instance.__class__
-        if instance.pk is None or instance._state.adding:
+        # A deleted one has a primary key of Nones if that has several columns.
+        keys = instance.pk if isinstance(instance.pk, tuple) else (instance.pk,)
+        if None in keys or instance._state.adding:
             raise ValueError(
                 "it is not saved, so a job could not fetch it. Save it first, or pass "
                 "its values."

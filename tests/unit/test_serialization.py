@@ -10,9 +10,11 @@ from django.apps import apps
 from django.contrib.auth.models import AnonymousUser, Group, User
 from django.core.files.base import ContentFile
 from django.db.migrations.state import ProjectState
+from django.db.models import CompositePrimaryKey, IntegerField, Model
 from django.forms import Form
 from django.http import HttpRequest
 from django.template import engines
+from django.test.utils import isolate_apps
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy
@@ -103,6 +105,22 @@ def test_a_missing_row_is_a_clear_error() -> None:
 def test_an_unsaved_instance_is_refused(instance: Group) -> None:
     with pytest.raises(PayloadNotSerializable, match=r"Group: .*Save it first"):
         codec.dumps([instance])
+
+
+@isolate_apps("tests")
+def test_a_deleted_instance_is_refused_whatever_its_primary_key() -> None:
+    class Entry(Model):  # noqa: DJ008
+        pk = CompositePrimaryKey("book", "line")
+        book = IntegerField()
+        line = IntegerField()
+
+        class Meta:
+            app_label = "tests"
+
+    for instance in (Entry(), Entry(book=1), Group()):
+        instance._state.adding = False
+        with pytest.raises(PayloadNotSerializable, match="Save it first"):
+            codec.dumps(instance)
 
 
 @both
