@@ -42,9 +42,9 @@ class JobArguments(TypedDict, total=False):
     atomic: bool
     settle_each: bool
     priority: int
-    expires: Duration
-    on_commit: bool
-    using_db: str
+    expires: Duration | None
+    on_commit: bool | None
+    using_db: str | None
 
 
 class CallArguments(TypedDict, total=False):

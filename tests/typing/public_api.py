@@ -68,6 +68,11 @@ def with_every_option(image_id: int) -> str:
     raise NotImplementedError
 
 
+@job(timeout=None, retry=None, expires=None, on_commit=None, using_db=None)
+def with_nones(image_id: int) -> str:
+    raise NotImplementedError
+
+
 @job
 async def fetch(url: str) -> bytes:
     raise NotImplementedError
