@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.apps import apps
-from django.db import DatabaseError, connections, router
+from django.db import DatabaseError, InterfaceError, connections, router
 from django.db.models import (
     Count,
     DateTimeField,
@@ -58,7 +58,7 @@ def store(jobs: Sequence[NewJob], alias: str) -> list[NewJob]:
     ]
     try:
         _model().objects.using(alias).bulk_create(rows)
-    except DatabaseError as error:
+    except (DatabaseError, InterfaceError) as error:
         raise EnqueueError(
             f"{len(rows):,} jobs were not written to the outbox of the database "
             f"{alias!r}: {str(error).strip()}. Has it the tables of this package "
@@ -154,7 +154,7 @@ def _waiting(alias: str) -> Waiting:
         # In a transaction of its own, which a table that is not there may spoil.
         with atomic(using=alias):
             found = _model().objects.using(alias).aggregate(jobs=Count("id"), age=age)
-    except DatabaseError as error:
+    except (DatabaseError, InterfaceError) as error:
         return Waiting(alias, trouble=str(error).strip())
     if not found["jobs"]:
         return Waiting(alias)

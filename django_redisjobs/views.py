@@ -15,6 +15,7 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from django_redisjobs import outbox
 from django_redisjobs.conf import get_settings
 from django_redisjobs.exceptions import ConfigurationError, ServerUnavailable
 from django_redisjobs.monitoring import metrics as prometheus
@@ -46,14 +47,15 @@ def _guarded(view: View) -> View:
 
 @_guarded
 def stats(request: HttpRequest) -> HttpResponse:
-    """Queues and workers as they are now; what ``redisjobs stats --json`` prints."""
-    return JsonResponse(document(take()))
+    """Queues, workers and outboxes as they are; what ``redisjobs stats --json`` prints."""
+    return JsonResponse(document(take(), outbox.waiting()))
 
 
 @_guarded
 def metrics(request: HttpRequest) -> HttpResponse:
     """The same, and what ended today, as Prometheus scrapes it."""
-    return HttpResponse(prometheus.text(take_day()), prometheus.CONTENT_TYPE)
+    text = prometheus.text(take_day(), outbox.waiting())
+    return HttpResponse(text, prometheus.CONTENT_TYPE)
 
 
 def _refusal(request: HttpRequest) -> HttpResponse | None:

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django_redisjobs import connections
 from django_redisjobs.core.records import JobStatus
 from django_redisjobs.monitoring.reading import QueueView, Snapshot
 from django_redisjobs.monitoring.spreads import PERCENTILES, Spread, Timings
+from django_redisjobs.outbox import Waiting
 from django_redisjobs.snapshots import iso
 
 
-def document(snapshot: Snapshot) -> dict[str, Any]:
-    """What ``stats.json`` answers; ``manage.py redisjobs stats --json`` adds the outbox."""
-    return {
+def document(snapshot: Snapshot, outboxes: Sequence[Waiting] = ()) -> dict[str, Any]:
+    """What ``stats.json`` and ``manage.py redisjobs stats --json`` answer."""
+    found = {
         "time": iso(snapshot.now_ms),
         "server": connections.describe(),
         "queues": [_queue(view) for view in snapshot.queues],
         "workers": {"alive": len(snapshot.alive), "dead": len(snapshot.silent)},
+    }
+    if outboxes:
+        found["outbox"] = [_outbox(waiting) for waiting in outboxes]
+    return found
+
+
+def _outbox(waiting: Waiting) -> dict[str, Any]:
+    return {
+        "database": waiting.alias,
+        "jobs": None if waiting.trouble else waiting.jobs,
+        "oldest_seconds": waiting.oldest_seconds if waiting.jobs else None,
+        "trouble": waiting.trouble or None,
     }
 
 

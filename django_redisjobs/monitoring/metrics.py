@@ -8,13 +8,15 @@ are such counters, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final, NamedTuple
 
 from django_redisjobs.core.records import JobStatus
 from django_redisjobs.monitoring.reading import Day
 from django_redisjobs.monitoring.spreads import UNTIMED, Spread
 from django_redisjobs.monitoring.tallies import NOTHING
+from django_redisjobs.outbox import Waiting
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OUTCOMES: Final = (
@@ -42,9 +44,10 @@ Family = tuple[str, str, str, list[Sample]]
 """A name, a type, what it means, and its values."""
 
 
-def text(day: Day) -> str:
+def text(day: Day, outboxes: Sequence[Waiting] = ()) -> str:
     """All metrics; each has its name, what it means, and one line a value."""
-    return "".join(line for family in _families(day) for line in _lines(*family))
+    families = chain(_families(day), _outboxes(outboxes))
+    return "".join(line for family in families for line in _lines(*family))
 
 
 def _families(day: Day) -> Iterator[Family]:
@@ -94,6 +97,25 @@ def _families(day: Day) -> Iterator[Family]:
     )
     yield from _counters(day)
     yield from _histograms(day)
+
+
+def _outboxes(outboxes: Sequence[Waiting]) -> Iterator[Family]:
+    if not outboxes:
+        return
+    # Of a database that does not answer nothing is said: an absent value is no 0.
+    told = [({"database": each.alias}, each) for each in outboxes if not each.trouble]
+    yield (
+        "outbox_jobs",
+        "gauge",
+        "Jobs in the outbox of a database, which Redis does not have yet.",
+        [Sample(named, each.jobs) for named, each in told],
+    )
+    yield (
+        "outbox_oldest_seconds",
+        "gauge",
+        "How long the oldest job is in the outbox of a database; 0 without any.",
+        [Sample(named, each.oldest_seconds) for named, each in told],
+    )
 
 
 def _counters(day: Day) -> Iterator[Family]:

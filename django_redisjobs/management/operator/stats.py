@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from django.core.management.base import CommandError
 
@@ -135,21 +135,6 @@ def _outboxes(terminal: Terminal) -> Iterator[str]:
             )
 
 
-def _document(snapshot: Snapshot) -> dict[str, Any]:
-    found = document(snapshot)
-    if outbox.is_used():
-        found["outbox"] = [
-            {
-                "database": one.alias,
-                "jobs": None if one.trouble else one.jobs,
-                "oldest_seconds": one.oldest_seconds if one.jobs else None,
-                "trouble": one.trouble or None,
-            }
-            for one in outbox.waiting()
-        ]
-    return found
-
-
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--watch",
@@ -167,7 +152,7 @@ def _run(terminal: Terminal, options: Options) -> None:
     if seconds is None:
         snapshot = take()
         if terminal.as_json:
-            terminal.document(_document(snapshot))
+            terminal.document(document(snapshot, outbox.waiting()))
         else:
             for line in lines(snapshot, terminal):
                 terminal.line(line)

@@ -22,9 +22,10 @@ def charge(order_id: int) -> None: ...
 
 def check() -> None:
     charge.delay(7)
-    own = {**settings.REDISJOBS, "STATS_TOKEN": "a token for this page"}
+    token = "a token for this page"
+    own = {**settings.REDISJOBS, "STATS_TOKEN": token, "OUTBOX": True}
     with override_settings(REDISJOBS=own, ROOT_URLCONF="shop.jobs"):
-        headers = {"Authorization": "Bearer a token for this page"}
+        headers = {"Authorization": f"Bearer {token}"}
         stats = Client().get("/jobs/stats.json", headers=headers).json()
         metrics = Client().get("/jobs/metrics", headers=headers).content.decode()
     # What the page shows has the fields and the metrics that there are.
@@ -35,6 +36,7 @@ def check() -> None:
     assert example.keys() == stats.keys()
     assert example["queues"][0].keys() == stats["queues"][0].keys()
     assert example["workers"].keys() == stats["workers"].keys()
+    assert example["outbox"][0].keys() == stats["outbox"][0].keys()
     families = set(re.findall(r"^# TYPE (\w+)", metrics, re.MULTILINE))
     assert set(re.findall(r"^\| `(redisjobs_\w+)`", page, re.MULTILINE)) == families
     words = re.findall(r"\b(redisjobs_\w+?)(?:_bucket|_sum|_count)?\b", page)

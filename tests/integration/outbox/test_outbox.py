@@ -11,9 +11,9 @@ import redis
 from django.core.management import call_command
 from django.db import connections, transaction
 from django.db.models import F
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
 
-from django_redisjobs import Worker, checks, exceptions, get_queue, job
+from django_redisjobs import Worker, checks, exceptions, get_queue, job, views
 from django_redisjobs import outbox as outboxes
 from django_redisjobs.conf import keys_for
 from django_redisjobs.core.records import NewJob, new_id
@@ -29,6 +29,7 @@ pytestmark = [
     pytest.mark.usefixtures("outbox"),
 ]
 NOWHERE = "unix:///nonexistent/redis.sock"
+TOKEN = "correct-horse-battery"
 
 
 @job("plain")
@@ -413,7 +414,32 @@ def test_stats_tell_what_waits_and_for_how_long(
         assert "outbox" not in json.loads(capsys.readouterr().out)
 
 
-def test_missing_tables_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_programs_are_told_too(outbox: dict[str, Any]) -> None:
+    outboxes.store([NewJob(new_id(), "default", "[]") for _ in range(2)], "default")
+    age(seconds=3600)
+
+    told = json.loads(scraped(views.stats, outbox))["outbox"]
+    metrics = scraped(views.metrics, outbox)
+
+    assert [(one["database"], one["jobs"]) for one in told] == [
+        ("default", 2),
+        ("other", 0),
+    ]
+    assert 'redisjobs_outbox_jobs{database="default"} 2\n' in metrics
+    assert 'redisjobs_outbox_oldest_seconds{database="default"} 36' in metrics
+    assert 'redisjobs_outbox_oldest_seconds{database="other"} 0\n' in metrics
+    assert "outbox" not in scraped(views.metrics, {**outbox, "OUTBOX": False})
+
+
+def scraped(view: views.View, settings: dict[str, Any]) -> str:
+    request = RequestFactory().get("/", headers={"Authorization": f"Bearer {TOKEN}"})
+    with override_settings(REDISJOBS={**settings, "STATS_TOKEN": TOKEN}):
+        return view(request).content.decode()
+
+
+def test_missing_tables_are_told(
+    outbox: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert checks.check_outbox() == []
 
     with connections["other"].schema_editor() as editor:
@@ -421,6 +447,7 @@ def test_missing_tables_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         (found,) = checks.check_outbox()
         call_command("redisjobs", "stats")
+        metrics = scraped(views.metrics, outbox)
     finally:
         with connections["other"].schema_editor() as editor:
             editor.create_model(OutboxEntry)
@@ -428,6 +455,8 @@ def test_missing_tables_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert found.id == "redisjobs.W013"
     assert "migrate redisjobs --database other" in str(found.hint)
     assert "Outbox of other: " in capsys.readouterr().out
+    assert 'outbox_jobs{database="default"}' in metrics
+    assert 'outbox_jobs{database="other"}' not in metrics
 
 
 def test_an_outbox_without_effect_is_told(outbox: dict[str, Any]) -> None:
