@@ -21,7 +21,8 @@ from django.utils.translation import gettext_lazy
 
 from django_redisjobs import conf, queries
 from django_redisjobs.admin.formats import number_text
-from django_redisjobs.admin.pages import log_entry
+from django_redisjobs.admin.links import Links
+from django_redisjobs.admin.pages import log_entry, may
 from django_redisjobs.admin.queryset import RedisQuerySet
 from django_redisjobs.admin.sources import job_row
 from django_redisjobs.calls import ask
@@ -61,6 +62,15 @@ class JobAction:
     offered: frozenset[JobStatus]
     takes: frozenset[JobStatus] = _EVERY
     destroys: bool = False
+
+    def is_permitted(self, site: admin.AdminSite, request: HttpRequest) -> bool:
+        """Whether who asks may see jobs and do this to them, as the site's model admin
+        says, if it has one.
+        """
+        own = site.get_model_admin(Job) if site.is_registered(Job) else None
+        says = getattr(own, f"has_{self.name}_permission", None)
+        is_allowed = says(request) if says else may(request, self.permission)
+        return bool(is_allowed) and Links(site, request).may_view(Job)
 
     @property
     def permission(self) -> str:
@@ -157,9 +167,9 @@ class MoveForm(forms.Form):
 @dataclass(frozen=True, slots=True)
 class Errand:
     """What somebody wants done to jobs: to those ``chosen`` that are in a status of
-    ``takes``. ``asks``: only after a question; ``hidden``: what its form sends again;
-    ``back``: where they go who think better of it; ``is_cut``: others may be meant that
-    nobody looked at.
+    ``takes``, and that the site's model admin lets them see. ``asks``: only after a
+    question; ``hidden``: what its form sends again; ``back``: where they go who think
+    better of it; ``is_cut``: others may be meant that nobody looked at.
     """
 
     model_admin: admin.ModelAdmin[Any]
@@ -191,10 +201,17 @@ class Errand:
         self._act(operation, within, words)
         return None
 
+    def _read(self) -> Iterator[tuple[GroupKeys, list[JobRecord]]]:
+        # By what a subclass limits, not by the filters of the list: of what was ticked
+        # there, the message says what has changed since.
+        links = Links(self.model_admin.admin_site, self.request)
+        for keys, records in _read(self.chosen, self.takes):
+            yield keys, links.visible(Job, records)
+
     def _question(self, form: forms.Form | None) -> HttpResponse:
         statuses: Counter[str] = Counter()
         first: JobRecord | None = None
-        for _keys, records in read(self.chosen, self.takes):
+        for _keys, records in self._read():
             statuses.update(record.status.value for record in records)
             first = first or next(iter(records), None)
         total = statuses.total()
@@ -230,7 +247,7 @@ class Errand:
         words: Counter[str] = Counter()
         first: list[JobRecord] = []
         changed = 0
-        for keys, records in read(self.chosen, self.takes):
+        for keys, records in self._read():
             if within is not None and keys != within:
                 words["elsewhere"] += len(records)
                 continue
@@ -349,7 +366,7 @@ def named(ids: Sequence[str]) -> Chosen:
     return dict.fromkeys(conf.groups(), ids)
 
 
-def read(
+def _read(
     chosen: Chosen, statuses: frozenset[JobStatus]
 ) -> Iterator[tuple[GroupKeys, list[JobRecord]]]:
     """Those of these jobs that are in such a status, a page of records at a time: all

@@ -18,8 +18,8 @@ from django.http import (
 )
 from django.urls import reverse
 
-from django_redisjobs.admin.actions import ACTIONS, REMOVE, RETRY, Errand, named, read
-from django_redisjobs.admin.pages import may
+from django_redisjobs.admin.actions import ACTIONS, REMOVE, RETRY, Errand, named
+from django_redisjobs.admin.pages import LiveAdmin
 from django_redisjobs.core.records import JobStatus
 
 
@@ -32,15 +32,17 @@ class Button:
     tone: str = ""
 
 
-def buttons(request: HttpRequest, status: JobStatus) -> Iterator[Button]:
+def buttons(
+    site: admin.AdminSite, request: HttpRequest, status: JobStatus
+) -> Iterator[Button]:
     """What who asks may do to a job in this status."""
     for name, action in ACTIONS.items():
-        if status in action.offered and may(request, action.permission):
+        if status in action.offered and action.is_permitted(site, request):
             yield Button(name, action.button, "danger" if action.destroys else "")
 
 
 def act_view(
-    model_admin: admin.ModelAdmin[Any], request: HttpRequest, object_id: str
+    model_admin: LiveAdmin, request: HttpRequest, object_id: str
 ) -> HttpResponse:
     """Do to one job what was clicked, after a question where it destroys something."""
     if request.method != "POST":
@@ -48,19 +50,21 @@ def act_view(
     action = ACTIONS.get(request.POST.get("action", ""))
     if action is None:
         raise Http404("There is no such action.")
-    if not may(request, "view_job") or not may(request, action.permission):
+    if not action.is_permitted(model_admin.admin_site, request):
         raise PermissionDenied
     job_id = unquote(object_id)
     site = model_admin.admin_site.name
     page = reverse("admin:redisjobs_job_change", args=[job_id], current_app=site)
-    chosen = named([job_id])
-    succeeded = frozenset({JobStatus.SUCCEEDED})
-    repeats = action is RETRY and any(found for _, found in read(chosen, succeeded))
+    job = model_admin.visible_row(request, job_id)
+    if job is None:
+        # Which says so.
+        return HttpResponseRedirect(page)
+    repeats = action is RETRY and job.status == JobStatus.SUCCEEDED
     errand = Errand(
         model_admin,
         request,
         action,
-        chosen,
+        named([job_id]),
         action.offered,
         asks=action.destroys or repeats,
         hidden=(("action", action.name),),

@@ -49,6 +49,11 @@ class Condition:
     bounds: Mapping[str, Sequence[Bound]]
     complete: bool
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether every row passes."""
+        return self.complete and not self.fixed and not self.bounds
+
 
 def read(where: WhereNode) -> Condition:
     """The condition of a query.

@@ -15,7 +15,6 @@ from django.http import (
 from django.urls import reverse
 
 from django_redisjobs.admin.actions import RETRY, Errand, named
-from django_redisjobs.admin.pages import may
 from django_redisjobs.core.records import JobStatus
 from django_redisjobs.monitoring.periods import Period, period_of
 from django_redisjobs.monitoring.reading import take_failures
@@ -33,7 +32,7 @@ def retry_group_view(
     """
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    if not may(request, "view_job") or not may(request, RETRY.permission):
+    if not RETRY.is_permitted(model_admin.admin_site, request):
         raise PermissionDenied
     period = period_of(request.GET.get("period", ""))
     chosen = named(_group(request, period))

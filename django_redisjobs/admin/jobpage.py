@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from django.utils.html import format_html
@@ -65,12 +65,12 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is around the job: when it is due next, the job whose end it was made by,
-    and the callbacks of its own ends, the newest first.
+    """What is around the job: when it is due next, the job whose end it was made by, if
+    it is still there, and the callbacks of its own ends, the newest first.
     """
 
     due_ms: int = 0
-    parent: JobRecord | None = None
+    parents: Sequence[JobRecord] = ()
     callbacks: Sequence[JobRecord] = ()
 
 
@@ -157,7 +157,7 @@ class JobPage:
 
     def _family(self) -> Iterator[tuple[str, Any]]:
         if match := CALLBACK.fullmatch(self.row.pk):
-            parent = self._around.parent
+            parent = next(iter(self._around.parents), None)
             # It may have been deleted, or its retention is over.
             yield _("Callback of"), self._relative(parent) if parent else match[1]
         for record in self._around.callbacks:
@@ -243,10 +243,16 @@ class JobPage:
     @cached_property
     def _around(self) -> Surroundings:
         try:
-            return ask(_surroundings(self.record, self._body))
+            found = ask(_surroundings(self.record, self._body))
         except (UnknownQueue, ServerUnavailable):
             # A queue that left the settings; or Redis, which had answered a moment ago.
             return Surroundings()
+        visible = partial(self._links.visible, Job)
+        return replace(
+            found,
+            parents=visible(found.parents),
+            callbacks=visible(found.callbacks),
+        )
 
     @cached_property
     def _timeline(self) -> Timeline:
@@ -319,4 +325,4 @@ def _surroundings(record: JobRecord, body: Body | None) -> Conversation[Surround
         lookup.jobs(keys, children, brief=True),
     ]
     (later,), parents, callbacks = yield from together(asked)
-    return Surroundings(later.due_ms, next(iter(parents), None), callbacks)
+    return Surroundings(later.due_ms, parents, callbacks)

@@ -141,7 +141,7 @@ class JobAdmin(LiveAdmin):
             # The page has a title of its own, with more in it.
             context |= {
                 "job": JobPage(obj, Links(self.admin_site, request)),
-                "buttons": list(buttons(request, obj.record.status)),
+                "buttons": list(buttons(self.admin_site, request, obj.record.status)),
                 "subtitle": None,
             }
         return super().render_change_form(

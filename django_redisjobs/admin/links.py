@@ -1,9 +1,9 @@
-"""Links from one page to others of the same admin, for whom they are open."""
+"""What of a site is open to whom: links from one page to others, and rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeVar
 
 from django.apps import apps
 from django.contrib import admin
@@ -13,12 +13,30 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from django_redisjobs.admin.conditions import Condition
+from django_redisjobs.admin.pages import may
+from django_redisjobs.admin.sources import job_row, lost_row, queue_row, worker_row
+from django_redisjobs.core.records import (
+    JobRecord,
+    LostWorker,
+    QueueCounts,
+    WorkerRecord,
+)
 from django_redisjobs.models import Job, Worker
 from django_redisjobs.serialization import ModelReference
 
+T = TypeVar("T")
+
+_ROWS: Final[Mapping[type[Any], Callable[[Any], Any]]] = {
+    JobRecord: job_row,
+    QueueCounts: lambda counts: queue_row(0, counts, 0),
+    WorkerRecord: worker_row,
+    LostWorker: lost_row,
+}
+
 
 class Links:
-    """What ``request``'s user may open on ``site``; "" stands for no link."""
+    """What ``request``'s user may see on ``site``; "" stands for no link."""
 
     def __init__(self, site: admin.AdminSite, request: HttpRequest) -> None:
         self._site = site
@@ -37,15 +55,39 @@ class Links:
 
     def is_open(self, model: type[Any]) -> bool:
         """Whether the site has pages of that model, and who asks may see them."""
+        return self._site.is_registered(model) and self.may_view(model)
+
+    def may_view(self, model: type[Any]) -> bool:
+        """Whether who asks may see rows of that model, on whichever page."""
         if not self._site.is_registered(model):
-            return False
+            return may(self._request, f"view_{model._meta.model_name}")
         options = self._site.get_model_admin(model)
         return bool(options.has_view_permission(self._request))
+
+    def is_limited(self, model: type[Any]) -> bool:
+        """Whether the site's model admin is a subclass that may keep rows from them."""
+        return self._limit(model) is not None
 
     def to(self, model: type[Any], pk: str, text: str) -> SafeString | str:
         """A link; the bare text where there is no such page."""
         address = self.page(model, pk)
         return format_html('<a href="{}">{}</a>', address, text) if address else text
+
+    def visible(self, model: type[Any], records: Iterable[T]) -> list[T]:
+        """Those of these records that ``get_queryset()`` of the site's model admin has
+        as rows.
+        """
+        limit = self._limit(model)
+        if limit is None:
+            return list(records)
+        return [record for record in records if limit.test(_ROWS[type(record)](record))]
+
+    def _limit(self, model: type[Any]) -> Condition | None:
+        if not self._site.is_registered(model):
+            return None
+        rows: Any = self._site.get_model_admin(model).get_queryset(self._request)
+        condition: Condition = rows.condition()
+        return None if condition.is_empty else condition
 
     def job(self, job_id: str, text: str = "") -> SafeString | str:
         return self.to(Job, job_id, text or job_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, Final
 
 from django.utils import formats, timezone
@@ -22,6 +23,7 @@ from django_redisjobs.admin.formats import (
     status_name,
     when,
 )
+from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.sources import moment
 from django_redisjobs.admin.staff import WorkerView
 from django_redisjobs.admin.timings import (
@@ -31,8 +33,13 @@ from django_redisjobs.admin.timings import (
     timing_charts,
     words,
 )
-from django_redisjobs.core.failures import FailureRecord
+from django_redisjobs.calls import ask
+from django_redisjobs.core import lookup
+from django_redisjobs.core.failures import FailureRecord, Failures
+from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import JobStatus, LostWorker, WorkerRecord
+from django_redisjobs.core.scripts import together
+from django_redisjobs.models import Job, Queue, Worker
 from django_redisjobs.monitoring.periods import DAY_MS, Period
 from django_redisjobs.monitoring.reading import Overview, QueueView, shown_messages
 from django_redisjobs.monitoring.tallies import Tally
@@ -201,16 +208,17 @@ SHOWN: Final = (
 class OverviewPage:
     """What the template of the overview shows."""
 
-    def __init__(self, overview: Overview, jobs: Jobs) -> None:
+    def __init__(self, overview: Overview, jobs: Jobs, links: Links) -> None:
         self.snapshot = overview.snapshot
         self.history = overview.history
-        self.failures = overview.failures
         self.lost = [
             (when(moment(one.at_ms)), one)
-            for one in overview.lost
+            for one in links.visible(Worker, overview.lost)
             if one.at_ms > overview.snapshot.now_ms - LOST_MS
         ]
+        self._failures = overview.failures
         self._jobs = jobs
+        self._links = links
 
     @property
     def lost_shown(self) -> list[tuple[Any, LostWorker]]:
@@ -229,10 +237,13 @@ class OverviewPage:
 
     @cached_property
     def queues(self) -> list[QueueRow]:
-        """All queues, in the order of the settings."""
+        """The queues, in the order of the settings."""
+        counts = [view.counts for view in self.snapshot.queues]
+        visible = {each.queue for each in self._links.visible(Queue, counts)}
         return [
             QueueRow(view, self.history.minutes[view.counts.queue], self._jobs)
             for view in self.snapshot.queues
+            if view.counts.queue in visible
         ]
 
     # -- the summary -----------------------------------------------------------------
@@ -410,7 +421,7 @@ class OverviewPage:
         start_ms, bucket = self.history.times[0][0], self.period.bucket_ms
         length_ms = len(self.history.times) * bucket
         found: dict[int, set[str]] = {}
-        for worker in self.snapshot.alive:
+        for worker in self._links.visible(Worker, self.snapshot.alive):
             began = worker.worker_started_ms
             if began >= start_ms:
                 place = (began - start_ms) // bucket
@@ -479,6 +490,23 @@ class OverviewPage:
         ]
 
     @cached_property
+    def failures(self) -> Failures:
+        """The newest failures, of jobs that who asks may see."""
+        failures = self._failures
+        if not self._links.is_limited(Job):
+            return failures
+        ids: dict[GroupKeys, list[str]] = {}
+        for failure in failures.newest:
+            ids.setdefault(failure.keys, []).append(failure.id)
+        # What a subclass limits by may be anything of their records.
+        asked = [lookup.jobs(keys, part, brief=True) for keys, part in ids.items()]
+        records = chain.from_iterable(ask(together(asked)) if asked else ())
+        visible = {record.id for record in self._links.visible(Job, records)}
+        newest = tuple(each for each in failures.newest if each.id in visible)
+        hidden = len(failures.newest) - len(newest)
+        return Failures(failures.total - hidden, newest)
+
+    @cached_property
     def groups(self) -> list[Group]:
         """Failures by function and reason, the most frequent first."""
         found: dict[tuple[str, str], list[FailureRecord]] = {}
@@ -521,7 +549,7 @@ class OverviewPage:
     def workers(self) -> list[WorkerView]:
         """Silent ones first; of one name, who is silent and who is not apart."""
         found: dict[tuple[bool, str], list[WorkerRecord]] = {}
-        for worker in self.snapshot.workers:
+        for worker in self._links.visible(Worker, self.snapshot.workers):
             is_alive = worker.is_alive(self.snapshot.now_ms)
             found.setdefault((is_alive, worker.name), []).append(worker)
         return [

@@ -115,6 +115,18 @@ class LiveAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         self._check_may_view(request)
         return self._live(request, super().history_view, request, *args, **kwargs)
 
+    def visible_row(self, request: HttpRequest, pk: str) -> Any:
+        """The row with this key; None where there is none for who asks.
+
+        Raises:
+            PermissionDenied: they may not see this one, or none at all.
+        """
+        self._check_may_view(request)
+        row = self.get_object(request, pk)
+        if row is not None and not self.has_view_permission(request, row):
+            raise PermissionDenied
+        return row
+
     def _check_may_view(self, request: HttpRequest) -> None:
         # Django asks for the row first, and who may not see it would be told about Redis.
         if not self.has_view_permission(request):

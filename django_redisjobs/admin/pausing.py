@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_redisjobs.admin.pages import log_entry, may
+from django_redisjobs.admin.pages import LiveAdmin, log_entry, may
 from django_redisjobs.durations import parse_duration
 from django_redisjobs.exceptions import UnknownQueue
 from django_redisjobs.models import Queue as QueueModel
@@ -55,13 +55,11 @@ class PauseForm(forms.Form):
         return seconds
 
 
-def pause_view(
-    model_admin: admin.ModelAdmin[Any], request: HttpRequest, name: str
-) -> HttpResponse:
+def pause_view(model_admin: LiveAdmin, request: HttpRequest, name: str) -> HttpResponse:
     """Ask why and for how long, and pause; or let go on what is paused."""
     if not may(request, PERMISSION):
         raise PermissionDenied
-    queue = find_queue(name)
+    queue = find_queue(model_admin, request, name)
     form = PauseForm(request.POST if "pause" in request.POST else None)
     if "resume" in request.POST:
         return changed(model_admin, request, queue, _resume(queue))
@@ -83,10 +81,15 @@ def pause_view(
     return TemplateResponse(request, PAGE, context)
 
 
-def find_queue(name: str) -> Queue:
-    """The queue that an address names. Raises Http404."""
+def find_queue(model_admin: LiveAdmin, request: HttpRequest, name: str) -> Queue:
+    """The queue that an address names. Raises Http404 where there is none for who asks,
+    and PermissionDenied.
+    """
+    row = model_admin.visible_row(request, unquote(name))
+    if row is None:
+        raise Http404(f"There is no queue {name!r}.")
     try:
-        return get_queue(unquote(name))
+        return get_queue(row.name)
     except UnknownQueue as error:
         raise Http404(str(error)) from error
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from django.contrib import admin
 from django.contrib.admin.models import DELETION
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -14,7 +13,7 @@ from django.utils.translation import ngettext
 
 from django_redisjobs import conf
 from django_redisjobs.admin.formats import number_text
-from django_redisjobs.admin.pages import may
+from django_redisjobs.admin.pages import LiveAdmin, may
 from django_redisjobs.admin.pausing import changed, find_queue
 from django_redisjobs.calls import ask
 from django_redisjobs.core import operations
@@ -25,13 +24,11 @@ MOST: Final = 200_000
 """Jobs that one click deletes: a request has to end in time."""
 
 
-def purge_view(
-    model_admin: admin.ModelAdmin[Any], request: HttpRequest, name: str
-) -> HttpResponse:
+def purge_view(model_admin: LiveAdmin, request: HttpRequest, name: str) -> HttpResponse:
     """Ask whether all that waits is to go, and delete it."""
     if not may(request, PERMISSION):
         raise PermissionDenied
-    queue = find_queue(name)
+    queue = find_queue(model_admin, request, name)
     if "confirmed" in request.POST:
         words = _words(queue.name, *_purge(queue.name))
         return changed(model_admin, request, queue, words, DELETION)

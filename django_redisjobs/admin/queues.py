@@ -17,6 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_redisjobs import views
+from django_redisjobs.admin.actions import RETRY
 from django_redisjobs.admin.formats import NOTHING, duration, when
 from django_redisjobs.admin.grouping import retry_group_view
 from django_redisjobs.admin.links import Links
@@ -85,13 +86,11 @@ class QueueAdmin(LiveAdmin):
     ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        may_see_jobs = may(request, "view_job")
-        may_see_workers = may(request, "view_worker")
         links = Links(self.admin_site, request)
-        has_jobs = may_see_jobs and links.is_open(Job)
-        has_workers = may_see_workers and links.is_open(Worker)
-        jobs = partial(self._jobs, request) if has_jobs else _no_address
-        page = OverviewPage(take_overview(_period(request)), jobs)
+        may_see_jobs, may_see_workers = links.may_view(Job), links.may_view(Worker)
+        has_workers = links.is_open(Worker)
+        jobs = partial(self._jobs, request) if links.is_open(Job) else _no_address
+        page = OverviewPage(take_overview(_period(request)), jobs, links)
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Background jobs"),
@@ -101,7 +100,7 @@ class QueueAdmin(LiveAdmin):
             "marks": page.marks() if may_see_workers else [],
             "may_see_jobs": may_see_jobs,
             "may_pause": may(request, PERMISSION),
-            "may_retry": may_see_jobs and may(request, "retry_job"),
+            "may_retry": RETRY.is_permitted(self.admin_site, request),
             "may_purge": may(request, "purge_queue"),
             "may_see_workers": may_see_workers,
             "workers_link": self._address(request, "worker") if has_workers else "",

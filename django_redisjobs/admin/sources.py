@@ -26,6 +26,7 @@ from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.records import (
     JobRecord,
     JobStatus,
+    LostWorker,
     QueueCounts,
     WorkerRecord,
 )
@@ -208,3 +209,15 @@ def worker_row(record: WorkerRecord) -> Worker:
     )
     row.record = record
     return loaded(row)
+
+
+def lost_row(lost: LostWorker) -> Worker:
+    """The row that a worker had whose record is gone, without what it told beside."""
+    info = {
+        "name": lost.name,
+        "host": lost.host,
+        "pid": lost.pid,
+        "queues": lost.queues,
+        "started_ms": lost.started_ms,
+    }
+    return worker_row(WorkerRecord(lost.worker, lost.at_ms, info, ()))

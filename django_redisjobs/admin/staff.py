@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.sources import moment
 from django_redisjobs.core.listing import as_number
 from django_redisjobs.core.records import JobRecord, LostWorker, WorkerRecord
-from django_redisjobs.models import Job
+from django_redisjobs.models import Job, Worker
 from django_redisjobs.monitoring.staff import Colleague, Staff
 from django_redisjobs.queries import function_of
 
@@ -204,7 +204,12 @@ class StaffPage:
     """What the template of all workers shows."""
 
     def __init__(self, staff: Staff, links: Links) -> None:
-        self._staff = staff
+        self._staff = replace(
+            staff,
+            workers=links.visible(Worker, staff.workers),
+            jobs=_visible_jobs(staff.jobs, links),
+            lost=links.visible(Worker, staff.lost),
+        )
         self._links = links
 
     def workers(self) -> list[tuple[WorkerView, list[Process]]]:
@@ -259,13 +264,18 @@ class WorkerPage(Process):
     """What the template of one process shows."""
 
     def __init__(self, colleague: Colleague, links: Links) -> None:
-        super().__init__(colleague.record, colleague.jobs, colleague.now_ms, links)
+        jobs = _visible_jobs(colleague.jobs, links)
+        super().__init__(colleague.record, jobs, colleague.now_ms, links)
         self.stacks = colleague.stacks
 
     @property
     def stacks_at(self) -> SafeString | str:
         """When the process wrote its stacks."""
         return when(moment(self.stacks.at_ms)) if self.stacks else NOTHING
+
+
+def _visible_jobs(jobs: Mapping[str, JobRecord], links: Links) -> dict[str, JobRecord]:
+    return {record.id: record for record in links.visible(Job, jobs.values())}
 
 
 def _span(start_ms: int, end_ms: int) -> str:

@@ -152,9 +152,9 @@ class WorkerAdmin(LiveAdmin):
         asked = REQUESTS.get(request.POST.get("message", ""))
         if asked is None:
             raise Http404("Nobody can ask that of a worker.")
-        if not self.has_view_permission(request) or not may(request, PERMISSION):
+        if not may(request, PERMISSION):
             raise PermissionDenied
-        worker = Worker.objects.filter(pk=worker_id).first()
+        worker = self.visible_row(request, worker_id)
         if worker is not None and asked.question and "confirmed" not in request.POST:
             return self._question(request, asked, worker)
         if worker is None or not self._tell(worker, asked):

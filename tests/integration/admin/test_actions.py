@@ -361,4 +361,11 @@ def test_who_may_only_look_sees_no_button_and_is_refused(
 def test_buttons_that_nobody_made(store: Store, operator: Client):
     assert click(operator, "explode", "f" * 28).status_code == 404
     assert operator.get(f"{JOBS}{'f' * 28}/act/").status_code == 405
-    assert "nothing to do" in said(click(operator, "retry", "f" * 28))
+
+
+def test_a_click_on_a_job_that_is_gone_leads_to_where_that_is_said(
+    store: Store, operator: Client
+):
+    answer = operator.post(f"{JOBS}{'f' * 28}/act/", {"action": "retry"}, follow=True)
+
+    assert "Perhaps it was deleted?" in " ".join(map(str, answer.context["messages"]))
