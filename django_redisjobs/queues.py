@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar, overload
 
 from django_redisjobs import conf, registry
-from django_redisjobs.calls import aask, ask
+from django_redisjobs.calls import aask, ask, group_of
 from django_redisjobs.core import inspection, operations
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import QueueCounts
@@ -31,6 +31,14 @@ def get_queue(name: str = "default") -> Queue:
     """
     conf.get_queue_settings(name)
     return Queue(name)
+
+
+def find_queue(name: str) -> Queue:
+    """``get_queue`` for who looks after queues: of any that the settings or Redis have.
+
+    Raises UnknownQueue and ServerUnavailable.
+    """
+    return Queue(name, _group=ask(group_of(name)))
 
 
 @overload
@@ -60,6 +68,10 @@ class Queue:
     """
 
     name: str
+    # The group of one that left the settings, which they cannot tell any more.
+    _group: GroupKeys | None = field(
+        default=None, repr=False, compare=False, kw_only=True
+    )
 
     @overload
     def enqueue(
@@ -241,7 +253,7 @@ class Queue:
 
     @property
     def _keys(self) -> GroupKeys:
-        return conf.keys_for(self.name)
+        return self._group or conf.keys_for(self.name)
 
     def _using(
         self,

@@ -13,7 +13,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from django_redisjobs import connections
+from django_redisjobs import conf, connections
 from django_redisjobs.admin import charts
 from django_redisjobs.admin.formats import (
     NOTHING,
@@ -37,7 +37,12 @@ from django_redisjobs.calls import ask
 from django_redisjobs.core import lookup
 from django_redisjobs.core.failures import FailureRecord, Failures
 from django_redisjobs.core.keys import GroupKeys
-from django_redisjobs.core.records import JobStatus, LostWorker, WorkerRecord
+from django_redisjobs.core.records import (
+    JobStatus,
+    LostWorker,
+    QueueCounts,
+    WorkerRecord,
+)
 from django_redisjobs.core.scripts import together
 from django_redisjobs.models import Job, Queue, Worker
 from django_redisjobs.monitoring.periods import DAY_MS, Period
@@ -127,6 +132,11 @@ class QueueRow:
             value = getattr(self.counts, status.value)
             link = self._jobs(queue=self.name, status=status) if value else ""
             yield status.value, number(value), status_name(status), link
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether the settings have the queue."""
+        return self.name in conf.get_settings().queues
 
     @property
     def link(self) -> str:
@@ -237,13 +247,13 @@ class OverviewPage:
 
     @cached_property
     def queues(self) -> list[QueueRow]:
-        """The queues, in the order of the settings."""
+        """The queues, in the order of the settings, and others that hold something."""
         counts = [view.counts for view in self.snapshot.queues]
         visible = {each.queue for each in self._links.visible(Queue, counts)}
         return [
             QueueRow(view, self.history.minutes[view.counts.queue], self._jobs)
             for view in self.snapshot.queues
-            if view.counts.queue in visible
+            if view.counts.queue in visible and _is_used(view.counts)
         ]
 
     # -- the summary -----------------------------------------------------------------
@@ -568,6 +578,13 @@ PERIODS: Final = {
     Period.DAY: gettext_lazy("the last 24 hours"),
     Period.WEEK: gettext_lazy("the last 7 days"),
 }
+
+
+def _is_used(counts: QueueCounts) -> bool:
+    """Whether there is a use for the queue: Redis remembers those of long ago."""
+    if counts.queue in conf.get_settings().queues or counts.paused:
+        return True
+    return any(getattr(counts, status.value) for status in JobStatus)
 
 
 def _described(worker: WorkerRecord) -> str:

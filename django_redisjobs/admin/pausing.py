@@ -17,9 +17,8 @@ from django.utils.translation import gettext_lazy
 
 from django_redisjobs.admin.pages import LiveAdmin, log_entry, may
 from django_redisjobs.durations import parse_duration
-from django_redisjobs.exceptions import UnknownQueue
 from django_redisjobs.models import Queue as QueueModel
-from django_redisjobs.queues import Queue, get_queue
+from django_redisjobs.queues import Queue, find_queue
 
 PERMISSION = "pause_queue"
 PAGE = "admin/redisjobs/queue/pause.html"
@@ -59,7 +58,7 @@ def pause_view(model_admin: LiveAdmin, request: HttpRequest, name: str) -> HttpR
     """Ask why and for how long, and pause; or let go on what is paused."""
     if not may(request, PERMISSION):
         raise PermissionDenied
-    queue = find_queue(model_admin, request, name)
+    queue = queue_at(model_admin, request, name)
     form = PauseForm(request.POST if "pause" in request.POST else None)
     if "resume" in request.POST:
         return changed(model_admin, request, queue, _resume(queue))
@@ -81,17 +80,14 @@ def pause_view(model_admin: LiveAdmin, request: HttpRequest, name: str) -> HttpR
     return TemplateResponse(request, PAGE, context)
 
 
-def find_queue(model_admin: LiveAdmin, request: HttpRequest, name: str) -> Queue:
+def queue_at(model_admin: LiveAdmin, request: HttpRequest, name: str) -> Queue:
     """The queue that an address names. Raises Http404 where there is none for who asks,
     and PermissionDenied.
     """
     row = model_admin.visible_row(request, unquote(name))
     if row is None:
         raise Http404(f"There is no queue {name!r}.")
-    try:
-        return get_queue(row.name)
-    except UnknownQueue as error:
-        raise Http404(str(error)) from error
+    return find_queue(row.name)
 
 
 def _pause(

@@ -11,11 +11,10 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_redisjobs import conf
 from django_redisjobs.admin.formats import number_text
 from django_redisjobs.admin.pages import LiveAdmin, may
-from django_redisjobs.admin.pausing import changed, find_queue
-from django_redisjobs.calls import ask
+from django_redisjobs.admin.pausing import changed, queue_at
+from django_redisjobs.calls import ask, group_of
 from django_redisjobs.core import operations
 
 PERMISSION: Final = "purge_queue"
@@ -28,7 +27,7 @@ def purge_view(model_admin: LiveAdmin, request: HttpRequest, name: str) -> HttpR
     """Ask whether all that waits is to go, and delete it."""
     if not may(request, PERMISSION):
         raise PermissionDenied
-    queue = find_queue(model_admin, request, name)
+    queue = queue_at(model_admin, request, name)
     if "confirmed" in request.POST:
         words = _words(queue.name, *_purge(queue.name))
         return changed(model_admin, request, queue, words, DELETION)
@@ -49,7 +48,7 @@ def purge_view(model_admin: LiveAdmin, request: HttpRequest, name: str) -> HttpR
 
 def _purge(queue: str) -> tuple[bool, int]:
     """Whether more is left, and how many are gone."""
-    keys, purged, more = conf.keys_for(queue), 0, True
+    keys, purged, more = ask(group_of(queue)), 0, True
     while more and purged < MOST:
         more, part = ask(operations.purge_part(keys, queue))
         purged += part

@@ -8,8 +8,7 @@ from argparse import ArgumentParser
 
 from django.core.management.base import CommandError
 
-from django_redisjobs import conf
-from django_redisjobs.calls import ask
+from django_redisjobs.calls import ask, group_of
 from django_redisjobs.core.operations import purge_part
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import (
@@ -21,7 +20,7 @@ from django_redisjobs.management.operator.formats import (
     read_time,
 )
 from django_redisjobs.management.operator.terminal import Terminal
-from django_redisjobs.queues import get_queue
+from django_redisjobs.queues import find_queue
 from django_redisjobs.snapshots import iso
 
 
@@ -54,7 +53,7 @@ def _add_pause_arguments(parser: ArgumentParser) -> None:
 
 
 def _pause(terminal: Terminal, options: Options) -> None:
-    queue = get_queue(options["queue"])
+    queue = find_queue(options["queue"])
     by = options["by"] if options["by"] is not None else _who()
     try:
         queue.pause(options["reason"], by, options["for_"], options["until"])
@@ -93,7 +92,7 @@ def _who() -> str:
 
 
 def _resume(terminal: Terminal, options: Options) -> None:
-    queue = get_queue(options["queue"])
+    queue = find_queue(options["queue"])
     resumed = queue.resume()
     if terminal.as_json:
         terminal.document({"queue": queue.name, "resumed": resumed})
@@ -109,7 +108,7 @@ def _add_purge_arguments(parser: ArgumentParser) -> None:
 
 
 def _purge(terminal: Terminal, options: Options) -> None:
-    queue = get_queue(options["queue"])
+    queue = find_queue(options["queue"])
     counts = queue.counts()
     if counts.pending or counts.scheduled:
         terminal.confirm(
@@ -117,7 +116,7 @@ def _purge(terminal: Terminal, options: Options) -> None:
             f"{number(counts.scheduled)} scheduled jobs of {queue.name} for ever?",
             yes=options["yes"],
         )
-    keys = conf.keys_for(queue.name)
+    keys = ask(group_of(queue.name))
     purged, more = 0, True
     with terminal.progress(counts.pending + counts.scheduled) as show:
         while more:

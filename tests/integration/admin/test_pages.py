@@ -581,6 +581,16 @@ def test_jobs_and_workers_are_for_those_who_may_see_them(store: Store, staff: St
     assert "/redisjobs/job/" not in text.partition('id="content-main"')[2]
 
 
+def test_a_card_tells_that_the_settings_lack_its_queue(store: Store, browser: Client):
+    words = "The settings do not have this queue."
+    store.add("low")
+    assert words not in shown(browser, OVERVIEW)
+
+    store.add("gone")
+
+    assert shown(browser, OVERVIEW).count(words) == 1
+
+
 def test_waiting_jobs_that_nobody_runs_are_told(store: Store, browser: Client):
     store.add("low")
 

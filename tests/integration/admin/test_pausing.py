@@ -72,6 +72,21 @@ def test_a_queue_that_is_none_is_not_found(store: Store, operator: Client):
     assert operator.get(f"{QUEUES}nothing/pause/").status_code == 404
 
 
+def test_a_queue_that_left_the_settings_is_paused_and_goes_on(
+    store: Store, operator: Client
+):
+    store.add("gone")
+    page = f"{QUEUES}gone/pause/"
+
+    operator.post(page, {"pause": "1"})
+
+    assert f'href="{page}"' in operator.get(QUEUES).content.decode()
+    assert 'name="resume"' in operator.get(page).content.decode()
+    assert store.worker("gone").claim() == []
+    operator.post(page, {"resume": "1"})
+    assert len(store.worker("gone").claim()) == 1
+
+
 def test_redis_away_is_a_page_that_says_so(operator: Client):
     with override_settings(REDISJOBS={"URL": "redis://127.0.0.1:1"}):
         answer = operator.post(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.messages import get_messages
-from django.test import Client
+from django.test import Client, override_settings
 
 from django_redisjobs import JobStatus
 from django_redisjobs.admin import purging
@@ -73,6 +75,22 @@ def test_those_without_the_permission_are_refused(store: Store, browser: Client)
     assert browser.get(PAGE).status_code == 403
     assert browser.post(PAGE, {"confirmed": "1"}).status_code == 403
     assert store.do(_pending(store)) == 1
+
+
+def test_a_queue_that_left_the_settings_is_purged(
+    redisjobs: dict[str, Any], store: Store, operator: Client
+):
+    queues = {"high": {}, "bulk": {"GROUP": "other"}}
+    (waiting,) = store.add("gone")
+    page = f"{QUEUES}gone/purge/"
+
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
+        assert f'href="{page}"' in operator.get(QUEUES).content.decode()
+        operator.post(page, {"confirmed": "1"})
+
+        assert store.status(waiting) is None
+        # Of what holds nothing more there is nothing to say.
+        assert page not in operator.get(QUEUES).content.decode()
 
 
 def test_a_queue_that_is_nowhere(store: Store, operator: Client):

@@ -429,6 +429,15 @@ def test_purge_wants_a_yes(operator: Operator, answers: Answers):
     assert operator.json("purge", "low") == {"queue": "low", "deleted": 0}
 
 
+def test_a_queue_that_left_the_settings(operator: Operator, store: Store):
+    (waiting,) = store.add("gone")
+
+    assert "gone is paused" in operator("pause", "gone")
+    assert operator("resume", "gone") == "gone goes on.\n"
+    assert operator("purge", "gone", "--yes") == "1 job of gone deleted.\n"
+    assert store.status(waiting) is None
+
+
 @pytest.mark.parametrize("verb", ["pause", "resume", "purge"])
 def test_a_queue_that_nobody_knows(operator: Operator, verb: str):
     with pytest.raises(CommandError, match="Did you mean 'high'"):
