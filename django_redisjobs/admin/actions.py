@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_redisjobs import conf, queries
-from django_redisjobs.admin.formats import number_text
+from django_redisjobs.admin.formats import number_text, status_name
 from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.pages import log_entry, may
 from django_redisjobs.admin.queryset import RedisQuerySet
@@ -228,7 +228,10 @@ class Errand:
             "only": job_row(first) if first and total == 1 else None,
             "most": MOST if total >= MOST else None,
             "cut": self._cut,
-            "statuses": sorted(statuses.items()),
+            "statuses": [
+                (status_name(status), number)
+                for status, number in sorted(statuses.items())
+            ],
             "hidden": (*self.hidden, *((_SHOWN, status) for status in statuses)),
             "back": self.back,
         }

@@ -11,6 +11,7 @@ from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_redisjobs.core.records import JobStatus
 from django_redisjobs.models import Job
@@ -19,11 +20,18 @@ LONGEST: Final = 10_000
 """Characters of one value that a page shows."""
 NOTHING: Final = "–"
 
-_STATUS_NAMES = dict(Job.Status.choices)
+_STATUS_NAMES = {
+    **dict(Job.Status.choices),
+    # How a run may end beside.
+    "timeout": gettext_lazy("timeout"),
+    "crashed": gettext_lazy("crashed"),
+}
 
 
 def status_name(status: JobStatus | str) -> str:
-    """A status in the language of the page; as it is where it is none of a job."""
+    """A status, or how a run ended, in the language of the page; as it is where it is
+    neither.
+    """
     return str(_STATUS_NAMES.get(str(status), status))
 
 

@@ -6,7 +6,9 @@ import pytest
 from django.test import Client
 from django.utils.translation import override
 
-from tests.integration.core.store import Store
+from tests.integration.core.store import Store, attempt
+
+from .conftest import Staff
 
 WORDS = {
     "de": ("Hintergrund-Jobs", "wartend", "Warteschlangen"),
@@ -35,3 +37,36 @@ def test_pages_speak_the_language_of_the_person(
     assert f'<h2 id="rj-queues">{queues}</h2>' in overview
     assert status in one
     assert status in listed
+
+
+def test_a_question_names_statuses_in_the_language_of_the_person(
+    store: Store, staff: Staff
+):
+    (job_id,) = store.add("low")
+    fields = {"action": "remove", "_selected_action": job_id}
+    browser = staff("view_job", "delete_job")
+
+    with override("de"):
+        question = browser.post("/admin/redisjobs/job/", fields).content.decode()
+
+    assert "(1 wartend)" in question
+    assert '<input type="hidden" name="shown" value="pending">' in question
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word"),
+    [("crashed", "abgestürzt"), ("timeout", "Zeitüberschreitung")],
+)
+def test_runs_end_in_the_language_of_the_person(
+    store: Store, browser: Client, outcome: str, word: str
+):
+    (job_id,) = store.add("low")
+    worker = store.worker("low")
+    (job,) = worker.claim()
+    worker.settle(job, kind="failed", attempt=attempt(job, outcome))
+
+    with override("de"):
+        page = browser.get(f"/admin/redisjobs/job/{job_id}/change/")
+
+    (one,) = page.context["job"].attempts
+    assert one.outcome == f'<span class="rj-badge rj-{outcome}">{word}</span>'
