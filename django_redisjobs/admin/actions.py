@@ -29,6 +29,7 @@ from django_redisjobs.calls import ask
 from django_redisjobs.core import lookup
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
+from django_redisjobs.exceptions import UnknownQueue
 from django_redisjobs.models import Job
 from django_redisjobs.queries import PAGE, Chosen, JobQuery, Operation
 
@@ -350,14 +351,17 @@ def _chosen(
         )
         asked = condition.fixed.get("status", action.takes)
         # Not those for which there is nothing to do: they might be very many.
-        ids, is_cut = ask(
-            query.search(
-                [each for each in action.takes & action.offered if each in asked],
-                MOST,
-                lambda record: condition.test(job_row(record)),
-                LOOKED_THROUGH,
-            )
+        search = query.search(
+            [each for each in action.takes & action.offered if each in asked],
+            MOST,
+            lambda record: condition.test(job_row(record)),
+            LOOKED_THROUGH,
         )
+        try:
+            ids, is_cut = ask(search)
+        except UnknownQueue:
+            # Whoever wrote the address by hand means no job.
+            ids, is_cut = {}, False
         # Somebody may have run some again since.
         return ids, action.takes & frozenset(asked), is_cut
     pks = [str(pk) for pk in condition.fixed.get("pk", ())]

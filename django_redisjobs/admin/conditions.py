@@ -6,14 +6,17 @@ also a choice of columns' values, by which a source reads less.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import NotSupportedError
 from django.db.models import Lookup, Model
 from django.db.models.expressions import Col
 from django.db.models.sql.where import AND, OR, NothingNode, WhereNode
+from django.utils import timezone
 
 Test = Callable[[Model], bool]
 Values = frozenset[Any]
@@ -88,7 +91,8 @@ def _fix(lookup: Any, fixed: dict[str, Values]) -> bool:
     name, column = _parts(lookup)
     if name not in {"exact", "in"}:
         return False
-    values = frozenset(lookup.rhs if name == "in" else [lookup.rhs])
+    asked = _asked(lookup)
+    values = frozenset(asked if name == "in" else [asked])
     key = "pk" if column.target.primary_key else column.target.attname
     fixed[key] = fixed.get(key, values) & values
     return True
@@ -98,7 +102,7 @@ def _bind(lookup: Any, bounds: dict[str, list[Bound]]) -> bool:
     name, column = _parts(lookup)
     if name not in {"gt", "gte", "lt", "lte"}:
         return False
-    bounds.setdefault(column.target.attname, []).append((name, lookup.rhs))
+    bounds.setdefault(column.target.attname, []).append((name, _asked(lookup)))
     return True
 
 
@@ -121,7 +125,7 @@ def _test(node: Any) -> Test:
 
 def _lookup_test(lookup: Any) -> Test:
     name, column = _parts(lookup)
-    attribute, asked = column.target.attname, lookup.rhs
+    attribute, asked = column.target.attname, _asked(lookup)
     if name == "isnull":
         return lambda row: (getattr(row, attribute) is None) == asked
     if name in _COMPARE:
@@ -137,6 +141,24 @@ def _lookup_test(lookup: Any) -> Test:
         return lambda row: match(str(getattr(row, attribute)), str(asked))
     wanted = str(asked).casefold()
     return lambda row: match(str(getattr(row, attribute)).casefold(), wanted)
+
+
+def _asked(lookup: Any) -> Any:
+    """What a column is compared with; times with a zone, or without, as rows have them."""
+    if isinstance(lookup.rhs, str | bytes) or not isinstance(lookup.rhs, Iterable):
+        return _zoned(lookup.rhs)
+    return [_zoned(value) for value in lookup.rhs]
+
+
+def _zoned(value: Any) -> Any:
+    # Django gives those without a zone one where it has to, but not the reverse.
+    if settings.USE_TZ or not isinstance(value, datetime) or timezone.is_naive(value):
+        return value
+    try:
+        return timezone.make_naive(value)
+    except OverflowError:
+        # In the first or the last hours that there are.
+        return value.replace(tzinfo=None)
 
 
 def _parts(lookup: Any) -> tuple[str, Col]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from django.contrib.admin.filters import SimpleListFilter
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
@@ -153,6 +154,13 @@ class JobList(ChangeList):
         found: dict[str, Any] = super().get_filters_params(params)
         found.pop(SIZE, None)
         return found
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        """As Django's, which stumbles where a year is the last one."""
+        try:
+            return super().get_filters(request)
+        except (ValueError, OverflowError) as error:
+            raise IncorrectLookupParameters(error) from error
 
     def get_results(self, request: HttpRequest) -> None:
         """Read the page; what Django then asks for is there already."""

@@ -197,6 +197,21 @@ def test_all_that_match_a_search(store: Store, operator: Client):
     assert store.status(charge) is JobStatus.CANCELLED
 
 
+def test_all_of_a_queue_that_is_nowhere_are_none(store: Store, operator: Client):
+    (job_id,) = store.add("low")
+
+    answer = post(
+        operator,
+        "retry",
+        job_id,
+        path=f"{JOBS}?queue=nowhere",
+        select_across="1",
+        confirmed="1",
+    )
+
+    assert said(answer) == "There was nothing to do."
+
+
 def test_one_click_is_bounded(
     store: Store, operator: Client, monkeypatch: pytest.MonkeyPatch
 ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -110,6 +110,20 @@ def test_jobs_of_a_time(store: Store, browser: Client):
     assert listed(browser, time="15m") == ids[2:]
     (pending,) = store.add("low")
     assert set(listed(browser, time="15m")) == {pending, ids[2]}
+
+
+@override_settings(USE_TZ=False, TIME_ZONE="America/St_Johns")
+def test_a_time_may_have_a_zone_where_django_has_none(store: Store, browser: Client):
+    (job_id,) = store.add("low")
+    now = datetime.fromtimestamp(store.now_ms() / 1000, UTC)
+    before, after = (now + timedelta(minutes=minutes) for minutes in (-2, 2))
+
+    assert listed(browser, changed_at__gte=before.isoformat()) == [job_id]
+    assert listed(browser, changed_at__gte=after.isoformat()) == []
+    (row,) = Job.objects.filter(changed_at__range=(before, after))
+    assert row.pk == job_id
+    assert listed(browser, changed_at__gte="9999-12-31T23:59:59-02:00") == []
+    assert listed(browser, changed_at__lt="0001-01-01T00:00:00Z") == []
 
 
 def test_a_time_is_counted_by_its_index(store: Store, browser: Client):

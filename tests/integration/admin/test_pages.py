@@ -145,6 +145,8 @@ def test_the_list_says_when_it_does_not_look_at_all(
         {"p": "99"},
         {"o": "-99.x"},
         {"enqueued_at__gte": "soon"},
+        {"changed_at__year": "9999"},
+        {"changed_at__year": "9999", "changed_at__month": "12"},
     ],
 )
 def test_a_crafted_address_is_no_server_error(
