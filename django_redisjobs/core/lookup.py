@@ -23,10 +23,19 @@ from .records import (
     log_lines,
     parse_record,
 )
-from .scripts import SCRIPTS, Command, Conversation, clock_ms, pairs, word
+from .scripts import (
+    SCRIPTS,
+    Command,
+    Conversation,
+    clock_ms,
+    pairs,
+    with_source,
+    word,
+)
 from .texts import encodable_json
 
 _AWAIT = SCRIPTS["await"]
+_SKIM = SCRIPTS["skim"]
 LONGEST_BLOCK_S: Final = 5
 """A lost wake-up costs at most this long."""
 
@@ -43,7 +52,8 @@ def jobs(
 
     ``brief`` leaves out attempts and results with a lifetime of their own. ``place``
     is the status whose list or set the ids were read from: that saves a round trip.
-    ``longest``: of a record only so many bytes are read, which may miss how it ended.
+    ``longest``: of a record only so many bytes are read, and of one that ended when and
+    how that was, but no result, error or the like.
     """
     if not ids:
         return []
@@ -91,8 +101,11 @@ def _stored(
     commands: list[Command] = [("TIME",)]
     if longest is None:
         commands.append(("MGET", *map(keys.job, ids)))
-    else:
+    elif stateful:
         commands += (("GETRANGE", keys.job(each), 0, longest - 1) for each in ids)
+    else:
+        # Whole, since it goes with others: in a pipeline nobody sends it a second time.
+        commands.append(with_source(_SKIM.bind(keys, *ids, longest=longest)))
     for job_id in ids:
         if stateful:
             commands.append(("HGETALL", keys.state(job_id)))
@@ -104,12 +117,15 @@ def _stored(
     clock, *replies = yield commands
     now_ms = clock_ms(clock)
     more = iter(replies)
-    records = next(more) if longest is None else [next(more) for _ in ids]
+    if longest is None:
+        records = next(more)
+    else:
+        records = [next(more) for _ in ids] if stateful else next(more)[1:]
     parsed: Parsed = []
     for job_id, raw in zip(ids, records, strict=True):
-        is_cut = longest is not None and len(raw or b"") >= longest
-        # The end of what is cut was not read, but is where the id is.
-        state = next(more) if stateful else {"status": place} if is_cut else None
+        # What waits or runs has no end yet; one that is half there is of no use.
+        is_cut = stateful and longest is not None and len(raw or b"") >= longest
+        state = next(more) if stateful else None
         rest = [None, None] if brief else [next(more), next(more)]
         try:
             envelope = parse_record(_without_end(raw) if is_cut else raw or b"")

@@ -12,6 +12,7 @@ from django.test import Client, override_settings
 
 from django_redisjobs.admin import jobsource
 from django_redisjobs.admin.queryset import periods
+from django_redisjobs.admin.sources import moment
 from django_redisjobs.models import Job
 from tests.integration.core.store import Store
 
@@ -309,3 +310,41 @@ def test_of_long_records_the_beginning_is_looked_at(
     # A list that an index answers has them whole.
     (row,) = browser.get(JOBS, {"status__exact": "failed"}).context["cl"].result_list
     assert row.error == "ValueError: no"
+
+
+# What is looked through at once is 4,096 bytes.
+@pytest.mark.parametrize("result", [10, 4_090, 9_000])
+@pytest.mark.parametrize("argument", [10, 150, 9_000])
+def test_long_records_tell_when_and_how_they_ended(
+    store: Store,
+    browser: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    argument: int,
+    result: int,
+):
+    monkeypatch.setattr(jobsource, "LONGEST", 250)
+    (job_id,) = store.add("low", body=f'["shop.jobs.send",["{"x" * argument}"],{{}}]')
+    enqueue_earlier(store, job_id, hours=2)
+    worker = store.worker("low")
+    worker.settle(*worker.claim(), result=f'"{"y" * result}"')
+
+    answer = browser.get(JOBS, {"function": "shop.jobs.send", "time": "1h"})
+
+    (row,) = answer.context["cl"].result_list
+    found = store.record(job_id)
+    assert row.status == "succeeded"
+    assert row.started_at == moment(found.started_ms)
+    assert row.finished_at == row.changed_at == moment(found.finished_ms)
+    assert (row.run, row.attempts_made, row.worker) == (1, 1, worker.name)
+
+
+def enqueue_earlier(store: Store, job_id: str, *, hours: int) -> None:
+    """As if a job had waited for so long."""
+    key = store.keys.job(job_id)
+    raw = store.client.get(key)
+    assert raw is not None
+    version, queue, priority, enqueued, *rest = raw.split(b" ", 4)
+    enqueued, newline, body = enqueued.partition(b"\n")
+    earlier = str(int(enqueued) - hours * 3_600_000).encode()
+    record = b" ".join((version, queue, priority, earlier + newline + body, *rest))
+    store.client.set(key, record)
