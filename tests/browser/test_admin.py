@@ -71,6 +71,8 @@ def test_a_job_is_watched_until_it_has_finished(
     browser.wait_for_text("succeeded", ".rj-title")
     browser.wait_for_text("through the gate", "#rj-job")
     assert browser.is_same_page()
+    # Nothing is asked any more.
+    assert not browser.find(".rj-live").is_displayed()
 
 
 def test_a_failed_job_is_run_again(browser: Browser, store: Store, worker: None):

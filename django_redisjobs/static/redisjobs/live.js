@@ -3,7 +3,8 @@
 // unfolded and what was typed stay as they are, and nothing flickers.
 //
 // <div data-rj-live="ID of the element" data-rj-seconds="5" hidden> is where the switch
-// is; templates/admin/redisjobs/live.html makes one. Nothing here needs inline script or
+// is; templates/admin/redisjobs/live.html makes one. An element with data-rj-final will
+// not change any more, and nobody asks for it again. Nothing here needs inline script or
 // style. A page that nobody looks at asks for nothing.
 
 const PAUSED = "redisjobs.live.paused";
@@ -97,9 +98,13 @@ function keepFresh(box) {
   let misses = 0;
   let isPaused = isRemembered();
 
+  function isFinal() {
+    return region.hasAttribute("data-rj-final");
+  }
+
   function plan() {
     clearTimeout(timer);
-    if (isPaused || document.hidden) return;
+    if (isFinal() || isPaused || document.hidden) return;
     // A server that does not answer is asked less and less often.
     timer = setTimeout(refresh, seconds * 1000 * Math.min(2 ** misses, 12));
   }
@@ -127,7 +132,7 @@ function keepFresh(box) {
   }
 
   async function refresh() {
-    if (asking) return;
+    if (asking || isFinal()) return;
     if (isInUse(region)) {
       plan();
       return;
@@ -136,6 +141,7 @@ function keepFresh(box) {
       const fresh = await fetched();
       if (!isPaused && !isInUse(region)) {
         change(region, fresh);
+        box.hidden = isFinal();
         region.dispatchEvent(new CustomEvent("redisjobs:refreshed", { bubbles: true }));
       }
       misses = 0;

@@ -92,6 +92,7 @@ def test_the_timeline_of_a_job_that_waits_for_its_retry(store: Store, browser: C
     assert facts(page)["Timeout"] == "1 min 30 s"
     assert facts(page)["Crashes"].endswith("0</span>")
     assert 'data-rj-live="rj-job"' in text
+    assert "data-rj-final" not in text
 
 
 def test_the_timeline_of_a_running_and_of_an_ended_job(store: Store, browser: Client):
@@ -110,6 +111,7 @@ def test_the_timeline_of_a_running_and_of_an_ended_job(store: Store, browser: Cl
     assert titles(page) == ["Enqueued", "Run 1", "Succeeded"]
     assert "altogether" in str(list(page.timeline())[-1].note)
     assert "data-rj-live" not in text
+    assert "data-rj-final" in text
 
 
 def test_a_scheduled_job_is_due_once(store: Store, browser: Client):
