@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from django.test import override_settings
+
 from django_redisjobs import JobStatus
 from django_redisjobs.core.records import AttemptRecord
 from django_redisjobs.queries import jobs
@@ -145,6 +147,32 @@ def send(browser: Browser, path: str, fields: dict[str, str]) -> int:
     """POST as a page of the site would; the status of the answer."""
     status: int = browser.driver.execute_async_script(SEND, path, fields)
     return status
+
+
+@override_settings(LANGUAGE_CODE="ar")
+def test_time_runs_beside_its_labels_from_right_to_left(browser: Browser, store: Store):
+    (job_id,) = store.add("low")
+    browser.open(QUEUES)
+    assert browser.find("html").get_attribute("dir") == "rtl"
+
+    for chart in (".rj-chart", ".rj-timing"):
+        bars, ticks = (
+            [each.rect["x"] for each in browser.all(f"{chart}:first-of-type {part}")]
+            for part in (".rj-bar-place", ".rj-ticks span")
+        )
+        assert bars == sorted(bars)
+        assert ticks == sorted(ticks)
+    # A job's steps run as its language does, each with its dot where it begins.
+    browser.open(f"{JOBS}{job_id}/change/")
+    first, second = (each.rect["x"] for each in browser.all(".rj-step"))
+    assert first > second
+    assert browser.run(DOT) == "0px"
+
+
+DOT = """
+const step = document.querySelector(".rj-step");
+return getComputedStyle(step, "::before").right;
+"""
 
 
 def evil_job(store: Store) -> str:
