@@ -44,6 +44,7 @@ MOST_TAKEN: Final = 200
 """Rows that a relay takes at once."""
 
 _COLUMNS: Final = NewJob._fields
+_DUMMY: Final = "django.db.backends.dummy"
 
 
 def store(jobs: Sequence[NewJob], alias: str) -> list[NewJob]:
@@ -127,9 +128,14 @@ def is_used() -> bool:
 
 
 def aliases() -> list[str]:
-    """The databases that may have an outbox."""
+    """The databases that may have an outbox. Of several, Django has the default one be a
+    dummy where nobody is to use it.
+    """
     return [
-        alias for alias in connections if router.allow_migrate_model(alias, _model())
+        alias
+        for alias in connections
+        if connections.settings[alias]["ENGINE"] != _DUMMY
+        and router.allow_migrate_model(alias, _model())
     ]
 
 

@@ -459,6 +459,17 @@ def test_missing_tables_are_told(
     assert 'outbox_jobs{database="other"}' not in metrics
 
 
+def test_a_default_database_that_nobody_is_to_use(
+    outbox: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Django's documentation has such a one beside several others."""
+    dummy = {**connections.settings["default"], "ENGINE": "django.db.backends.dummy"}
+    monkeypatch.setitem(connections.settings, "default", dummy)
+
+    assert outboxes.aliases() == ["other"]
+    assert 'outbox_jobs{database="other"} 0' in scraped(views.metrics, outbox)
+
+
 def test_an_outbox_without_effect_is_told(outbox: dict[str, Any]) -> None:
     assert checks.check_settings() == []
     with override_settings(REDISJOBS={**outbox, "ON_COMMIT": False}):
