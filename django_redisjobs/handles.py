@@ -253,7 +253,7 @@ def _result_of(record: JobRecord) -> str:
     if record.status is JobStatus.SUCCEEDED:
         return record.result if record.result is not None else "null"
     try:
-        name = f"{parse_body(record.body).function} ({record.id})"
+        name = f"{parse_body(record.shown_body).function} ({record.id})"
     except PayloadMalformed:
         name = f"Job {record.id}"
     if record.status is JobStatus.CANCELLED:

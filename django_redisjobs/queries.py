@@ -464,7 +464,7 @@ def moment_of(record: JobRecord) -> int:
 def function_of(record: JobRecord) -> str:
     """The dotted path; empty for a body that nobody can read."""
     try:
-        return parse_body(record.body).function
+        return parse_body(record.shown_body).function
     except PayloadMalformed:
         return ""
 

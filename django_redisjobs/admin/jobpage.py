@@ -178,7 +178,7 @@ class JobPage:
     def arguments(self) -> list[Argument]:
         """The arguments; model instances as references, nothing is fetched."""
         if self._body is None:
-            raw = unreadable(self.record.body)
+            raw = unreadable(self.record.shown_body)
             return [Argument(_("unreadable"), shortened(raw))]
         body = redacted(self._body)
         placed = [
@@ -279,13 +279,13 @@ class JobPage:
     def _body(self) -> Body | None:
         """What it calls, with everything in it; None when nobody can read it."""
         try:
-            return parse_body(self.record.body)
+            return parse_body(self.record.shown_body)
         except PayloadMalformed:
             return None
 
     def _shown(self, text: str) -> str:
         """A text of an attempt as people may see it: it may be older than REDACT."""
-        return text if self._body is None else discreet(text, self.record.body)
+        return text if self._body is None else discreet(text, self.record.shown_body)
 
     def _decoded(self, text: str | None) -> str | None:
         """Stored JSON text as Python, as people may see it; None stays None."""

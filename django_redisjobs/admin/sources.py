@@ -113,7 +113,7 @@ def loaded(row: M) -> M:
 def job_row(record: JobRecord) -> Job:
     """A job's row. A body that nobody can read has no function's name."""
     try:
-        body = parse_body(record.body)
+        body = parse_body(record.shown_body)
     except PayloadMalformed:
         body = None
     row = Job.from_db(
@@ -121,7 +121,7 @@ def job_row(record: JobRecord) -> Job:
         _JOB_COLUMNS,
         (
             record.id,
-            body.function if body else function_at(record.body),
+            body.function if body else function_at(record.shown_body),
             record.queue,
             record.status.value,
             record.priority,

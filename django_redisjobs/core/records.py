@@ -289,6 +289,11 @@ class JobRecord:
     error: str | None
     ready_ms: int = 0
 
+    @property
+    def shown_body(self) -> str:
+        """The body for people. What runs it, or checks its signature, takes it as it is."""
+        return encodable_json(self.body)
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
@@ -405,8 +410,7 @@ class Ended:
 def parse_record(raw: bytes) -> Envelope:
     """Raises PayloadMalformed when this is not a record of this version."""
     try:
-        text = encodable_json(raw.decode(errors="replace"))
-        header, _, rest = text.partition("\n")
+        header, _, rest = raw.decode(errors="replace").partition("\n")
         body, _, end = rest.partition("\n")
         version, queue, priority, enqueued_ms, *others = header.split(" ")
         due_ms, expires_ms, callbacks = others + [""] * (3 - len(others))
@@ -420,7 +424,7 @@ def parse_record(raw: bytes) -> Envelope:
             _time(expires_ms),
             int(callbacks or 0),
             body,
-            _parse_ended(end) if end else None,
+            _parse_ended(encodable_json(end)) if end else None,
         )
     except ValueError as error:
         raise PayloadMalformed(f"Not a job's record: {raw!r:.200}") from error

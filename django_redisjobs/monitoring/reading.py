@@ -129,7 +129,7 @@ def shown_messages(failures: Sequence[FailureRecord]) -> list[str]:
             cut.setdefault(failure.keys, []).append(failure.id)
     asked = [lookup.jobs(keys, ids, brief=True) for keys, ids in cut.items()]
     for record in chain.from_iterable(ask(together(asked)) if asked else ()):
-        bodies[record.id] = record.body
+        bodies[record.id] = record.shown_body
     return [
         discreet(failure.message, bodies[failure.id])
         if failure.id in bodies

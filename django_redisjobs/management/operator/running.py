@@ -114,7 +114,7 @@ def _tell(terminal: Terminal, ran: Ran, record: JobRecord) -> None:
     error = ran.error
     trace = ""
     if error is not None:
-        hide = partial(discreet, body=record.body)
+        hide = partial(discreet, body=record.shown_body)
         trace = describe(error, hide=hide).traceback
     if terminal.as_json:
         terminal.document(

@@ -39,7 +39,7 @@ _UNREADABLE: Final = (
 def body_of(record: JobRecord) -> Body | None:
     """What the job calls, as people may see it; None when this build cannot read it."""
     try:
-        return redacted(parse_body(record.body))
+        return redacted(parse_body(record.shown_body))
     except PayloadMalformed:
         return None
 
@@ -53,7 +53,7 @@ def result_of(record: JobRecord) -> str:
 
 def error_of(record: JobRecord) -> str:
     """Why it failed, or failed the last time, as people may see it."""
-    return discreet(_error(record), record.body)
+    return discreet(_error(record), record.shown_body)
 
 
 def _error(record: JobRecord) -> str:
@@ -115,7 +115,7 @@ def _facts(record: JobRecord) -> Iterator[tuple[str, str]]:
 def _call(record: JobRecord) -> Iterator[tuple[str, str]]:
     body = body_of(record)
     if body is None:
-        yield "body", unreadable(record.body)
+        yield "body", unreadable(record.shown_body)
         return
     parts = [_decoded(value) for value in body.args]
     parts += [f"{name}={_decoded(value)}" for name, value in body.kwargs.items()]
@@ -146,10 +146,10 @@ def _discreet(attempt: AttemptRecord, record: JobRecord) -> AttemptRecord:
     """As people may see it: it may be older than REDACT."""
     return replace(
         attempt,
-        message=discreet(attempt.message, record.body),
-        traceback=discreet(attempt.traceback, record.body),
+        message=discreet(attempt.message, record.shown_body),
+        traceback=discreet(attempt.traceback, record.shown_body),
         logs=tuple(
-            (at_ms, level, logger, discreet(text, record.body))
+            (at_ms, level, logger, discreet(text, record.shown_body))
             for at_ms, level, logger, text in attempt.logs
         ),
     )
@@ -159,7 +159,7 @@ def _progress(record: JobRecord) -> Any:
     """How far the job said it is, as people may see it."""
     found = _plain(record.progress, function_of(record))
     if isinstance(found, dict) and isinstance(found.get("message"), str):
-        found["message"] = discreet(found["message"], record.body)
+        found["message"] = discreet(found["message"], record.shown_body)
     return found
 
 

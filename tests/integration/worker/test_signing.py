@@ -8,11 +8,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from django_redisjobs import JobStatus, get_connection, get_job
+from django_redisjobs import JobStatus, conf, get_connection, get_job
 from django_redisjobs.conf import keys_for
+from django_redisjobs.core import lookup
 from django_redisjobs.core.producer import enqueue
 from django_redisjobs.core.records import NewJob, new_id
 from django_redisjobs.core.scripts import perform
+from django_redisjobs.vetting import vet
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import until
 
@@ -68,6 +70,21 @@ def test_signed_jobs_run_and_forged_ones_wait_for_people(start, with_keys):
     # Nobody's word but that of a key makes them run.
     unsigned.retry()
     assert "is not signed" in parked(unsigned)
+
+
+def test_what_another_program_signed_is_vetted_as_it_was_signed(with_keys):
+    """People are shown another text of it."""
+    job_id, keys = new_id(), keys_for("default")
+    with with_keys(KEY):
+        body = json.dumps([jobs.add.path, ["caf\udce9", "!"], {}])
+        signed = conf.get_settings().signatures.sign(job_id, body)
+        new = NewJob(job_id, "default", signed)
+        perform(get_connection(), enqueue(keys, [new]))
+        record = perform(get_connection(), lookup.job(keys, job_id))
+
+        assert vet(record) is jobs.add
+
+    assert r"caf\\udce9" in record.shown_body
 
 
 def test_everything_that_enqueues_signs(start, with_keys, events):
