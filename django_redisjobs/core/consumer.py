@@ -210,6 +210,11 @@ class Consumer:
                 self._flight[0].abandon()
                 self._flight = None
 
+    @property
+    def _news(self) -> bool:
+        """Whether there is something that the caller has to hear."""
+        return bool(self._taken_over or self._refused or self._dropped)
+
     def _prepared(self, settlements: Sequence[Settlement]) -> _Step:
         """A step with these settlements that claims nothing yet."""
         step = _Step()
@@ -238,8 +243,13 @@ class Consumer:
                 return self._agreed(reply, server_ms, step, onward)
             if status == "lost":
                 break
-            if status == "schema":
+            if status == "schema" and not self._news:
                 raise SchemaMismatch(word(reply[3]), SCHEMA_VERSION)
+            if status == "schema":
+                # First what earlier rounds found out. Who claims again hears of it.
+                return self._agreed(
+                    [status, server_ms, 0, -1, 0, [], []], server_ms, step, None
+                )
             # Who finds that they differ looks first at what there is.
             onward = None
             step = _Step(want=step.want, fresh=step.fresh)

@@ -275,6 +275,7 @@ class Child:
         if isinstance(error, SchemaMismatch) and self._options.burst:
             # Only its replacement takes jobs again; the worker tells why it ended.
             self._end(Phase.EXHAUSTED)
+            return 0.0
         return self._trouble.met(error)
 
     def _let_work(self) -> None:

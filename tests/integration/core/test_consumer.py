@@ -11,7 +11,7 @@ import redis
 
 from django_redisjobs.core import settled
 from django_redisjobs.core.consumer import Consumer, hand_back
-from django_redisjobs.core.exceptions import LeaseLost
+from django_redisjobs.core.exceptions import LeaseLost, SchemaMismatch
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import DEFAULT_KEEP, JobStatus
 from django_redisjobs.core.settlements import Settlement
@@ -146,6 +146,23 @@ def test_a_lost_claim_is_found_though_as_many_were_handed_back(store: Store):
 
     assert ids(exchange.jobs) == [wanted[2]]
     assert exchange.dropped == {second.token}
+    assert worker.held == 1
+
+
+def test_a_lost_claim_is_told_also_when_a_later_version_has_come(store: Store):
+    wanted = store.add(number=2)
+    worker = store.worker()
+    client = worker.consumer._client
+    worker.consumer._client = unanswered(store.client, "after")
+    with pytest.raises(redis.ConnectionError):
+        worker.claim()
+    worker.consumer._client = client
+    store.client.set(store.keys.schema, "2")
+
+    assert ids(worker.claim()) == wanted[:1]
+
+    with pytest.raises(SchemaMismatch):
+        worker.claim()
     assert worker.held == 1
 
 
