@@ -150,7 +150,9 @@ def misconfigured() -> list[tuple[JobFunction[..., Any], str]]:
         try:
             function.check_configuration()
         except RedisJobsError as error:
-            found.append((function, str(error)))
+            # Who tells of it names the function, as some of these messages do.
+            reason = str(error).removeprefix(f"{function.path}: ")
+            found.append((function, reason))
     return found
 
 

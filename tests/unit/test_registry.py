@@ -217,6 +217,9 @@ def test_job_functions_with_an_unknown_queue_are_told(module: Path) -> None:
 
     assert "no queue 'hihg'" in found["fresh_shop.pay"]
     assert "'fresh_shop.gone' cannot be imported" in found["fresh_shop.charge"]
+    # Who tells it says of which function.
+    assert not any("fresh_shop.pay" in reason for reason in found.values())
+    assert "fresh_shop.charge" not in found["fresh_shop.charge"]
 
 
 def test_a_callback_in_another_group_is_told(module: Path) -> None:
