@@ -372,6 +372,11 @@ class captured_jobs(ContextDecorator):  # noqa: N801 - as memory_server
                 "captured_jobs() decorates functions and TestCase classes, and "
                 f"{decorated.__name__} is neither."
             )
+        if self._execute:
+            raise TypeError(
+                "captured_jobs(execute=True) decorates functions: a class has several "
+                "ends. Say run_jobs() in its tests."
+            )
         # To type checkers a method is nothing that is replaced.
         tests: Any = decorated
         set_up = tests.setUp

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -816,17 +815,12 @@ def test_a_class_is_still_a_class_of_tests() -> None:
             pass
 
 
-def test_a_decorated_class_runs_its_jobs_when_a_test_ends() -> None:
-    @captured_jobs(execute=True)
-    class Failing(SimpleTestCase):
-        def test_it(self):
-            jobs.refuse.delay()
+def test_a_class_says_itself_when_its_jobs_run() -> None:
+    with pytest.raises(TypeError, match=r"Say run_jobs\(\) in its tests"):
 
-    result = unittest.TestResult()
-    Failing("test_it").run(result)
-
-    ((_, traceback),) = result.errors
-    assert "Refused" in traceback
+        @captured_jobs(execute=True)
+        class Tests(SimpleTestCase):
+            pass
 
 
 class RefusedByTheDatabase(TestCase):
