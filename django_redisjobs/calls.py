@@ -119,20 +119,6 @@ def places() -> Conversation[list[tuple[GroupKeys, list[str]]]]:
     ]
 
 
-def group_of(queue: str) -> Conversation[GroupKeys]:
-    """The keys of a queue's group, also of a queue that left the settings: what it held
-    then is in Redis yet. Only that asks Redis.
-
-    Raises:
-        UnknownQueue: neither the settings nor Redis have such a queue.
-    """
-    if queue not in conf.get_settings().queues:
-        for keys, names in (yield from places()):
-            if queue in names:
-                return keys
-    return conf.keys_for(queue)
-
-
 def explain(error: redis.RedisError) -> str:
     """Which server answered what, and what to do about it, in one sentence or two."""
     text = str(error).strip().rstrip(".") or type(error).__name__

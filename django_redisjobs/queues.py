@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar, overload
 
 from django_redisjobs import conf, registry
-from django_redisjobs.calls import aask, ask, group_of
+from django_redisjobs.calls import aask, ask
 from django_redisjobs.core import inspection, operations
 from django_redisjobs.core.keys import GroupKeys
-from django_redisjobs.core.records import QueueCounts
-from django_redisjobs.core.scripts import Conversation
+from django_redisjobs.core.records import JobStatus, QueueCounts
+from django_redisjobs.core.scripts import Conversation, together
 from django_redisjobs.definitions import JobFunction
 from django_redisjobs.durations import Duration, parse_duration
 from django_redisjobs.exceptions import UnknownJobFunction
@@ -31,14 +31,6 @@ def get_queue(name: str = "default") -> Queue:
     """
     conf.get_queue_settings(name)
     return Queue(name)
-
-
-def find_queue(name: str) -> Queue:
-    """``get_queue`` for who looks after queues: of any that the settings or Redis have.
-
-    Raises UnknownQueue and ServerUnavailable.
-    """
-    return Queue(name, _group=ask(group_of(name)))
 
 
 @overload
@@ -63,15 +55,14 @@ def enqueue(function: Any, /, *args: Any, **kwargs: Any) -> JobHandle[Any]:
 class Queue:
     """A queue. Everything but its name asks Redis, and has an async twin.
 
+    Jobs that went in before its ``GROUP`` was changed are in the former group yet: they
+    are counted and purged, too.
+
     Raises ServerUnavailable when Redis does not answer; enqueueing raises as ``delay``
     does.
     """
 
     name: str
-    # The group of one that left the settings, which they cannot tell any more.
-    _group: GroupKeys | None = field(
-        default=None, repr=False, compare=False, kw_only=True
-    )
 
     @overload
     def enqueue(
@@ -199,17 +190,17 @@ class Queue:
 
     def latency(self) -> float:
         """Seconds for which the job that is next waits already; 0 when none does."""
-        return ask(inspection.latency(self._keys, self.name))
+        return ask(self._latency())
 
     async def alatency(self) -> float:
-        return await aask(inspection.latency(self._keys, self.name))
+        return await aask(self._latency())
 
     def counts(self) -> QueueCounts:
         """How many jobs are in each status, and whether the queue is paused."""
-        return ask(inspection.counts(self._keys, [self.name]))[0]
+        return ask(self._counts())
 
     async def acounts(self) -> QueueCounts:
-        return (await aask(inspection.counts(self._keys, [self.name])))[0]
+        return await aask(self._counts())
 
     def pause(
         self,
@@ -239,21 +230,51 @@ class Queue:
 
     def resume(self) -> bool:
         """Let its jobs start again. False when it was not paused."""
-        return ask(operations.resume(self._keys, self.name))
+        return ask(self._resume())
 
     async def aresume(self) -> bool:
-        return await aask(operations.resume(self._keys, self.name))
+        return await aask(self._resume())
 
     def purge(self) -> int:
         """Delete all jobs that wait in it, ready or scheduled; gives how many."""
-        return ask(operations.purge(self._keys, self.name))
+        return ask(self._purge())
 
     async def apurge(self) -> int:
-        return await aask(operations.purge(self._keys, self.name))
+        return await aask(self._purge())
 
     @property
-    def _keys(self) -> GroupKeys:
-        return self._group or conf.keys_for(self.name)
+    def _served(self) -> list[GroupKeys]:
+        """Where workers may take its jobs from: of one that left the settings nobody
+        knows which settings they have, so in any group.
+        """
+        if self.name in conf.get_settings().queues:
+            return [conf.keys_for(self.name)]
+        return list(conf.groups())
+
+    def _latency(self) -> Conversation[float]:
+        waits = [inspection.latency(keys, self.name) for keys in conf.groups()]
+        return max((yield from together(waits)))
+
+    def _counts(self) -> Conversation[QueueCounts]:
+        groups = conf.groups()
+        counted = yield from together(
+            [inspection.counts(keys, [self.name]) for keys in groups]
+        )
+        return joined(
+            {keys: counts for keys, (counts,) in zip(groups, counted, strict=True)}
+        )
+
+    def _resume(self) -> Conversation[bool]:
+        was_paused = False
+        for keys in self._served:
+            was_paused |= yield from operations.resume(keys, self.name)
+        return was_paused
+
+    def _purge(self) -> Conversation[int]:
+        purged = 0
+        for keys in conf.groups():
+            purged += yield from operations.purge(keys, self.name)
+        return purged
 
     def _using(
         self,
@@ -267,7 +288,7 @@ class Queue:
 
     def _pause(
         self, reason: str, by: str, for_: Duration | None, until: datetime | None
-    ) -> Conversation[int]:
+    ) -> Conversation[None]:
         if for_ is not None and until is not None:
             raise ValueError("pause() takes for_= or until=, not both.")
         for_ms = None if for_ is None else to_ms(parse_duration(for_))
@@ -279,16 +300,45 @@ class Queue:
             raise ValueError(
                 f"A pause until {until} is over already: give a time that is to come."
             )
-        return (
+        for keys in self._served:
             yield from operations.pause(
-                self._keys,
+                keys,
                 self.name,
                 reason=reason,
                 by=by,
                 for_ms=for_ms,
                 until_ms=until_ms,
             )
-        )
+
+
+def purge_part(name: str) -> tuple[bool, int]:
+    """One step of a queue's purge: whether more is left, and how many jobs are gone.
+
+    Raises ServerUnavailable.
+    """
+    more, purged = False, 0
+    for keys in conf.groups():
+        has_more, part = ask(operations.purge_part(keys, name))
+        more, purged = more or has_more, purged + part
+    return more, purged
+
+
+def joined(parts: Mapping[GroupKeys, QueueCounts]) -> QueueCounts:
+    """What several groups have of one queue. It is paused where workers look: in the
+    group of the settings, or in any once these do not have it.
+    """
+    first, *others = parts.values()
+    if not others:
+        return first
+    if first.queue in conf.get_settings().queues:
+        paused = parts[conf.keys_for(first.queue)].paused
+    else:
+        paused = next((each.paused for each in parts.values() if each.paused), None)
+    sums = {
+        status.value: sum(getattr(each, status.value) for each in parts.values())
+        for status in JobStatus
+    }
+    return replace(first, paused=paused, **sums)
 
 
 def _job_function(function: Any) -> JobFunction[..., Any]:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from django_redisjobs.admin.pages import LiveAdmin, log_entry, may
 from django_redisjobs.durations import parse_duration
 from django_redisjobs.models import Queue as QueueModel
-from django_redisjobs.queues import Queue, find_queue
+from django_redisjobs.queues import Queue
 
 PERMISSION = "pause_queue"
 PAGE = "admin/redisjobs/queue/pause.html"
@@ -87,7 +87,7 @@ def queue_at(model_admin: LiveAdmin, request: HttpRequest, name: str) -> Queue:
     row = model_admin.visible_row(request, unquote(name))
     if row is None:
         raise Http404(f"There is no queue {name!r}.")
-    return find_queue(row.name)
+    return Queue(row.name)
 
 
 def _pause(

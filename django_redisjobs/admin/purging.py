@@ -14,8 +14,7 @@ from django.utils.translation import ngettext
 from django_redisjobs.admin.formats import number_text
 from django_redisjobs.admin.pages import LiveAdmin, may
 from django_redisjobs.admin.pausing import changed, queue_at
-from django_redisjobs.calls import ask, group_of
-from django_redisjobs.core import operations
+from django_redisjobs.queues import purge_part
 
 PERMISSION: Final = "purge_queue"
 PAGE: Final = "admin/redisjobs/queue/purge.html"
@@ -48,9 +47,9 @@ def purge_view(model_admin: LiveAdmin, request: HttpRequest, name: str) -> HttpR
 
 def _purge(queue: str) -> tuple[bool, int]:
     """Whether more is left, and how many are gone."""
-    keys, purged, more = ask(group_of(queue)), 0, True
+    purged, more = 0, True
     while more and purged < MOST:
-        more, part = ask(operations.purge_part(keys, queue))
+        more, part = purge_part(queue)
         purged += part
     return more, purged
 

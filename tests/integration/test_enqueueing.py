@@ -26,10 +26,10 @@ from django.utils import translation
 
 from django_redisjobs import (
     JobStatus,
+    conf,
     delivery,
     exceptions,
     get_job,
-    get_queue,
     job,
 )
 from django_redisjobs.connections import client
@@ -61,7 +61,7 @@ class Rollback(Exception):
 
 def sent(queue: str = "default") -> list[int]:
     """The first arguments of the jobs that wait, in order."""
-    ids = client().lrange(get_queue(queue)._keys.pending(queue), 0, -1)
+    ids = client().lrange(conf.keys_for(queue).pending(queue), 0, -1)
     infos = [get_job(each.decode()).info() for each in ids]
     return [info.args[0] if info.args else info.kwargs["a"] for info in infos]
 
@@ -500,7 +500,7 @@ def test_a_delay_counts_from_the_arrival_and_a_time_in_the_past_means_now() -> N
 def test_priority_and_expiry_reach_redis() -> None:
     handle = add.using(priority=-7, expires="1h").delay(1)
 
-    raw = client().get(get_queue("default")._keys.job(handle.id))
+    raw = client().get(conf.keys_for("default").job(handle.id))
 
     assert handle.info().priority == -7
     assert isinstance(raw, bytes)
@@ -516,7 +516,7 @@ def test_what_a_call_overrides_travels_with_the_job() -> None:
 
 def test_the_language_travels_only_if_it_is_not_the_usual_one() -> None:
     def stored(handle: Any) -> bytes:
-        return client().get(get_queue("default")._keys.job(handle.id))
+        return client().get(conf.keys_for("default").job(handle.id))
 
     usual = add.delay(1)
     with translation.override("de"):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from django_redisjobs import JobStatus, conf, enqueue, exceptions, get_queue, job
 from django_redisjobs.connections import client
@@ -189,6 +190,28 @@ def test_a_queue_can_be_emptied() -> None:
     assert kept.status() is JobStatus.PENDING
     with pytest.raises(exceptions.JobNotFound):
         handles[0].status()
+
+
+def test_a_queue_whose_group_was_changed_has_what_is_left_in_the_former_one(
+    redisjobs: dict[str, Any],
+) -> None:
+    former = get_queue("low")
+    left = former.enqueue(add, 1)
+    former.pause()
+
+    queues = {"default": {}, "low": {"GROUP": "other"}}
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
+        queue = get_queue("low")
+        queue.enqueue(add, 2)
+
+        assert queue.depth() == 2
+        assert 0 <= queue.latency() < 60
+        # Its workers do not look there.
+        assert queue.counts().paused is None
+        assert queue.purge() == 2
+        assert queue.depth() == 0
+        with pytest.raises(exceptions.JobNotFound):
+            left.status()
 
 
 def test_every_call_has_its_async_twin() -> None:

@@ -8,8 +8,7 @@ from argparse import ArgumentParser
 
 from django.core.management.base import CommandError
 
-from django_redisjobs.calls import ask, group_of
-from django_redisjobs.core.operations import purge_part
+from django_redisjobs import conf
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import (
     age,
@@ -19,13 +18,24 @@ from django_redisjobs.management.operator.formats import (
     read_duration,
     read_time,
 )
+from django_redisjobs.management.operator.groups import groups_with_queues
 from django_redisjobs.management.operator.terminal import Terminal
-from django_redisjobs.queues import find_queue
+from django_redisjobs.queues import Queue, get_queue, purge_part
 from django_redisjobs.snapshots import iso
 
 
 def _name_queue(parser: ArgumentParser) -> None:
     parser.add_argument("queue", metavar="QUEUE", help="The name of the queue.")
+
+
+def _find_queue(options: Options) -> Queue:
+    """Of all that the settings or Redis have. Raises UnknownQueue."""
+    name = options["queue"]
+    if name in conf.get_settings().queues:
+        return Queue(name)
+    if any(name in names for _, names in groups_with_queues()):
+        return Queue(name)
+    return get_queue(name)
 
 
 def _add_pause_arguments(parser: ArgumentParser) -> None:
@@ -53,7 +63,7 @@ def _add_pause_arguments(parser: ArgumentParser) -> None:
 
 
 def _pause(terminal: Terminal, options: Options) -> None:
-    queue = find_queue(options["queue"])
+    queue = _find_queue(options)
     by = options["by"] if options["by"] is not None else _who()
     try:
         queue.pause(options["reason"], by, options["for_"], options["until"])
@@ -92,7 +102,7 @@ def _who() -> str:
 
 
 def _resume(terminal: Terminal, options: Options) -> None:
-    queue = find_queue(options["queue"])
+    queue = _find_queue(options)
     resumed = queue.resume()
     if terminal.as_json:
         terminal.document({"queue": queue.name, "resumed": resumed})
@@ -108,7 +118,7 @@ def _add_purge_arguments(parser: ArgumentParser) -> None:
 
 
 def _purge(terminal: Terminal, options: Options) -> None:
-    queue = find_queue(options["queue"])
+    queue = _find_queue(options)
     counts = queue.counts()
     if counts.pending or counts.scheduled:
         terminal.confirm(
@@ -116,11 +126,10 @@ def _purge(terminal: Terminal, options: Options) -> None:
             f"{number(counts.scheduled)} scheduled jobs of {queue.name} for ever?",
             yes=options["yes"],
         )
-    keys = ask(group_of(queue.name))
     purged, more = 0, True
     with terminal.progress(counts.pending + counts.scheduled) as show:
         while more:
-            more, part = ask(purge_part(keys, queue.name))
+            more, part = purge_part(queue.name)
             purged += part
             show(purged)
     if terminal.as_json:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.messages import get_messages
 from django.test import Client, override_settings
 
-from django_redisjobs import get_queue
+from django_redisjobs import conf, get_queue
 from tests.integration.core.store import Store
 
 from .conftest import Staff
@@ -85,6 +87,44 @@ def test_a_queue_that_left_the_settings_is_paused_and_goes_on(
     assert store.worker("gone").claim() == []
     operator.post(page, {"resume": "1"})
     assert len(store.worker("gone").claim()) == 1
+
+
+def test_a_queue_that_left_the_settings_is_paused_in_all_of_its_groups(
+    redisjobs: dict[str, Any], store: Store, operator: Client
+):
+    queues = {"high": {}, "bulk": {"GROUP": "other"}}
+    page = f"{QUEUES}gone/pause/"
+    # Of long ago: Redis remembers the name.
+    store.delete(*store.add("gone"))
+
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
+        other = Store(store.client, conf.keys_for("bulk"))
+        other.add("gone")
+        operator.post(page, {"pause": "1"})
+
+        assert other.worker("gone").claim() == []
+        assert 'name="resume"' in operator.get(page).content.decode()
+        operator.post(page, {"resume": "1"})
+        assert len(other.worker("gone").claim()) == 1
+
+
+def test_a_pause_from_before_a_queue_left_the_settings_is_shown(
+    redisjobs: dict[str, Any], store: Store, operator: Client
+):
+    queues = {"high": {}, "bulk": {"GROUP": "other"}}
+    store.add("gone")
+
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
+        other = Store(store.client, conf.keys_for("bulk"))
+        other.add("gone")
+        other.pause("gone")
+
+        (card,) = [
+            row
+            for row in operator.get(QUEUES).context["page"].queues
+            if row.name == "gone"
+        ]
+        assert card.paused
 
 
 def test_redis_away_is_a_page_that_says_so(operator: Client):

@@ -9,7 +9,7 @@ from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.messages import get_messages
 from django.test import Client, override_settings
 
-from django_redisjobs import JobStatus
+from django_redisjobs import JobStatus, conf
 from django_redisjobs.admin import purging
 from tests.integration.core.store import Store
 
@@ -17,6 +17,7 @@ from .conftest import Staff
 
 QUEUES = "/admin/redisjobs/queue/"
 PAGE = f"{QUEUES}low/purge/"
+TWO_GROUPS = {"high": {}, "bulk": {"GROUP": "other"}}
 
 
 @pytest.fixture
@@ -80,16 +81,33 @@ def test_those_without_the_permission_are_refused(store: Store, browser: Client)
 def test_a_queue_that_left_the_settings_is_purged(
     redisjobs: dict[str, Any], store: Store, operator: Client
 ):
-    queues = {"high": {}, "bulk": {"GROUP": "other"}}
     (waiting,) = store.add("gone")
     page = f"{QUEUES}gone/purge/"
 
-    with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": TWO_GROUPS}):
         assert f'href="{page}"' in operator.get(QUEUES).content.decode()
         operator.post(page, {"confirmed": "1"})
 
         assert store.status(waiting) is None
         # Of what holds nothing more there is nothing to say.
+        assert page not in operator.get(QUEUES).content.decode()
+
+
+def test_what_a_queue_that_left_the_settings_has_in_several_groups_is_purged(
+    redisjobs: dict[str, Any], store: Store, operator: Client
+):
+    page = f"{QUEUES}gone/purge/"
+
+    with override_settings(REDISJOBS={**redisjobs, "QUEUES": TWO_GROUPS}):
+        other = Store(store.client, conf.keys_for("bulk"))
+        before, after = *store.add("gone"), *other.add("gone", delay_ms=60_000)
+
+        assert "1 pending and 1 scheduled" in operator.get(page).content.decode()
+        answer = operator.post(page, {"confirmed": "1"})
+
+        (words,) = [str(one) for one in get_messages(answer.wsgi_request)]
+        assert words == "2 jobs of gone are deleted."
+        assert store.status(before) is other.status(after) is None
         assert page not in operator.get(QUEUES).content.decode()
 
 
