@@ -61,53 +61,50 @@ def pause_view(model_admin: LiveAdmin, request: HttpRequest, name: str) -> HttpR
     queue = queue_at(model_admin, request, name)
     form = PauseForm(request.POST if "pause" in request.POST else None)
     if "resume" in request.POST:
-        return changed(model_admin, request, queue, _resume(queue))
+        return changed(model_admin, request, queue, _resume(queue.name))
     if form.is_valid():
-        words = _pause(queue, request, **form.cleaned_data)
+        words = _pause(queue.name, request, **form.cleaned_data)
         return changed(model_admin, request, queue, words)
-    paused = queue.counts().paused
     request.current_app = model_admin.admin_site.name
     context = {
         **model_admin.admin_site.each_context(request),
-        "title": (_("Resume %(queue)s") if paused else _("Pause %(queue)s"))
+        "title": (_("Resume %(queue)s") if queue.paused else _("Pause %(queue)s"))
         % {"queue": queue.name},
         "opts": model_admin.opts,
         "media": model_admin.media + form.media,
         "queue": queue,
-        "paused": paused,
         "form": form,
     }
     return TemplateResponse(request, PAGE, context)
 
 
-def queue_at(model_admin: LiveAdmin, request: HttpRequest, name: str) -> Queue:
+def queue_at(model_admin: LiveAdmin, request: HttpRequest, name: str) -> QueueModel:
     """The queue that an address names. Raises Http404 where there is none for who asks,
     and PermissionDenied.
     """
-    row = model_admin.visible_row(request, unquote(name))
+    row: QueueModel | None = model_admin.visible_row(request, unquote(name))
     if row is None:
         raise Http404(f"There is no queue {name!r}.")
-    return Queue(row.name)
+    return row
 
 
 def _pause(
-    queue: Queue, request: HttpRequest, *, reason: str, length: float | None
+    queue: str, request: HttpRequest, *, reason: str, length: float | None
 ) -> str:
-    queue.pause(reason, request.user.get_username(), length)
-    return _("%(queue)s is paused: no more job of it starts.") % {"queue": queue.name}
+    Queue(queue).pause(reason, request.user.get_username(), length)
+    return _("%(queue)s is paused: no more job of it starts.") % {"queue": queue}
 
 
-def _resume(queue: Queue) -> str:
-    words = (
-        _("%(queue)s goes on.") if queue.resume() else _("%(queue)s was not paused.")
-    )
-    return words % {"queue": queue.name}
+def _resume(queue: str) -> str:
+    was_paused = Queue(queue).resume()
+    words = _("%(queue)s goes on.") if was_paused else _("%(queue)s was not paused.")
+    return words % {"queue": queue}
 
 
 def changed(
     model_admin: admin.ModelAdmin[Any],
     request: HttpRequest,
-    queue: Queue,
+    queue: QueueModel,
     words: str,
     flag: int = CHANGE,
 ) -> HttpResponse:

@@ -31,15 +31,13 @@ def purge_view(model_admin: LiveAdmin, request: HttpRequest, name: str) -> HttpR
         words = _words(queue.name, *_purge(queue.name))
         return changed(model_admin, request, queue, words, DELETION)
     request.current_app = model_admin.admin_site.name
-    counts = queue.counts()
     context = {
         **model_admin.admin_site.each_context(request),
         "title": _("Purge %(queue)s") % {"queue": queue.name},
         "opts": model_admin.opts,
         "media": model_admin.media,
         "queue": queue,
-        "counts": counts,
-        "total": counts.pending + counts.scheduled,
+        "total": queue.pending + queue.scheduled,
         "most": MOST,
     }
     return TemplateResponse(request, PAGE, context)

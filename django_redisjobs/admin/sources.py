@@ -30,10 +30,10 @@ from django_redisjobs.core.records import (
     QueueCounts,
     WorkerRecord,
 )
-from django_redisjobs.core.scripts import together
+from django_redisjobs.core.scripts import Conversation, together
 from django_redisjobs.exceptions import PayloadMalformed
 from django_redisjobs.models import Job, Queue, Worker
-from django_redisjobs.monitoring.queues import names, standings
+from django_redisjobs.monitoring.queues import Standing, names, standings
 from django_redisjobs.monitoring.reading import merged
 from django_redisjobs.queries import moment_of
 from django_redisjobs.snapshots import date_of
@@ -150,16 +150,26 @@ class QueueSource(Source):
     """All queues, in the order of the settings."""
 
     def read(self, wanted: Wanted) -> Found:
-        rows = [
-            queue_row(position, counts, seconds)
-            for position, (counts, seconds) in enumerate(ask(standings(ask(places()))))
-        ]
-        return Found(rows=rows)
+        found = ask(_standings(wanted.fixed.get("pk")))
+        return Found(rows=[queue_row(place, *each) for place, each in enumerate(found)])
 
     def count(self, wanted: Wanted) -> int | None:
         if wanted.fixed or not wanted.exact:
             return None
         return len(names(ask(places())))
+
+
+def _standings(chosen: Values | None) -> Conversation[list[Standing]]:
+    """How all queues are, or those of these names."""
+    if chosen is not None and chosen <= conf.get_settings().queues.keys():
+        # Nobody need ask whether there are such.
+        groups = [(keys, list(chosen)) for keys in conf.groups()]
+    else:
+        groups = [
+            (keys, [name for name in stored if chosen is None or name in chosen])
+            for keys, stored in (yield from places())
+        ]
+    return (yield from standings(groups))
 
 
 def queue_row(position: int, counts: QueueCounts, oldest_seconds: float) -> Queue:

@@ -70,6 +70,18 @@ def test_those_who_may_only_look_have_no_link_and_are_refused(
     assert get_queue("low").counts().paused is None
 
 
+def test_redis_is_asked_for_the_queue_alone(
+    store: Store, operator: Client, trips: list[int]
+):
+    store.add("low")
+    store.add("default")
+
+    for data, most in ({}, 1), ({"pause": "1"}, 2), ({"resume": "1"}, 2):
+        trips.clear()
+        (operator.post if data else operator.get)(PAGE, data)
+        assert len(trips) <= most, (data, trips)
+
+
 def test_a_queue_that_is_none_is_not_found(store: Store, operator: Client):
     assert operator.get(f"{QUEUES}nothing/pause/").status_code == 404
 

@@ -78,6 +78,14 @@ def test_those_without_the_permission_are_refused(store: Store, browser: Client)
     assert store.do(_pending(store)) == 1
 
 
+def test_the_question_asks_redis_once(store: Store, operator: Client, trips: list[int]):
+    store.add("low")
+    trips.clear()
+
+    assert "1 pending" in operator.get(PAGE).content.decode()
+    assert len(trips) == 1
+
+
 def test_a_queue_that_left_the_settings_is_purged(
     redisjobs: dict[str, Any], store: Store, operator: Client
 ):
