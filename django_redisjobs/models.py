@@ -16,6 +16,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
+    from django_redisjobs.core.keys import GroupKeys
     from django_redisjobs.core.payload import Body
     from django_redisjobs.core.records import JobRecord, WorkerRecord
 
@@ -91,7 +92,8 @@ class Queue(LiveModel):
 
 class Job(LiveModel):
     """A job. ``record`` has what has no column: arguments, result, attempts. ``body``
-    is its call, as it is stored; None where nobody can read it.
+    is its call, as it is stored; None where nobody can read it. One that was looked up
+    by its id has the ``keys`` of its group, which the settings may not tell any more.
     """
 
     class Status(models.TextChoices):
@@ -125,6 +127,7 @@ class Job(LiveModel):
 
     record: JobRecord
     body: Body | None
+    keys: GroupKeys
 
     class Meta:
         managed = False

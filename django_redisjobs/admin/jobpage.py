@@ -29,6 +29,7 @@ from django_redisjobs.admin.timeline import RUNS_SHOWN, Attempt, Step, Timeline
 from django_redisjobs.calls import ask
 from django_redisjobs.context import Progress
 from django_redisjobs.core import lookup
+from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.payload import Body, parse_body
 from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
 from django_redisjobs.core.scripts import Conversation, together
@@ -36,7 +37,6 @@ from django_redisjobs.exceptions import (
     PayloadMalformed,
     RedisJobsError,
     ServerUnavailable,
-    UnknownQueue,
 )
 from django_redisjobs.models import Job
 from django_redisjobs.policies import Policy
@@ -243,9 +243,9 @@ class JobPage:
     @cached_property
     def _around(self) -> Surroundings:
         try:
-            found = ask(_surroundings(self.record, self._body))
-        except (UnknownQueue, ServerUnavailable):
-            # A queue that left the settings; or Redis, which had answered a moment ago.
+            found = ask(_surroundings(self.row.keys, self.record, self._body))
+        except ServerUnavailable:
+            # It had answered a moment ago.
             return Surroundings()
         visible = partial(self._links.visible, Job)
         return replace(
@@ -305,8 +305,9 @@ def decoded(value: Any) -> str:
         return shortened(json.dumps(value, indent=1, ensure_ascii=False))
 
 
-def _surroundings(record: JobRecord, body: Body | None) -> Conversation[Surroundings]:
-    keys = conf.keys_for(record.queue)
+def _surroundings(
+    keys: GroupKeys, record: JobRecord, body: Body | None
+) -> Conversation[Surroundings]:
     options = body.options if body else {}
     # Who has had it run again may have had more than one end.
     runs = {one.run for one in record.attempts}

@@ -469,6 +469,11 @@ def _shares(totals: Sequence[int]) -> list[int]:
 
 def _by_id(ids: Iterable[Any]) -> Conversation[list[Job]]:
     names = [str(name) for name in ids][:LOOKED_AT]
-    found = yield from together([lookup.jobs(keys, names) for keys in conf.groups()])
-    records = {record.id: record for part in found for record in part}
-    return [job_row(record) for record in records.values()]
+    groups = conf.groups()
+    found = yield from together([lookup.jobs(keys, names) for keys in groups])
+    rows = {}
+    for keys, part in zip(groups, found, strict=True):
+        for record in part:
+            rows[record.id] = job_row(record)
+            rows[record.id].keys = keys
+    return list(rows.values())

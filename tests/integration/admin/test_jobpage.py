@@ -13,7 +13,9 @@ from django.utils import timezone
 
 from django_redisjobs import job
 from django_redisjobs.admin import timeline
+from django_redisjobs.admin.formats import when
 from django_redisjobs.admin.jobpage import JobPage
+from django_redisjobs.admin.sources import moment
 from django_redisjobs.core.records import AttemptRecord
 from tests.integration.core.store import Store
 
@@ -261,6 +263,23 @@ def test_what_it_logged(store: Store, browser: Client):
     assert page.attempts[0].logs[0].level == "WARNING"
     assert "&lt;b&gt;slow&lt;/b&gt;" in text
     assert "rj-log-warning" in text
+
+
+def test_a_job_whose_queue_left_the_settings_has_its_surroundings(
+    store: Store, browser: Client
+):
+    body = json.dumps(["shop.pay", [], {}, {"on_success": ["shop.paid", "gone"]}])
+    (job_id,) = store.add("gone", body=body, callbacks=1)
+    worker = store.worker("gone")
+    worker.settle(*worker.claim())
+    worker.settle(*worker.claim(), kind="retry", delay_ms=60_000)
+    due_ms = store.client.zscore(store.keys.scheduled("gone"), f"{job_id}-s1")
+
+    page, _ = look(browser, job_id)
+    assert f"{JOBS}{job_id}-s1/change/" in facts(page)["Callback of its success"]
+    page, _ = look(browser, f"{job_id}-s1")
+    assert f"{JOBS}{job_id}/change/" in facts(page)["Callback of"]
+    assert facts(page)["Due"] == str(when(moment(due_ms)))
 
 
 def test_a_page_costs_at_most_five_round_trips(
