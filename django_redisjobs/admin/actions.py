@@ -5,7 +5,7 @@ or to all that match.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -151,6 +151,8 @@ REMOVE = JobAction(
 ACTIONS: Final = {each.name: each for each in (RETRY, RUN, MOVE, CANCEL, REMOVE)}
 
 Fields = tuple[tuple[str, str], ...]
+Part = tuple[GroupKeys, Sequence[JobRecord]]
+"""Jobs of one group."""
 
 
 class MoveForm(forms.Form):
@@ -167,17 +169,16 @@ class MoveForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What somebody wants done to jobs: to those ``chosen`` that are in a status of
-    ``takes``, and that the site's model admin lets them see. ``asks``: only after a
-    question; ``hidden``: what its form sends again; ``back``: where they go who think
-    better of it; ``is_cut``: others may be meant that nobody looked at.
+    """What somebody wants done to the jobs that were ``found``, by their groups, read
+    page by page and once. ``asks``: only after a question; ``hidden``: what its form
+    sends again; ``back``: where they go who think better of it; ``is_cut``: others may
+    be meant that nobody looked at.
     """
 
     model_admin: admin.ModelAdmin[Any]
     request: HttpRequest
     action: JobAction
-    chosen: Chosen
-    takes: frozenset[JobStatus]
+    found: Iterable[Part]
     asks: bool
     hidden: Fields
     back: str
@@ -202,17 +203,10 @@ class Errand:
         self._act(operation, within, words)
         return None
 
-    def _read(self) -> Iterator[tuple[GroupKeys, list[JobRecord]]]:
-        # By what a subclass limits, not by the filters of the list: of what was ticked
-        # there, the message says what has changed since.
-        links = Links(self.model_admin.admin_site, self.request)
-        for keys, records in _read(self.chosen, self.takes):
-            yield keys, links.visible(Job, records)
-
     def _question(self, form: forms.Form | None) -> HttpResponse:
         statuses: Counter[str] = Counter()
         first: JobRecord | None = None
-        for _keys, records in self._read():
+        for _keys, records in self.found:
             statuses.update(record.status.value for record in records)
             first = first or next(iter(records), None)
         total = statuses.total()
@@ -251,7 +245,7 @@ class Errand:
         words: Counter[str] = Counter()
         first: list[JobRecord] = []
         changed = 0
-        for keys, records in self._read():
+        for keys, records in self.found:
             if within is not None and keys != within:
                 words["elsewhere"] += len(records)
                 continue
@@ -318,8 +312,7 @@ def as_admin_action(action: JobAction) -> Callable[..., HttpResponse | None]:
             model_admin,
             request,
             action,
-            chosen,
-            takes,
+            visible_jobs(model_admin.admin_site, request, chosen, takes),
             asks=action.destroys or across,
             hidden=hidden,
             back=reverse(
@@ -373,14 +366,22 @@ def named(ids: Sequence[str]) -> Chosen:
     return dict.fromkeys(conf.groups(), ids)
 
 
-def _read(
-    chosen: Chosen, statuses: frozenset[JobStatus]
-) -> Iterator[tuple[GroupKeys, list[JobRecord]]]:
-    """Those of these jobs that are in such a status, a page of records at a time: all
-    together might be more than fits into memory.
+def visible_jobs(
+    site: admin.AdminSite,
+    request: HttpRequest,
+    chosen: Chosen,
+    statuses: frozenset[JobStatus],
+) -> Iterator[Part]:
+    """Those of these jobs that are in such a status and that the site's model admin lets
+    who asks see, a page of records at a time: all together might be more than fits into
+    memory.
     """
+    # By what a subclass limits, not by the filters of the list: of what was ticked
+    # there, the message says what has changed since.
+    links = Links(site, request)
     for keys, ids in chosen.items():
         for start in range(0, len(ids), PAGE):
             part = ids[start : start + PAGE]
             records = ask(lookup.jobs(keys, part, brief=True))
-            yield keys, [record for record in records if record.status in statuses]
+            fitting = [record for record in records if record.status in statuses]
+            yield keys, links.visible(Job, fitting)

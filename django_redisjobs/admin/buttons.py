@@ -18,7 +18,7 @@ from django.http import (
 )
 from django.urls import reverse
 
-from django_redisjobs.admin.actions import ACTIONS, REMOVE, RETRY, Errand, named
+from django_redisjobs.admin.actions import ACTIONS, REMOVE, RETRY, Errand
 from django_redisjobs.admin.pages import LiveAdmin
 from django_redisjobs.core.records import JobStatus
 
@@ -64,8 +64,7 @@ def act_view(
         model_admin,
         request,
         action,
-        named([job_id]),
-        action.offered,
+        [(job.keys, [job.record] if job.record.status in action.offered else [])],
         asks=action.destroys or repeats,
         hidden=(("action", action.name),),
         back=page,

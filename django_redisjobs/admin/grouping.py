@@ -14,7 +14,7 @@ from django.http import (
 )
 from django.urls import reverse
 
-from django_redisjobs.admin.actions import RETRY, Errand, named
+from django_redisjobs.admin.actions import RETRY, Errand, named, visible_jobs
 from django_redisjobs.core.records import JobStatus
 from django_redisjobs.monitoring.periods import Period, period_of
 from django_redisjobs.monitoring.reading import take_failures
@@ -36,15 +36,14 @@ def retry_group_view(
         raise PermissionDenied
     period = period_of(request.GET.get("period", ""))
     chosen = named(_group(request, period))
-    site = model_admin.admin_site.name
+    site = model_admin.admin_site
+    found = visible_jobs(site, request, chosen, FAILED)
     back = reverse(
         "admin:redisjobs_queue_changelist",
         query={"period": period.value},
-        current_app=site,
+        current_app=site.name,
     )
-    errand = Errand(
-        model_admin, request, RETRY, chosen, FAILED, asks=True, hidden=(), back=back
-    )
+    errand = Errand(model_admin, request, RETRY, found, asks=True, hidden=(), back=back)
     return errand.run() or HttpResponseRedirect(back)
 
 

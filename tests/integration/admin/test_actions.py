@@ -350,6 +350,16 @@ def test_what_destroys_one_job_asks_first(
     assert said(answer) == words
 
 
+def test_a_button_reads_its_job_once(store: Store, operator: Client, trips: list[int]):
+    (job_id,) = store.add("low")
+    trips.clear()
+
+    click(operator, "cancel", job_id)
+
+    # The second one asks whether it is scheduled.
+    assert len(trips) == 2
+
+
 def test_one_job_that_succeeded_is_repeated_after_a_question(
     store: Store, operator: Client
 ):
