@@ -41,6 +41,7 @@ class Links:
     def __init__(self, site: admin.AdminSite, request: HttpRequest) -> None:
         self._site = site
         self._request = request
+        self._limits: dict[type[Any], Condition | None] = {}
 
     def page(self, model: type[Any], pk: str) -> str:
         """The address of one row, if there is one for who asks."""
@@ -83,6 +84,12 @@ class Links:
         return [record for record in records if limit.test(_ROWS[type(record)](record))]
 
     def _limit(self, model: type[Any]) -> Condition | None:
+        if model not in self._limits:
+            # To say what it shows, a project's subclass may ask its database.
+            self._limits[model] = self._limit_of(model)
+        return self._limits[model]
+
+    def _limit_of(self, model: type[Any]) -> Condition | None:
         if not self._site.is_registered(model):
             return None
         rows: Any = self._site.get_model_admin(model).get_queryset(self._request)

@@ -181,6 +181,22 @@ def test_a_hidden_worker_is_neither_shown_nor_asked(store: Store, root: Client):
     assert store.client.llen(store.keys.control("other-1")) == 0
 
 
+def test_a_page_asks_once_what_somebody_may_see(
+    store: Store, root: Client, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+
+    def counted(self: WorkerAdmin, request: Any) -> Any:
+        asked.append(request)
+        return WorkerAdmin.get_queryset(self, request).filter(host="own")
+
+    monkeypatch.setattr(OwnWorkers, "get_queryset", counted)
+
+    root.get(QUEUES)
+
+    assert len(asked) == 1
+
+
 def test_a_worker_is_shown_without_the_jobs_that_are_hidden(store: Store, root: Client):
     (shown,), (hidden,) = store.add("high"), store.add("low")
     store.worker("high", "low", name="own-1", host="own").claim(2)
