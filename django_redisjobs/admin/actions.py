@@ -156,14 +156,14 @@ Part = tuple[GroupKeys, Sequence[JobRecord]]
 
 
 class MoveForm(forms.Form):
-    """To which queue."""
+    """To which of these queues."""
 
     queue = forms.ChoiceField(label=gettext_lazy("To the queue"))
 
-    def __init__(self, data: Any = None) -> None:
+    def __init__(self, queues: Iterable[str], data: Any = None) -> None:
         super().__init__(data)
         self.fields["queue"].choices = [  # type: ignore[attr-defined]
-            (name, name) for name in conf.get_settings().queues
+            (name, name) for name in queues
         ]
 
 
@@ -190,7 +190,8 @@ class Errand:
         operation, words, form = self.action.operation, str(self.action.label), None
         within: GroupKeys | None = None
         if operation is None:
-            form = MoveForm(self.request.POST if confirmed else None)
+            queues = Links(self.model_admin.admin_site, self.request).queue_names()
+            form = MoveForm(queues, self.request.POST if confirmed else None)
             if not form.is_valid():
                 return self._question(form)
             queue = form.cleaned_data["queue"]

@@ -16,9 +16,9 @@ from django.utils import formats
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_redisjobs import conf
 from django_redisjobs.admin import jobsource
 from django_redisjobs.admin.jobsource import JobReading
+from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.queryset import RedisQuerySet, span_of
 
 SIZE: Final = "size"
@@ -55,7 +55,9 @@ class PlainFilter(SimpleListFilter):
 
 
 class QueueFilter(PlainFilter):
-    """By queue. The names come from the settings: offering them asks nobody."""
+    """By queue. The names come from the settings: offering them asks nobody, unless a
+    subclass of the queues' admin hides some.
+    """
 
     title = _("queue")
     parameter_name = "queue"
@@ -64,7 +66,7 @@ class QueueFilter(PlainFilter):
         self, request: HttpRequest, model_admin: Any
     ) -> Iterable[tuple[str, str]]:
         """The queues of the settings, and the one that is asked for."""
-        names = list(conf.get_settings().queues)
+        names = Links(model_admin.admin_site, request).queue_names()
         asked = request.GET.get("queue")
         if asked and asked not in names:
             names.append(asked)

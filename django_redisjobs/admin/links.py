@@ -13,6 +13,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from django_redisjobs import conf
 from django_redisjobs.admin.conditions import Condition
 from django_redisjobs.admin.pages import may
 from django_redisjobs.admin.sources import job_row, lost_row, queue_row, worker_row
@@ -22,7 +23,7 @@ from django_redisjobs.core.records import (
     QueueCounts,
     WorkerRecord,
 )
-from django_redisjobs.models import Job, Worker
+from django_redisjobs.models import Job, Queue, Worker
 from django_redisjobs.serialization import ModelReference
 
 T = TypeVar("T")
@@ -92,9 +93,18 @@ class Links:
     def _limit_of(self, model: type[Any]) -> Condition | None:
         if not self._site.is_registered(model):
             return None
-        rows: Any = self._site.get_model_admin(model).get_queryset(self._request)
-        condition: Condition = rows.condition()
+        condition: Condition = self._rows(model).condition()
         return None if condition.is_empty else condition
+
+    def _rows(self, model: type[Any]) -> Any:
+        return self._site.get_model_admin(model).get_queryset(self._request)
+
+    def queue_names(self) -> list[str]:
+        """The queues of the settings, without those that are hidden from who asks."""
+        names = list(conf.get_settings().queues)
+        if not self.is_limited(Queue):
+            return names
+        return [row.name for row in self._rows(Queue).filter(pk__in=names)]
 
     def job(self, job_id: str, text: str = "") -> SafeString | str:
         return self.to(Job, job_id, text or job_id)

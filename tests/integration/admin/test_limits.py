@@ -163,6 +163,20 @@ def test_a_hidden_queue_has_no_card_and_cannot_be_paused_or_purged(
     assert get_queue("low").counts().paused is None
 
 
+def test_a_hidden_queue_is_not_offered_and_nothing_is_moved_there(
+    store: Store, root: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(HighJobs, "has_move_permission", lambda *_: True)
+    (job_id,) = store.add("high")
+    fields = {"action": "move", "confirmed": "1", "queue": "low"}
+
+    assert "?queue=low" not in root.get(JOBS).content.decode()
+    answer = root.post(f"{JOBS}{job_id}/act/", fields)
+
+    assert answer.context["form"].fields["queue"].choices == [("high", "high")]
+    assert store.record(job_id).queue == "high"
+
+
 def test_a_hidden_worker_is_neither_shown_nor_asked(store: Store, root: Client):
     store.worker("high", name="own-1", host="own")
     store.worker("high", name="other-1", host="other")
