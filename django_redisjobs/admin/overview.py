@@ -23,6 +23,7 @@ from django_redisjobs.admin.formats import (
     status_name,
     when,
 )
+from django_redisjobs.admin.jobsource import LONGEST
 from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.sources import moment
 from django_redisjobs.admin.staff import WorkerView
@@ -35,7 +36,7 @@ from django_redisjobs.admin.timings import (
 )
 from django_redisjobs.calls import ask
 from django_redisjobs.core import lookup
-from django_redisjobs.core.failures import FailureRecord, Failures
+from django_redisjobs.core.failures import FailureRecord
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import (
     JobStatus,
@@ -226,7 +227,7 @@ class OverviewPage:
             for one in links.visible(Worker, overview.lost)
             if one.at_ms > overview.snapshot.now_ms - LOST_MS
         ]
-        self._failures = overview.failures
+        self.failures = overview.failures
         self._jobs = jobs
         self._links = links
 
@@ -499,28 +500,28 @@ class OverviewPage:
             for path, tally in busiest[:FUNCTIONS_SHOWN]
         ]
 
-    @cached_property
-    def failures(self) -> Failures:
+    def _shown_failures(self) -> Sequence[FailureRecord]:
         """The newest failures, of jobs that who asks may see."""
-        failures = self._failures
+        newest = self.failures.newest
         if not self._links.is_limited(Job):
-            return failures
+            return newest
         ids: dict[GroupKeys, list[str]] = {}
-        for failure in failures.newest:
+        for failure in newest:
             ids.setdefault(failure.keys, []).append(failure.id)
-        # What a subclass limits by may be anything of their records.
-        asked = [lookup.jobs(keys, part, brief=True) for keys, part in ids.items()]
-        records = chain.from_iterable(ask(together(asked)) if asked else ())
+        # What a subclass limits by may be anything that lists read of their records.
+        reads = [
+            lookup.jobs(keys, part, brief=True, place=JobStatus.FAILED, longest=LONGEST)
+            for keys, part in ids.items()
+        ]
+        records = chain.from_iterable(ask(together(reads)))
         visible = {record.id for record in self._links.visible(Job, records)}
-        newest = tuple(each for each in failures.newest if each.id in visible)
-        hidden = len(failures.newest) - len(newest)
-        return Failures(failures.total - hidden, newest)
+        return [failure for failure in newest if failure.id in visible]
 
     @cached_property
     def groups(self) -> list[Group]:
         """Failures by function and reason, the most frequent first."""
         found: dict[tuple[str, str], list[FailureRecord]] = {}
-        for failure in self.failures.newest:
+        for failure in self._shown_failures():
             found.setdefault((failure.function, failure.reason), []).append(failure)
         ordered = sorted(found.items(), key=lambda each: -len(each[1]))[:GROUPS_SHOWN]
         messages = shown_messages([records[0] for _, records in ordered])

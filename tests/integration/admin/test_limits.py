@@ -119,7 +119,7 @@ def test_what_a_subclass_forbids_has_no_button(store: Store, root: Client):
 
 
 def test_failures_that_are_hidden_are_neither_told_nor_run_again(
-    store: Store, root: Client
+    store: Store, root: Client, trips: list[int]
 ):
     (shown,), (hidden,) = store.add("high"), store.add("low")
     for queue in ("high", "low"):
@@ -128,10 +128,15 @@ def test_failures_that_are_hidden_are_neither_told_nor_run_again(
         worker.settle(job, kind="failed", attempt=attempt(job))
     address = f"{QUEUES}retry-group/?function=shop.jobs.send&reason=ValueError"
 
-    (group,) = root.get(QUEUES).context["page"].groups
+    page = root.get(QUEUES).context["page"]
+    (group,) = page.groups
+    # No more than a list reads: the time, and how the records begin and end.
+    assert trips[-1] == 2
     answer = root.post(address, {"confirmed": "1"})
 
     assert (group.number, group.queues) == (1, "high")
+    # Numbers are of all.
+    assert (page.looked_at, page.failures_total) == ("2", "2")
     assert said(answer) == "1 retried."
     assert store.status(shown) is JobStatus.PENDING
     assert store.status(hidden) is JobStatus.FAILED
