@@ -330,7 +330,7 @@ class OverviewPage:
                 )
                 % silent
             )
-        if parked := sum(row.counts.parked for row in self.queues):
+        if parked := sum(view.counts.parked for view in self.snapshot.queues):
             yield Notice(
                 ngettext(
                     "%s job is parked: no worker of this build knows its function.",

@@ -168,6 +168,18 @@ def test_a_hidden_queue_has_no_card_and_cannot_be_paused_or_purged(
     assert get_queue("low").counts().paused is None
 
 
+def test_the_overview_tells_how_many_jobs_are_parked_anywhere(
+    store: Store, root: Client
+):
+    store.add("low", 2)
+    worker = store.worker("low")
+    worker.settle(*worker.claim(2), kind="parked")
+
+    (notice,) = root.get(QUEUES).context["page"].notices()
+
+    assert notice.text.startswith("2 jobs are parked")
+
+
 def test_a_hidden_queue_is_not_offered_and_nothing_is_moved_there(
     store: Store, root: Client, monkeypatch: pytest.MonkeyPatch
 ):
