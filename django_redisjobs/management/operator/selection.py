@@ -144,7 +144,7 @@ def read_selection(options: Options, statuses: Iterable[JobStatus]) -> JobQuery:
     """What the options of ``add_filters`` choose."""
     since = options["since"]
     return JobQuery(
-        statuses=tuple(statuses),
+        statuses=tuple(dict.fromkeys(statuses)),
         queues=tuple(options["queue"]),
         function=options["function"] or "",
         since_ms=0 if since is None else epoch_ms(since),

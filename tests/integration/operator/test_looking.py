@@ -319,6 +319,7 @@ def test_ls_shows_what_is_due_first_of_all_queues(operator: Operator, store: Sto
     listed = operator("ls", "scheduled", "--ids").split()
 
     assert listed == [first, again, later, last]
+    assert operator("ls", "scheduled", "scheduled", "--ids").split() == listed
     assert operator("ls", "scheduled", "--ids", "--limit=1").split() == [first]
 
 
