@@ -109,7 +109,9 @@ def _facts(record: JobRecord) -> Iterator[tuple[str, str]]:
         if text not in (None, "{}"):
             yield name, _decoded_text(text, function_of(record))
     if record.progress is not None:
-        yield "progress", _decoded(_progress(record))
+        found = _progress(record)
+        # What nobody can read is text, and no value.
+        yield "progress", found if isinstance(found, str) else _decoded(found)
 
 
 def _call(record: JobRecord) -> Iterator[tuple[str, str]]:

@@ -425,6 +425,15 @@ def test_show_of_what_nobody_can_read(operator: Operator, store: Store):
     assert operator.json("show", job_id)["function"] is None
 
 
+def test_show_of_a_progress_that_nobody_can_read(operator: Operator, store: Store):
+    (job_id,) = store.add("high")
+    worker = store.worker("high")
+    worker.claim()
+    store.client.hset(store.keys.state(job_id), "progress", "half of it")
+
+    assert "progress   half of it\n" in operator("show", job_id)
+
+
 def test_show_of_what_redis_does_not_know(operator: Operator):
     with pytest.raises(CommandError, match="knows no job 'nope'"):
         operator("show", "nope")
