@@ -19,7 +19,12 @@ from django_redisjobs.core.records import JobStatus
 from django_redisjobs.core.scripts import Conversation
 from django_redisjobs.exceptions import ServerUnavailable
 from django_redisjobs.management.operator.action import Action, Options
-from django_redisjobs.management.operator.formats import counted, number, read_status
+from django_redisjobs.management.operator.formats import (
+    counted,
+    number,
+    read_id,
+    read_status,
+)
 from django_redisjobs.management.operator.groups import sort_by_group
 from django_redisjobs.management.operator.selection import (
     add_filters,
@@ -101,7 +106,9 @@ def _add_arguments(
     *,
     may_destroy: bool = False,
 ) -> None:
-    parser.add_argument("ids", nargs="*", metavar="ID", help="The ids of jobs.")
+    parser.add_argument(
+        "ids", nargs="*", type=read_id, metavar="ID", help="The ids of jobs."
+    )
     default = ", ".join(statuses)
     parser.add_argument(
         "--status",

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from django_redisjobs.core.records import JobStatus
+from django_redisjobs.core.texts import encodable
 from django_redisjobs.durations import parse_duration
 from django_redisjobs.queries import status_of
 from django_redisjobs.snapshots import date_of
@@ -83,6 +84,13 @@ def read_status(text: str) -> JobStatus:
         return status_of(text.lower())
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
+
+
+def read_id(text: str) -> str:
+    """A job's id of a command's argument. Raises ArgumentTypeError."""
+    if encodable(text) != text:
+        raise ArgumentTypeError(f"{text!r} is no id: it is not UTF-8.")
+    return text
 
 
 def read_count(text: str) -> int:

@@ -18,7 +18,7 @@ from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.discovering import discover
-from django_redisjobs.management.operator.formats import age, clock, harmless
+from django_redisjobs.management.operator.formats import age, clock, harmless, read_id
 from django_redisjobs.management.operator.groups import find_job
 from django_redisjobs.management.operator.showing import document, result_of
 from django_redisjobs.management.operator.terminal import Terminal
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="The job's id.")
+    parser.add_argument("id", type=read_id, metavar="ID", help="The job's id.")
     parser.add_argument(
         "--pdb",
         action="store_true",

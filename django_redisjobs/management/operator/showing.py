@@ -13,7 +13,7 @@ from django_redisjobs.core.payload import Body, parse_body
 from django_redisjobs.core.records import AttemptRecord, JobRecord
 from django_redisjobs.exceptions import PayloadMalformed, RedisJobsError
 from django_redisjobs.management.operator.action import Action, Options
-from django_redisjobs.management.operator.formats import age, clock, harmless
+from django_redisjobs.management.operator.formats import age, clock, harmless, read_id
 from django_redisjobs.management.operator.groups import find_job
 from django_redisjobs.management.operator.terminal import Terminal
 from django_redisjobs.queries import function_of
@@ -244,7 +244,7 @@ def _plain(text: str | None, function: str) -> Any:
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="The job's id.")
+    parser.add_argument("id", type=read_id, metavar="ID", help="The job's id.")
 
 
 def _run(terminal: Terminal, options: Options) -> None:

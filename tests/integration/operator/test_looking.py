@@ -417,6 +417,13 @@ def test_show_of_what_utf_8_cannot_carry(operator: Operator, store: Store):
     assert json.loads(operator.printed)["progress"]["message"] == r"\udce9"
 
 
+@pytest.mark.parametrize("words", ["show", "run", "cancel", "retry", "move --to low"])
+def test_an_id_that_is_not_utf_8_is_refused(operator: Operator, words: str):
+    # So Python reads the byte 255 of a command line.
+    with pytest.raises(CommandError, match=r"'\\udcff' is no id: it is not UTF-8"):
+        operator(*words.split(), "\udcff")
+
+
 def test_show_of_what_nobody_can_read(operator: Operator, store: Store):
     job_id = new_id()
     store.enqueue(NewJob(job_id, "high", "garbage"))
