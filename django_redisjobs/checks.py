@@ -20,7 +20,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
 from django_redisjobs import conf, outbox, registry, surroundings
-from django_redisjobs.core.exceptions import in_words
 from django_redisjobs.definitions import JobFunction
 
 
@@ -57,19 +56,17 @@ def check_all_job_functions(**_: Any) -> list[CheckMessage]:
     if _are_settings_wrong():
         return []
     before = set(registry.functions())
-    try:
-        registry.autodiscover()
-    except Exception as error:  # noqa: BLE001 - a module's code may raise anything
-        return [
-            Error(
-                f"A module of job functions cannot be imported: {in_words(error)}",
-                hint="No worker can start. It is one that REDISJOBS['AUTODISCOVER'] "
-                f"names ({', '.join(conf.get_settings().autodiscover)}) in an "
-                "installed app, or one that such a module imports.",
-                id="redisjobs.E012",
-            )
-        ]
-    return _check_functions(registry.functions().keys() - before)
+    broken = [
+        Error(
+            f"The module of job functions {module} cannot be imported: {reason}",
+            hint="No worker can start. What raises it may also be a module that this "
+            "one imports.",
+            obj=module,
+            id="redisjobs.E012",
+        )
+        for module, reason in registry.broken_modules().items()
+    ]
+    return [*broken, *_check_functions(registry.functions().keys() - before)]
 
 
 def check_place(**_: Any) -> list[CheckMessage]:

@@ -313,9 +313,11 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return package / "jobs.py"
 
 
-def job_errors(*, deploy: bool) -> list[str]:
+def job_errors(*, deploy: bool, **redisjobs: Any) -> list[str]:
     apps = [*settings.INSTALLED_APPS, "checked_shop"]
-    with override_settings(INSTALLED_APPS=apps, REDISJOBS={"URL": NOWHERE}):
+    with override_settings(
+        INSTALLED_APPS=apps, REDISJOBS={"URL": NOWHERE, **redisjobs}
+    ):
         found = run_checks(include_deployment_checks=deploy)
     return [
         f"{each.id} {each.msg}"
@@ -374,10 +376,18 @@ def test_for_a_deployment_all_of_them_are_imported(app: Path) -> None:
     assert "checked_shop.jobs.pay" in unknown
 
 
-def test_a_module_that_cannot_be_imported_is_told(app: Path) -> None:
-    app.write_text("import nothing_of_that_name\n")
+def test_each_module_that_cannot_be_imported_is_told_beside_the_others(
+    app: Path,
+) -> None:
+    app.write_text("from django_redisjobs import job\n@job('hihg')\ndef pay(): ...\n")
+    (app.parent / "first.py").write_text("import nothing_of_that_name\n")
+    (app.parent / "last.py").write_text("import sys\nsys.exit('no setting')\n")
+    modules = ["first", "jobs", "last"]
 
-    (broken,) = job_errors(deploy=True)
+    first, last, unknown = job_errors(deploy=True, AUTODISCOVER=modules)
 
-    assert broken.startswith("redisjobs.E012 A module of job functions cannot be imp")
-    assert "nothing_of_that_name" in broken
+    told = "redisjobs.E012 The module of job functions checked_shop"
+    assert first.startswith(f"{told}.first cannot be imported: ModuleNotFoundError: ")
+    assert "nothing_of_that_name" in first
+    assert last.startswith(f"{told}.last cannot be imported: SystemExit: no setting")
+    assert "checked_shop.jobs.pay" in unknown
