@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar, overload
@@ -55,8 +55,8 @@ def enqueue(function: Any, /, *args: Any, **kwargs: Any) -> JobHandle[Any]:
 class Queue:
     """A queue. Everything but its name asks Redis, and has an async twin.
 
-    Jobs that went in before its ``GROUP`` was changed are in the former group yet: they
-    are counted and purged, too.
+    Jobs that went in before its ``GROUP`` was changed are in the former group yet, where
+    no worker looks: ``counts`` and ``purge`` have them, too.
 
     Raises ServerUnavailable when Redis does not answer; enqueueing raises as ``delay``
     does.
@@ -183,10 +183,10 @@ class Queue:
 
     def depth(self) -> int:
         """How many jobs are ready and wait for a worker."""
-        return self.counts().pending
+        return ask(self._counts(self._served)).pending
 
     async def adepth(self) -> int:
-        return (await self.acounts()).pending
+        return (await aask(self._counts(self._served))).pending
 
     def latency(self) -> float:
         """Seconds for which the job that is next waits already; 0 when none does."""
@@ -197,10 +197,10 @@ class Queue:
 
     def counts(self) -> QueueCounts:
         """How many jobs are in each status, and whether the queue is paused."""
-        return ask(self._counts())
+        return ask(self._counts(conf.groups()))
 
     async def acounts(self) -> QueueCounts:
-        return await aask(self._counts())
+        return await aask(self._counts(conf.groups()))
 
     def pause(
         self,
@@ -252,11 +252,10 @@ class Queue:
         return list(conf.groups())
 
     def _latency(self) -> Conversation[float]:
-        waits = [inspection.latency(keys, self.name) for keys in conf.groups()]
+        waits = [inspection.latency(keys, self.name) for keys in self._served]
         return max((yield from together(waits)))
 
-    def _counts(self) -> Conversation[QueueCounts]:
-        groups = conf.groups()
+    def _counts(self, groups: Collection[GroupKeys]) -> Conversation[QueueCounts]:
         counted = yield from together(
             [inspection.counts(keys, [self.name]) for keys in groups]
         )
