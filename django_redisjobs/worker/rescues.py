@@ -154,7 +154,9 @@ class Rescuer:
             # Now: when another group is in trouble this one is not asked again.
             for message in rescued.unread:
                 self._pass_on(worker, message)
-            _tell(rescued, f"A worker process ended ({reason})", charged=charged)
+            # Also who was beside an overrun runs again, and may wonder why.
+            is_news = charged or killed or overrun is not None
+            _tell(rescued, f"A worker process ended ({reason})", is_news=is_news)
 
         self._in_each_group(rescue_in)
 
@@ -203,7 +205,7 @@ class Rescuer:
                 reason=f"{where} vanished",
                 charged=True,
             )
-            _tell(rescued, f"The worker {where} had vanished", charged=True)
+            _tell(rescued, f"The worker {where} had vanished", is_news=True)
 
     def _infos_of(
         self, client: Client, post: Post, workers: Sequence[str]
@@ -331,12 +333,12 @@ def _claimed(record: JobRecord, token: str) -> Claimed:
     )
 
 
-def _tell(rescued: Rescued, what: str, *, charged: bool) -> None:
+def _tell(rescued: Rescued, what: str, *, is_news: bool) -> None:
     if rescued.ended:
         logger.error(
             "✗ %s for the last time that a job may do this; failed as crashed: %s",
             what,
             listed(rescued.ended),
         )
-    if rescued.returned and charged:
+    if rescued.returned and is_news:
         logger.warning("↩ %s; back in their queues: %s", what, listed(rescued.returned))

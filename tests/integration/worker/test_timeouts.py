@@ -91,7 +91,7 @@ def test_a_hard_timeout_is_retried_like_any_error(start, events):
 
 
 def test_neighbours_of_a_killed_job_are_not_charged(start, events):
-    start(threads=3, overrun=0.3)
+    worker = start(threads=3, overrun=0.3)
     neighbour = jobs.sleep.using(retry=Retry(max=0)).delay(2.5, "neighbour")
     assert events.wait()[1] == "neighbour"
 
@@ -101,6 +101,8 @@ def test_neighbours_of_a_killed_job_are_not_charged(start, events):
     assert neighbour.result(timeout=60) == "neighbour"
     info = neighbour.info()
     assert (info.crashes, len(info.attempts)) == (0, 1)
+    # It was run twice, of which nothing else tells.
+    assert f"back in their queues: {neighbour.id}" in worker.output
 
 
 @pytest.mark.parametrize(
