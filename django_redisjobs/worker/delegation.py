@@ -71,6 +71,8 @@ class LiaisonProcess:
         close = [ours.fileno(), *self._close()]
 
         def run() -> int:
+            # Who stops a worker may tell all its processes; this one is dismissed.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             line = Line(theirs)
             return Liaison(
                 self._posts, self._boards, self._common, line, self._name

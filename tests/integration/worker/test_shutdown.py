@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from contextlib import suppress
 
+import psutil
 import pytest
 
 from django_redisjobs import JobStatus
@@ -30,6 +32,21 @@ def test_an_idle_worker_stops_at_once_and_leaves_nothing(start, left_in_redis, n
     assert worker.wait() == 0
     # A sleep on Redis takes five seconds, the grace 25.
     assert time.monotonic() - before < 4
+    assert not left_in_redis()
+
+
+def test_a_signal_to_all_of_its_processes_is_one_to_the_worker(start, left_in_redis):
+    """As timeout(1) sends it, or systemd by default."""
+    worker = ready(start(processes=2))
+
+    children = worker.children()
+    worker.signal(signal.SIGTERM)
+    for process in children:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGTERM)
+
+    assert worker.wait() == 0
+    assert "talks to Redis ended" not in worker.output
     assert not left_in_redis()
 
 
