@@ -455,8 +455,10 @@ class Child:
             self._begin_step()
             try:
                 self._holdings.hand_back()
+                is_asked = self._holdings.has_outcomes
                 self._holdings.settle()
-                self._trouble.over()
+                if is_asked:
+                    self._trouble.over()
             except LeaseLost:
                 self.lease_lost()
             except TROUBLE as error:

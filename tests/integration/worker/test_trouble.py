@@ -47,6 +47,18 @@ def test_a_worker_waits_for_a_redis_that_is_not_there_yet(own_server, start):
     assert worker.stop() == 0
 
 
+def test_a_worker_that_met_no_redis_does_not_say_that_it_is_back(own_server, start):
+    server, settings = own_server
+    server.kill()
+    worker = start(settings=settings)
+    until(lambda: "Worker process" in worker.output)
+    assert "cannot use Redis" in worker.output
+
+    assert worker.stop() == 0
+
+    assert "is back" not in worker.output
+
+
 def test_a_worker_takes_nothing_of_what_a_later_version_has_changed(
     start, client, prefix
 ):
