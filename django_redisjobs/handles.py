@@ -199,12 +199,13 @@ class JobHandle(Generic[R_co]):
         _, word = yield from self._found(look)
         return word
 
-    def _wait(self, timeout_seconds: float | None) -> Conversation[JobStatus]:
+    def _wait(
+        self, timeout_seconds: float | None, begun: float | None = None
+    ) -> Conversation[JobStatus]:
         if own := offline.recall(self.id):
             return own.end()
-        deadline = None
-        if timeout_seconds is not None:
-            deadline = time.monotonic() + timeout_seconds
+        begun = time.monotonic() if begun is None else begun
+        deadline = None if timeout_seconds is None else begun + timeout_seconds
         keys, status = yield from self._found(lookup.status)
         ended = status in ENDED
         while not ended:
@@ -224,12 +225,9 @@ class JobHandle(Generic[R_co]):
         return status
 
     def _ended(self, timeout_seconds: float | None) -> Conversation[JobRecord]:
-        deadline = time.monotonic() + (timeout_seconds or 0)
+        begun = time.monotonic()
         while True:
-            left = None
-            if timeout_seconds is not None:
-                left = max(0.0, deadline - time.monotonic())
-            yield from self._wait(left)
+            yield from self._wait(timeout_seconds, begun)
             record = yield from self._record()
             # Somebody may have had it run again between the two.
             if record.status in ENDED:
