@@ -10,6 +10,7 @@ from django_redisjobs.core.records import JobRecord, JobStatus
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import (
     clock,
+    counted,
     read_count,
     read_status,
     shortened,
@@ -25,7 +26,7 @@ from django_redisjobs.management.operator.terminal import Cell, Column, Terminal
 from django_redisjobs.queries import function_of, moment_of
 
 LOOKED_AT: Final = 10_000
-"""Jobs that one listing reads at most."""
+"""Jobs that one listing reads, about, at the most."""
 _DEFAULT_LIMIT: Final = 25
 _NARROW: Final = 60
 
@@ -68,8 +69,8 @@ def _run(terminal: Terminal, options: Options) -> None:
         warn_of_unknown(terminal, options["function"])
     if found.cut:
         terminal.notice(
-            f"Only a part was looked at (about {LOOKED_AT:,} jobs): there may be others. "
-            "Choose a status, a queue or a time to see more."
+            f"Only a part was looked at ({counted(found.looked_at, 'job')}): there may "
+            "be others. Choose a status, a queue or a time to see more."
         )
 
 

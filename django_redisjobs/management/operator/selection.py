@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from django_redisjobs import registry
@@ -41,10 +42,11 @@ def pages(
 
 @dataclass(slots=True)
 class Found:
-    """``cut``: there is more that nobody looked at."""
+    """``looked_at``: how many records were read. ``cut``: there are more."""
 
     records: list[JobRecord]
-    cut: bool = False
+    looked_at: int
+    cut: bool
 
 
 def newest(query: JobQuery, limit: int, most: int) -> Found:
@@ -57,21 +59,37 @@ def newest(query: JobQuery, limit: int, most: int) -> Found:
         _Look(
             query,
             scope,
-            max(PAGE, most // len(scopes)),
             enough=limit if as_run or ask(_is_by_time(scope)) else None,
             from_end=scope.status is JobStatus.PENDING and not as_run,
         )
         for scope in scopes
     ]
-    parts = [look.take() for look in looks]
+    looked_at, cut = _take_turns(looks, most)
     # What came in between two pages moves the others: one may be read twice.
-    records = list({one.id: one for part in parts for one in part.records}.values())
+    records = list({one.id: one for look in looks for one in look.found}.values())
     if query.statuses == (JobStatus.SCHEDULED,):
         # Each queue's are in that order already.
         records.sort(key=lambda one: one.due_ms)
     elif not as_run:
         records.sort(key=lambda one: (moment_of(one), one.id), reverse=True)
-    return Found(records[:limit], any(part.cut for part in parts))
+    return Found(records[:limit], looked_at, cut)
+
+
+def _take_turns(looks: Sequence[_Look], most: int) -> tuple[int, bool]:
+    """A page of each in turn, so that small places leave their share to the others: how
+    many records were read, and whether there are more.
+    """
+    turns = deque(look.pages() for look in looks)
+    looked_at, unseen = 0, len(turns)
+    # At least one page of each: else a place would be left out for those before it.
+    while turns and (unseen > 0 or looked_at < most):
+        steps = turns.popleft()
+        number, is_through = next(steps)
+        looked_at += number
+        unseen -= 1
+        if not is_through:
+            turns.append(steps)
+    return looked_at, bool(turns)
 
 
 def _is_by_time(scope: Scope) -> Conversation[bool]:
@@ -84,29 +102,26 @@ def _is_by_time(scope: Scope) -> Conversation[bool]:
     return scope.status not in (JobStatus.SCHEDULED, JobStatus.RUNNING)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Look:
-    """At the jobs of one place: at ``share`` of them, or until ``enough`` are found."""
+    """At the jobs of one place, until ``enough`` are found."""
 
     query: JobQuery
     scope: Scope
-    share: int
     enough: int | None
     from_end: bool
+    found: list[JobRecord] = field(default_factory=list)
 
-    def take(self) -> Found:
-        looked, found = 0, Found([])
+    def pages(self) -> Iterator[tuple[int, bool]]:
+        """Page by page how many records were read, and whether that was all."""
+        end = 0
         for total, page in pages(self.scope, from_end=self.from_end):
             chosen = [record for record in page if self.query.matches(record)]
-            found.records += ask(lookup.due_next(self.scope.keys, chosen))
-            looked += PAGE
-            is_enough = self.enough is not None and len(found.records) >= self.enough
-            if is_enough or looked >= total or self.query.is_past(self.scope, page):
-                break
-            if looked >= self.share:
-                found.cut = True
-                break
-        return found
+            self.found += ask(lookup.due_next(self.scope.keys, chosen))
+            end += PAGE
+            is_enough = self.enough is not None and len(self.found) >= self.enough
+            is_past = self.query.is_past(self.scope, page)
+            yield len(page), is_enough or end >= total or is_past
 
 
 def add_filters(parser: ArgumentParser) -> None:

@@ -358,6 +358,23 @@ def test_ls_says_when_it_did_not_look_at_all(
     assert operator("ls", "pending", "--function", ADD, "--ids").split() == [wanted]
 
 
+def test_ls_looks_on_where_other_places_have_little(
+    operator: Operator, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(selection, "PAGE", 5)
+    monkeypatch.setattr(listing, "LOOKED_AT", 40)
+    wanted = add.using(queue="high").delay(1).id
+    store.add("high", 29)
+    store.add("low", 2)
+    # Of what waits the last is read first: the one that is wanted comes last.
+    assert operator("ls", "--function", ADD, "--ids").split() == [wanted]
+    assert operator.notices == ""
+
+    store.add("high", 20)
+    operator("ls", "--function", ADD)
+    assert "looked at (42 jobs)" in operator.notices
+
+
 def test_ls_of_a_queue_that_is_nowhere(operator: Operator):
     with pytest.raises(CommandError, match=r"no queue 'hihg'.*Did you mean 'high'"):
         operator("ls", "--queue", "hihg")
