@@ -21,6 +21,8 @@ from .texts import encodable_json
 BEGINNING: Final = 1024
 """Bytes of a record in which its function's name stands."""
 LONGEST_REASON: Final = 200
+PEAK: Final = "; its peak memory was"
+"""In the message of a crash: what follows differs from one to the next."""
 _FUNCTION: Final = re.compile(r'^\["((?:[^"\\]|\\.)*)"')
 
 
@@ -30,7 +32,7 @@ class FailureRecord:
     where it is longer than what was read.
 
     ``reason`` is the class of the exception; where there was none, what is known
-    instead: that its process crashed, say.
+    instead: that its process crashed, say, and how it ended, but not its memory.
     """
 
     keys: GroupKeys
@@ -138,7 +140,7 @@ def _reason(attempts: Any) -> tuple[str, str]:
     except PayloadMalformed:
         return "", ""
     message = str(last.message)
-    reason = str(last.exception_class) or message
+    reason = str(last.exception_class) or message.partition(PEAK)[0]
     return _line(reason), _line(message)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from django_redisjobs.core.failures import PEAK
+
 from .streams import drop_unwritten, flush_streams
 
 if TYPE_CHECKING:
@@ -129,7 +131,7 @@ def _leave(status: int) -> None:
 def describe_end(status: int, usage: struct_rusage) -> str:
     """What ``wait4`` says of an end, in words."""
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return f"{describe_status(status)}; its peak memory was {peak / 1e6:,.0f} MB"
+    return f"{describe_status(status)}{PEAK} {peak / 1e6:,.0f} MB"
 
 
 def describe_status(status: int) -> str:

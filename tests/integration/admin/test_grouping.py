@@ -24,11 +24,13 @@ def operator(staff: Staff) -> Client:
     return staff("view_queue", "view_job", "retry_job")
 
 
-def fail(store: Store, function: str, reason: str, queue: str = "low") -> str:
+def fail(
+    store: Store, function: str, reason: str, queue: str = "low", message: str = "no"
+) -> str:
     (job_id,) = store.add(queue, body=json.dumps([function, [], {}]))
     worker = store.worker(queue)
     (job,) = worker.claim()
-    attempt = AttemptRecord(1, 1, "w", 1, 2, "failed", reason, "no", "")
+    attempt = AttemptRecord(1, 1, "w", 1, 2, "failed", reason, message, "")
     worker.settle(job, kind="failed", attempt=attempt.to_json())
     return job_id
 
@@ -62,6 +64,23 @@ def test_a_group_runs_again_and_nothing_else(store: Store, operator: Client):
     assert [str(one) for one in get_messages(answer.wsgi_request)] == ["2 retried."]
     assert {store.status(job_id) for job_id in declined} == {JobStatus.PENDING}
     assert {store.status(job_id) for job_id in others} == {JobStatus.FAILED}
+
+
+def test_crashes_are_one_group_however_much_memory_they_had(
+    store: Store, operator: Client
+):
+    ends = [
+        f"crashed: exit status 3; its peak memory was {peak} MB"
+        for peak in ("56", "75", "1,150")
+    ]
+    crashed = [fail(store, "shop.charge", "", message=end) for end in ends]
+    other = fail(store, "shop.charge", "", message="crashed: exit status 4")
+
+    address, _ = addresses(operator)
+    operator.post(address, {"confirmed": "1"})
+
+    assert {store.status(job_id) for job_id in crashed} == {JobStatus.PENDING}
+    assert store.status(other) is JobStatus.FAILED
 
 
 def test_a_group_that_is_gone(store: Store, operator: Client):
