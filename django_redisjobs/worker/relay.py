@@ -143,8 +143,8 @@ def _known(batch: Sequence[Outgoing]) -> Iterator[Outgoing]:
 def _tell(alias: str, jobs: Sequence[NewJob]) -> None:
     if jobs:
         logger.warning(
-            "Sent %d jobs that had stayed in the outbox of database %r: %s",
-            len(jobs),
+            "Sent %s that had stayed in the outbox of database %r: %s",
+            "1 job" if len(jobs) == 1 else f"{len(jobs):,} jobs",
             alias,
             listed([job.id for job in jobs]),
         )

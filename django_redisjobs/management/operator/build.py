@@ -12,7 +12,7 @@ from django_redisjobs import conf, registry
 from django_redisjobs.calls import ask
 from django_redisjobs.core.records import JobRecord, JobStatus
 from django_redisjobs.management.operator.discovering import lines
-from django_redisjobs.management.operator.formats import number
+from django_redisjobs.management.operator.formats import counted, number
 from django_redisjobs.management.operator.selection import pages
 from django_redisjobs.management.operator.strangers import stranded
 from django_redisjobs.management.operator.terminal import Column, Terminal
@@ -139,7 +139,7 @@ def check_code(terminal: Terminal) -> None:
             _show(terminal, [*found.stuck, *found.unheard])
         elif not problems:
             terminal.line(
-                f"All {number(found.total)} queued jobs can run with this build.",
+                f"This build can run all that is queued: {counted(found.total, 'job')}.",
                 terminal.style.SUCCESS,
             )
     if problems:
@@ -159,7 +159,7 @@ def _show(terminal: Terminal, found: Iterable[Obstacle]) -> None:
 def _problems(broken: Iterable[str], found: Examination) -> Iterator[str]:
     if modules := ", ".join(broken):
         yield f"No worker starts where these cannot be imported: {modules}."
-    total = f"of {number(found.total)} queued jobs"
+    total = f"of {counted(found.total, 'queued job')}"
     if stuck := found.stuck.jobs:
         yield (
             f"{number(stuck)} {total} cannot run with this build: a worker would park "

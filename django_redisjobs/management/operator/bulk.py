@@ -255,7 +255,7 @@ def _tell(
         count for word, count in tally.items() if word not in bulk.operation.done
     )
     if named and undone:
-        raise CommandError(f"{undone} of {len(outcomes)} jobs are as they were.")
+        raise CommandError(f"Unchanged: {undone} of {counted(len(outcomes), 'job')}.")
 
 
 RETRY = Action(

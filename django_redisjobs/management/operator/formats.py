@@ -29,8 +29,8 @@ def number(value: int) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """``1 job``, ``2,000 jobs``, ``2 processes``."""
-    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    """``1 job``, ``2,000 jobs``, ``2 processes``, ``2 crashes``."""
+    ending = "" if count == 1 else "es" if noun.endswith(("s", "sh")) else "s"
     return f"{number(count)} {noun}{ending}"
 
 

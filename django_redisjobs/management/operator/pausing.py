@@ -123,7 +123,7 @@ def _purge(terminal: Terminal, options: Options) -> None:
     if counts.pending or counts.scheduled:
         terminal.confirm(
             f"Delete {number(counts.pending)} pending and "
-            f"{number(counts.scheduled)} scheduled jobs of {queue.name} for ever?",
+            f"{counted(counts.scheduled, 'scheduled job')} of {queue.name} for ever?",
             yes=options["yes"],
         )
     purged, more = 0, True

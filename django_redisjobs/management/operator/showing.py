@@ -13,7 +13,13 @@ from django_redisjobs.core.payload import Body, parse_body
 from django_redisjobs.core.records import AttemptRecord, JobRecord
 from django_redisjobs.exceptions import PayloadMalformed, RedisJobsError
 from django_redisjobs.management.operator.action import Action, Options
-from django_redisjobs.management.operator.formats import age, clock, harmless, read_id
+from django_redisjobs.management.operator.formats import (
+    age,
+    clock,
+    counted,
+    harmless,
+    read_id,
+)
 from django_redisjobs.management.operator.groups import find_job
 from django_redisjobs.management.operator.terminal import Terminal
 from django_redisjobs.queries import function_of
@@ -101,8 +107,8 @@ def _facts(record: JobRecord) -> Iterator[tuple[str, str]]:
     if record.started_ms and record.finished_ms:
         yield "took", age(max(0, record.finished_ms - record.started_ms) / 1000)
     if record.run:
-        counted = f"{record.run}, {record.attempts_made} attempts"
-        yield "runs", f"{counted}, {record.crashes} crashes"
+        attempts = counted(record.attempts_made, "attempt")
+        yield "runs", f"{record.run}, {attempts}, {counted(record.crashes, 'crash')}"
     if record.worker:
         yield "worker", record.worker
     for name, text in (("result", record.result), ("meta", record.meta)):

@@ -276,7 +276,7 @@ def test_an_id_that_is_unknown_is_an_error_after_the_others(
 ):
     (failed,) = fail_some(store, 1)
 
-    with pytest.raises(CommandError, match="1 of 2 jobs are as they were"):
+    with pytest.raises(CommandError, match="Unchanged: 1 of 2 jobs"):
         operator("retry", failed, "unknown")
 
     assert store.status(failed) is JobStatus.PENDING
@@ -327,7 +327,7 @@ def test_what_nobody_knows_is_of_no_other_group(redisjobs: dict[str, Any]):
     with override_settings(REDISJOBS={**redisjobs, "QUEUES": queues}):
         operator, here, there = Operator(), add.delay(1), later.delay()
 
-        with pytest.raises(CommandError, match="1 of 2 jobs are as they were"):
+        with pytest.raises(CommandError, match="Unchanged: 1 of 2 jobs"):
             operator("move", there.id, "nope", "--to", "low")
         assert "nope: unknown" in operator.printed
         with pytest.raises(
@@ -423,7 +423,7 @@ def test_purge_wants_a_yes(operator: Operator, answers: Answers):
     asked = answers("y")
     text = operator("purge", "low")
 
-    assert asked == ["Delete 1 pending and 1 scheduled jobs of low for ever? [y/N] "]
+    assert asked == ["Delete 1 pending and 1 scheduled job of low for ever? [y/N] "]
     assert text == "2 jobs of low deleted.\n"
     assert kept.status() is JobStatus.PENDING
     assert operator.json("purge", "low") == {"queue": "low", "deleted": 0}

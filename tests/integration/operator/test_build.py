@@ -43,7 +43,7 @@ def test_all_that_is_queued_can_run(operator: Operator):
     fail.delay("no")
 
     assert operator("doctor", "--code") == (
-        "All 4 queued jobs can run with this build.\n"
+        "This build can run all that is queued: 4 jobs.\n"
     )
     assert operator.json("doctor", "--code") == {
         "ok": True,
@@ -186,7 +186,7 @@ def test_whatever_the_projects_code_raises_is_told(
     add.delay(1)
     monkeypatch.setattr(JobFunction, "check_arguments", refuse)
 
-    with pytest.raises(CommandError, match="1 of 1 queued jobs cannot run"):
+    with pytest.raises(CommandError, match="1 of 1 queued job cannot run"):
         operator("doctor", "--code")
     assert type(error).__name__ in operator.printed
 

@@ -398,6 +398,7 @@ def test_show_tells_all_of_a_job(operator: Operator, store: Store):
 
     text = operator("show", handle.id)
 
+    assert re.search(r"^ +runs +1, 1 attempt, 0 crashes$", text, re.MULTILINE)
     for part in (fail.path, handle.id, "failed", "high", "'no money'", "Attempt 1"):
         assert part in text
     assert "no \\x1b[31mmoney" not in text  # only the traceback is shown of it

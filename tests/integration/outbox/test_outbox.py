@@ -141,13 +141,16 @@ def test_a_job_without_outbox_in_the_same_transaction_fails_loudly(
     assert rows().count() == 1
 
 
-def test_a_foreign_hook_that_raises_first_costs_no_job(client: redis.Redis) -> None:
+def test_a_foreign_hook_that_raises_first_costs_no_job(
+    client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         transaction.on_commit(lambda: 1 // 0)
         note.delay(1)
     age()
 
     assert relay("default") == 1
+    assert "Sent 1 job that had stayed" in caplog.text
 
     run_all()
     assert ran(client) == [1]

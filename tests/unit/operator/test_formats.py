@@ -50,7 +50,12 @@ def test_ago_and_in():
 
 @pytest.mark.parametrize(
     ("count", "noun", "text"),
-    [(1, "job", "1 job"), (0, "job", "0 jobs"), (2_000, "process", "2,000 processes")],
+    [
+        (1, "job", "1 job"),
+        (0, "job", "0 jobs"),
+        (2_000, "process", "2,000 processes"),
+        (2, "crash", "2 crashes"),
+    ],
 )
 def test_counted(count: int, noun: str, text: str):
     assert formats.counted(count, noun) == text
