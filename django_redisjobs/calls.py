@@ -14,6 +14,7 @@ from django_redisjobs import conf, connections
 from django_redisjobs.connections.deadlines import DeadlineClient
 from django_redisjobs.connections.waiting import AsyncWaitingClient
 from django_redisjobs.core import inspection
+from django_redisjobs.core.exceptions import sentence
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.scripts import (
     Conversation,
@@ -136,7 +137,7 @@ def explain(error: redis.RedisError) -> str:
     default = "Is it running, and is REDISJOBS['URL'] right?"
     if isinstance(error, redis.ResponseError):
         default = "See the log of the server."
-    return f"Redis at {connections.describe()}: {text}. {_ADVICE.get(word, default)}"
+    return f"Redis at {connections.describe()}: {sentence(text)} {_ADVICE.get(word, default)}"
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from django.utils.module_loading import import_string
 
 from django_redisjobs import conf, connections
 from django_redisjobs.conf.addresses import Address, cache_location
-from django_redisjobs.core.exceptions import in_words
+from django_redisjobs.core.exceptions import in_words, sentence
 
 OLDEST: Final = (5, 0)
 # The first that can wait for its disk.
@@ -158,10 +158,10 @@ def _problems(where: str, client: redis.Redis) -> Iterator[CheckMessage]:
         persistence: Any = client.info("persistence")
         replication: Any = client.info("replication")
     except (redis.RedisError, OSError) as error:
-        words = in_words(error).rstrip(". ")
+        words = sentence(in_words(error))
         yield _warning(
             "W006",
-            f"Redis at {where} does not say how it is: {words}.",
+            f"Redis at {where} does not say how it is: {words}",
             "Is it running, and may this user call INFO?",
         )
         return

@@ -17,6 +17,12 @@ def in_words(error: BaseException) -> str:
     return f"{name}: {text}" if text else name
 
 
+def sentence(text: str) -> str:
+    """What another program said, with a full stop unless it ends in a mark of its own."""
+    text = text.rstrip(". ")
+    return text if text.endswith(("?", "!")) else f"{text}."
+
+
 class LeaseLost(RedisJobsError):
     """A worker's lease ended and others may hold its jobs now.
 
