@@ -133,6 +133,11 @@ class Consumer:
         return len(self._held)
 
     @property
+    def is_behind(self) -> bool:
+        """Whether what was launched is behind a block yet, and must not land."""
+        return self._flight is not None and self._flight[0].is_behind
+
+    @property
     def wake_keys(self) -> list[str]:
         """The lists to block on, in order of preference."""
         return [self._keys.wake(queue) for queue in self.queues]

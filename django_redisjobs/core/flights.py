@@ -37,9 +37,18 @@ class Flight:
     like one. redis-py's errors pass through on landing, also of what could not be sent.
     """
 
-    __slots__ = ("_client", "_command", "_connection", "_error", "_pool", "_reply")
+    __slots__ = (
+        "_client",
+        "_command",
+        "_connection",
+        "_error",
+        "_pool",
+        "_reply",
+        "is_behind",
+    )
 
     def __init__(self, client: Client, command: Command) -> None:
+        self.is_behind = False
         self._client = client
         self._command = command
         self._reply: Any = None
@@ -102,13 +111,15 @@ class Flight:
 class Follower(Flight):
     """A command behind another one that blocks: the server runs it when that is over.
 
-    On somebody else's connection, who reads the first reply before this one lands. What
-    cannot be sent is an error at once.
+    On somebody else's connection, who reads the first reply before this one lands, and
+    says when: as long as it ``is_behind``, nobody may land it. What cannot be sent is an
+    error at once.
     """
 
     __slots__ = ()
 
     def __init__(self, client: Client, command: Command, connection: Any) -> None:
+        self.is_behind = True
         self._client = client
         self._command = command
         self._reply = self._error = None

@@ -146,8 +146,8 @@ class Station:
                 self._keep_for_later(batch)
 
     def land(self, ahead: Room | None = None) -> Exchange | None:
-        """What came of the exchange under way; None without one, or when it failed in
-        another thread. Otherwise as ``exchange``.
+        """What came of the exchange under way; None without one, when it failed in
+        another thread, or when it is behind a block. Otherwise as ``exchange``.
         """
         with self._lock:
             self._arrive(ahead)
@@ -155,7 +155,8 @@ class Station:
             return landed
 
     def _arrive(self, ahead: Room | None = None) -> None:
-        if self._launched is not None:
+        # Who sleeps reads the reply to the block first: to read here would take it away.
+        if self._launched is not None and not self._consumer.is_behind:
             batch, self._launched = self._launched, None
             # They stay where they are: it is not known yet whether they go on with it.
             # By their places: others may add meanwhile, of which an iterator complains.

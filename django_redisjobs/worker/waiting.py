@@ -81,6 +81,7 @@ class SocketWaiter:
         self._pool = blocking_client.connection_pool
         self._connection: Any = None
         self._connection_id = 0
+        self._follower: Follower | None = None
 
     def wait(
         self,
@@ -103,9 +104,14 @@ class SocketWaiter:
             # What was asked may still be answered: that must reach nobody.
             self.close()
             raise
+        finally:
+            if self._follower is not None:
+                self._follower.is_behind = False
+                self._follower = None
 
     def _send_behind(self, command: Command) -> Flight:
-        return Follower(self._client, command, self._connection)
+        self._follower = Follower(self._client, command, self._connection)
+        return self._follower
 
     def finish(self) -> tuple[str, str] | None:
         """Read the answer to what ``begin`` asked."""

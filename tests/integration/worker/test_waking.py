@@ -102,6 +102,22 @@ def test_it_is_woken_with_its_job(
     station.outcomes.append(Settlement("succeeded", exchange.jobs[0]))
 
 
+def test_nobody_else_reads_what_is_behind_the_block(
+    sleeper: Sleeper, station: Station
+) -> None:
+    """As the keeper might, that found a job stuck which has ended since."""
+    assert station.land() is None
+
+    handle = jobs.add.delay(1, 2)
+    sleeper.join(10)
+
+    assert sleeper.error is None
+    assert sleeper.popped is not None
+    exchange = station.land()
+    assert exchange is not None
+    assert [job.id for job in exchange.jobs] == [handle.id]
+
+
 def test_a_bell_brings_the_answer_too(sleeper: Sleeper, station: Station) -> None:
     sleeper.bell.ring()
     sleeper.join(10)
