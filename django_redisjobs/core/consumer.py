@@ -248,9 +248,9 @@ class Consumer:
                 return self._agreed(reply, server_ms, step, onward)
             if status == "lost":
                 break
-            if status == "schema" and not self._news:
-                raise SchemaMismatch(word(reply[3]), SCHEMA_VERSION)
             if status == "schema":
+                if not self._news:
+                    raise SchemaMismatch(word(reply[3]), SCHEMA_VERSION)
                 # First what earlier rounds found out. Who claims again hears of it.
                 return self._agreed(
                     [status, server_ms, 0, -1, 0, [], []], server_ms, step, None

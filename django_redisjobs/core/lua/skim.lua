@@ -10,14 +10,15 @@
 -- RETURNS {"skimmed", record, …}: of each id, '' where nothing is stored
 
 --@include prelude
+--@include reading
+--@include looking
 
 local longest = tonumber(ARGV[1])
 local STEP = 16384         -- bytes that are looked through at once
 local MAX_LINE = 400       -- bytes of the line of an end
 
 local function part(key, first, last)
-  local bytes = redis.pcall('GETRANGE', key, first, last)
-  return type(bytes) == 'string' and bytes or ''
+  return peek('GETRANGE', key, first, last) or ''
 end
 
 -- Neither the body nor the document of the end, which may both be long, has a newline: so

@@ -31,9 +31,9 @@ def _name_queue(parser: ArgumentParser) -> None:
 def _find_queue(options: Options) -> Queue:
     """Of all that the settings or Redis have. Raises UnknownQueue."""
     name = options["queue"]
-    if name in conf.get_settings().queues:
-        return Queue(name)
-    if any(name in names for _, names in groups_with_queues()):
+    if name not in conf.get_settings().queues and any(
+        name in names for _, names in groups_with_queues()
+    ):
         return Queue(name)
     return get_queue(name)
 
