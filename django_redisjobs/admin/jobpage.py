@@ -54,6 +54,14 @@ UNREADABLE = (RedisJobsError, LookupError, TypeError, ValueError, AttributeError
 CALLBACK = re.compile(r"(.+)-[sf]\d+")
 
 
+def reason_of(row: Job) -> str:
+    """Why a job failed or is parked, as people may see it; "" where its status says all."""
+    text = row.error
+    if not text or text == row.record.status:
+        return ""
+    return discreet(text, row.record.shown_body)
+
+
 @dataclass(frozen=True, slots=True)
 class Argument:
     """A parameter, by name or by place, and its value."""
@@ -232,11 +240,8 @@ class JobPage:
     @property
     def error(self) -> str | None:
         """Why it failed, in a line or a few."""
-        text = self.row.error
-        if not text or text == self.record.status:
-            # That it was cancelled is said already.
-            return None
-        return shortened(self._shown(text))
+        text = reason_of(self.row)
+        return shortened(text) if text else None
 
     # -- what it asks of others ------------------------------------------------------
 

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import smart_split, unescape_string_literal
+from django.utils.text import Truncator, smart_split, unescape_string_literal
 from django.utils.translation import gettext_lazy as _
 
 from django_redisjobs import conf
@@ -25,7 +25,7 @@ from django_redisjobs.admin.joblist import (
     QueueFilter,
     TimeFilter,
 )
-from django_redisjobs.admin.jobpage import JobPage
+from django_redisjobs.admin.jobpage import JobPage, reason_of
 from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.pages import LiveAdmin, may
 from django_redisjobs.admin.queryset import RedisQuerySet
@@ -38,6 +38,8 @@ WHOLE_ID = re.compile(rf"{ID_PATTERN}(-\w+)?")
 # Ids are ordered by time, and those of 2022 begin so. Other numbers are as long, too:
 # most of them are none that can have been made by now.
 OLDEST_ID = "3"
+REASON_LENGTH = 300
+"""Characters of why a job failed that the list shows on demand; it has two lines."""
 
 
 class JobAdmin(LiveAdmin):
@@ -168,8 +170,16 @@ class JobAdmin(LiveAdmin):
 
     @admin.display(description=_("status"), ordering="status")
     def state(self, job: Job) -> SafeString:
-        """The status as a badge."""
-        return badge(job.status)
+        """The status as a badge, and why a job failed."""
+        reason = Truncator(reason_of(job)).chars(REASON_LENGTH)
+        if not reason:
+            return badge(job.status)
+        return format_html(
+            '{}<small class="rj-quiet rj-why" title="{}">{}</small>',
+            badge(job.status),
+            reason,
+            reason,
+        )
 
     @admin.display(description=_("enqueued"), ordering="enqueued_at")
     def enqueued(self, job: Job) -> SafeString | str:

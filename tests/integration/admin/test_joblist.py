@@ -56,6 +56,30 @@ def test_what_waits_is_listed_as_workers_take_it(store: Store, browser: Client):
     assert listed(browser, status__exact="pending") == [*high, urgent, *low]
 
 
+def test_it_says_why_jobs_failed(store: Store, browser: Client):
+    end(store, "low")
+    store.cancel(*store.add("low"))
+    store.add("high")
+
+    text = shown(browser, JOBS)
+
+    assert text.count('title="ValueError: no">ValueError: no</small>') == 1
+    assert text.count("rj-why") == 1
+
+
+def test_why_a_job_failed_may_take_a_book(store: Store, browser: Client):
+    store.add("low")
+    worker = store.worker("low")
+    (job,) = worker.claim()
+    worker.settle(job, kind="failed", error="<i>\n" + "x" * 9_000)
+
+    text = shown(browser, JOBS)
+
+    assert "&lt;i&gt;" in text
+    assert "x" * 200 in text
+    assert "x" * 400 not in text
+
+
 def test_what_is_due_first_is_listed_first(store: Store, browser: Client):
     (late,) = store.add("high", delay_ms=90_000)
     (soon,) = store.add("low", delay_ms=60_000)

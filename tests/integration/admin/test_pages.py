@@ -271,11 +271,13 @@ def test_what_redact_names_is_nowhere_on_the_page(
 
     with override_settings(REDISJOBS={**redisjobs, "REDACT": ["to*en"]}):
         text, raw = shown(browser, page_of(job_id)), shown(browser, page_of(broken))
+        jobs = shown(browser, JOBS)
 
         (group,) = browser.get(OVERVIEW).context["page"].groups
         guessed = browser.get(f"{JOBS}?error__startswith=E: no s")
 
-    assert "s3cret" not in text + raw
+    assert "s3cret" not in text + raw + jobs
+    assert "E: no [hidden]" in jobs
     assert group.message == "no [hidden]"
     # An answer for each guess would tell it.
     assert guessed.status_code == 400
