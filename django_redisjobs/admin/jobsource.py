@@ -185,6 +185,9 @@ class JobReading(Source):
 
     def is_without_times(self, wanted: Wanted) -> bool:
         """Whether to tell the times of these jobs one would have to read them all."""
+        if not _is_exact(wanted):
+            # Where they are was not asked: they are read one by one, or none is wanted.
+            return False
         scopes = self._chosen(wanted)
         return self._is_listed(wanted, scopes) and not _are_ended(scopes)
 

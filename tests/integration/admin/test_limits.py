@@ -33,6 +33,18 @@ class HighJobs(JobAdmin):
         return False
 
 
+class PickedJobs(JobAdmin):
+    picked: list[str] = []
+
+    def get_queryset(self, request: Any) -> Any:
+        return super().get_queryset(request).filter(pk__in=self.picked)
+
+
+class NoJobs(JobAdmin):
+    def get_queryset(self, request: Any) -> Any:
+        return super().get_queryset(request).none()
+
+
 class HighQueue(QueueAdmin):
     def get_queryset(self, request: Any) -> Any:
         return super().get_queryset(request).filter(name="high")
@@ -47,7 +59,13 @@ site = AdminSite(name="limited")
 site.register(Job, HighJobs)
 site.register(Queue, HighQueue)
 site.register(Worker, OwnWorkers)
-urlpatterns = [*of_tests, path("limited/", site.urls)]
+picking, none = AdminSite(name="picking"), AdminSite(name="none")
+picking.register(Job, PickedJobs)
+none.register(Job, NoJobs)
+urlpatterns = [
+    *of_tests,
+    *(path(f"{each.name}/", each.urls) for each in (site, picking, none)),
+]
 
 JOBS, QUEUES, WORKERS = (
     f"/limited/redisjobs/{model}/" for model in ("job", "queue", "worker")
@@ -236,3 +254,40 @@ def test_a_worker_is_shown_without_the_jobs_that_are_hidden(store: Store, root: 
         text = root.get(page).content.decode()
         assert shown in text
         assert hidden not in text
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?_facets=True", "?q=send", "?o=1", "?status__exact=pending"]
+)
+def test_a_list_may_be_of_chosen_jobs_or_of_none(
+    store: Store, root: Client, query: str, monkeypatch: pytest.MonkeyPatch
+):
+    ids = store.add("high", 3)
+    monkeypatch.setattr(PickedJobs, "picked", ids[:2])
+
+    some = root.get(f"/picking/redisjobs/job/{query}").context["cl"].result_list
+    nothing = root.get(f"/none/redisjobs/job/{query}").context["cl"].result_list
+
+    assert {row.pk for row in some} == set(ids[:2])
+    assert list(nothing) == []
+
+
+@pytest.mark.parametrize("query", ["?status__exact=failed", "?q=no+such", "?queue=low"])
+def test_all_that_match_are_chosen_jobs_that_match(
+    store: Store, root: Client, query: str, monkeypatch: pytest.MonkeyPatch
+):
+    ids = store.add("high", 3)
+    (other,) = store.add("low")
+    worker = store.worker("low")
+    worker.settle(*worker.claim(), kind="failed")
+    monkeypatch.setattr(PickedJobs, "picked", [*ids, other])
+    fields = {"action": "remove", "_selected_action": ids, "select_across": "1"}
+    path = f"/picking/redisjobs/job/{query}"
+
+    listed = list(root.get(path).context["cl"].result_list)
+    question = root.post(path, fields)
+    root.post(path, {**fields, "confirmed": "1"})
+
+    assert question.context["total"] == len(listed)
+    assert {store.status(job_id) for job_id in ids} == {JobStatus.PENDING}
+    assert store.status(other) is (None if listed else JobStatus.FAILED)
