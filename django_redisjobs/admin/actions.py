@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django import forms
@@ -29,7 +29,7 @@ from django_redisjobs.calls import ask
 from django_redisjobs.core import lookup
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
-from django_redisjobs.exceptions import UnknownQueue
+from django_redisjobs.exceptions import ServerUnavailable, UnknownQueue
 from django_redisjobs.models import Job
 from django_redisjobs.queries import PAGE, Chosen, JobQuery, Operation
 
@@ -150,6 +150,10 @@ REMOVE = JobAction(
 )
 ACTIONS: Final = {each.name: each for each in (RETRY, RUN, MOVE, CANCEL, REMOVE)}
 
+AWAY_MEANWHILE: Final = gettext_lazy(
+    "Then Redis could not be asked any more: do it again for the rest."
+)
+
 Fields = tuple[tuple[str, str], ...]
 Part = tuple[GroupKeys, Sequence[JobRecord]]
 """Jobs of one group."""
@@ -167,12 +171,33 @@ class MoveForm(forms.Form):
         ]
 
 
+@dataclass(slots=True)
+class Done:
+    """What has come of an errand so far: the core's words, how many jobs were changed, and
+    some of these.
+    """
+
+    words: Counter[str] = field(default_factory=Counter)
+    changed: int = 0
+    first: list[JobRecord] = field(default_factory=list)
+
+    def add(
+        self, operation: Operation, records: Sequence[JobRecord], answers: list[str]
+    ) -> None:
+        self.words.update(answers)
+        for record, word in zip(records, answers, strict=True):
+            if word in operation.done and word != "same":
+                self.changed += 1
+                if len(self.first) < LOGGED_ONE_BY_ONE:
+                    self.first.append(record)
+
+
 @dataclass(frozen=True, slots=True)
 class Errand:
     """What somebody wants done to the jobs that were ``found``, by their groups, read
-    page by page and once. ``asks``: only after a question; ``hidden``: what its form
-    sends again; ``back``: where they go who think better of it; ``is_cut``: others may
-    be meant that nobody looked at.
+    page by page and once. ``asks``: only after a question, which says what they are
+    ``about``; ``hidden``: what its form sends again; ``back``: where they go who think
+    better of it; ``is_cut``: others may be meant that nobody looked at.
     """
 
     model_admin: admin.ModelAdmin[Any]
@@ -183,6 +208,7 @@ class Errand:
     hidden: Fields
     back: str
     is_cut: bool = False
+    about: str = ""
 
     def run(self) -> HttpResponse | None:
         """The question; or it is done, and the message says what came of it."""
@@ -219,6 +245,7 @@ class Errand:
             "opts": self.model_admin.opts,
             "media": self.model_admin.media,
             "action": self.action,
+            "about": self.about,
             "form": form,
             "total": total,
             "only": job_row(first) if first and total == 1 else None,
@@ -243,32 +270,35 @@ class Errand:
         ) % {"looked_at": number_text(LOOKED_THROUGH)}
 
     def _act(self, operation: Operation, within: GroupKeys | None, label: str) -> None:
-        words: Counter[str] = Counter()
-        first: list[JobRecord] = []
-        changed = 0
-        for keys, records in self.found:
-            if within is not None and keys != within:
-                words["elsewhere"] += len(records)
-                continue
-            answers = ask(operation.operate(keys, [record.id for record in records]))
-            words.update(answers)
-            for record, word in zip(records, answers, strict=True):
-                if word in operation.done and word != "same":
-                    changed += 1
-                    if len(first) < LOGGED_ONE_BY_ONE:
-                        first.append(record)
+        done = Done()
+        try:
+            for keys, records in self.found:
+                if within is not None and keys != within:
+                    done.words["elsewhere"] += len(records)
+                    continue
+                ids = [record.id for record in records]
+                done.add(operation, records, ask(operation.operate(keys, ids)))
+        except ServerUnavailable:
+            # What is done stays so, and somebody has to know of it.
+            if done.changed:
+                self._tell(done, label, str(AWAY_MEANWHILE))
+            raise
+        self._tell(done, label, self._cut)
+
+    def _tell(self, done: Done, label: str, warning: str) -> None:
+        """Say what was done, and note it in Django's admin log."""
         parts = [
-            str(text) % words[word]
+            str(text) % done.words[word]
             for word, text in self.action.outcomes.items()
-            if words[word]
+            if done.words[word]
         ]
         text = ", ".join(parts) or _("There was nothing to do")
-        all_done = bool(changed) and changed == words.total()
-        level = messages.SUCCESS if all_done else messages.WARNING
+        all_done = bool(done.changed) and done.changed == done.words.total()
+        level = messages.SUCCESS if all_done and not warning else messages.WARNING
         self.model_admin.message_user(self.request, f"{text}.", level)
-        if self.is_cut:
-            self.model_admin.message_user(self.request, self._cut, messages.WARNING)
-        self._log(first, changed, text, label)
+        if warning:
+            self.model_admin.message_user(self.request, warning, messages.WARNING)
+        self._log(done, text, label)
 
     @property
     def _shown(self) -> list[str]:
@@ -276,11 +306,9 @@ class Errand:
         known = frozenset(JobStatus)
         return [each for each in self.request.POST.getlist(_SHOWN) if each in known]
 
-    def _log(
-        self, first: Sequence[JobRecord], changed: int, text: str, label: str
-    ) -> None:
+    def _log(self, done: Done, text: str, label: str) -> None:
         """Tell Django's admin log: each job of a few, many in one entry."""
-        few = changed <= LOGGED_ONE_BY_ONE
+        few = done.changed <= LOGGED_ONE_BY_ONE
         entries = [
             log_entry(
                 self.request,
@@ -290,7 +318,7 @@ class Errand:
                 DELETION if self.action is REMOVE else CHANGE,
                 label if few else text,
             )
-            for row in map(job_row, first if few else first[:1])
+            for row in map(job_row, done.first if few else done.first[:1])
         ]
         LogEntry.objects.bulk_create(entries)
 
@@ -358,8 +386,10 @@ def _chosen(
             ids, is_cut = {}, False
         # Somebody may have run some again since.
         return ids, action.takes & frozenset(asked), is_cut
-    pks = [str(pk) for pk in condition.fixed.get("pk", ())]
-    return named(pks), action.takes, False
+    # All that match are those that the list has. Of what was ticked the message says what
+    # has changed since.
+    pks = [row.pk for row in rows] if across else condition.fixed.get("pk", ())
+    return named([str(pk) for pk in pks]), action.takes, False
 
 
 def named(ids: Sequence[str]) -> Chosen:

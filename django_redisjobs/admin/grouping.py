@@ -35,7 +35,8 @@ def retry_group_view(
     if not RETRY.is_permitted(model_admin.admin_site, request):
         raise PermissionDenied
     period = period_of(request.GET.get("period", ""))
-    chosen = named(_group(request, period))
+    function, reason = (request.GET.get(name, "") for name in ("function", "reason"))
+    chosen = named(_group(function, reason, period))
     site = model_admin.admin_site
     found = visible_jobs(site, request, chosen, FAILED)
     back = reverse(
@@ -43,14 +44,22 @@ def retry_group_view(
         query={"period": period.value},
         current_app=site.name,
     )
-    errand = Errand(model_admin, request, RETRY, found, asks=True, hidden=(), back=back)
+    errand = Errand(
+        model_admin,
+        request,
+        RETRY,
+        found,
+        asks=True,
+        hidden=(),
+        back=back,
+        about=f"{function}: {reason}",
+    )
     return errand.run() or HttpResponseRedirect(back)
 
 
-def _group(request: HttpRequest, period: Period) -> list[str]:
-    wanted = (request.GET.get("function", ""), request.GET.get("reason", ""))
+def _group(function: str, reason: str, period: Period) -> list[str]:
     return [
         failure.id
         for failure in take_failures(period).newest
-        if (failure.function, failure.reason) == wanted
+        if (failure.function, failure.reason) == (function, reason)
     ]

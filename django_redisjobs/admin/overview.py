@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2s
 from itertools import chain
 from typing import Any, Final
 
@@ -114,6 +115,12 @@ class Group:
     queues: str
     link: str
     query: str
+
+    @property
+    def key(self) -> str:
+        """What tells its row from those of other groups, as part of an HTML id."""
+        text = f"{self.function}\n{self.reason}".encode(errors="replace")
+        return blake2s(text, digest_size=8).hexdigest()
 
 
 class QueueRow:
@@ -297,11 +304,14 @@ class OverviewPage:
 
     def _workers_tile(self) -> Tile:
         alive, silent = len(self.snapshot.alive), len(self.snapshot.silent)
-        note = _("all alive") if alive else _("nothing runs")
+        note = _("nothing runs")
         if silent:
             note = ngettext("%d silent", "%d silent", silent) % silent
+        elif alive:
+            note = ngettext("%d process", "%d processes", alive) % alive
         tone = "failed" if silent or not alive else "succeeded"
-        return Tile(_("workers"), number(alive), note, tone=tone)
+        workers = len({one.name for one in self.snapshot.alive})
+        return Tile(_("workers"), number(workers), note, tone=tone)
 
     def notices(self) -> Iterator[Notice]:
         """What keeps jobs from running."""
@@ -462,10 +472,8 @@ class OverviewPage:
     @property
     def chart_text(self) -> str:
         """The chart in a sentence."""
-        return _(
-            "In %(period)s %(succeeded)s jobs succeeded and %(failed)s failed."
-        ) % {
-            "period": self.period_words,
+        return _("%(time)s: %(succeeded)s succeeded, %(failed)s failed") % {
+            "time": self.period_words,
             "succeeded": number_text(self.total.succeeded),
             "failed": number_text(self.total.failed),
         }

@@ -19,6 +19,8 @@ from django_redisjobs.exceptions import ConfigurationError, ServerUnavailable
 
 AWAY = (ServerUnavailable, ConfigurationError)
 UNAVAILABLE = "admin/redisjobs/unavailable.html"
+LIVE_HEADER = "X-Redisjobs-Live"
+"""Of a request for one element of a page, which it names."""
 
 
 def may(request: HttpRequest, permission: str) -> bool:
@@ -147,6 +149,9 @@ class LiveAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             )
         if type(response) is not TemplateResponse:
             return response
+        if LIVE_HEADER in request.headers:
+            # They are for the page that somebody loads, perhaps in another window.
+            response.context_data = {**(response.context_data or {}), "messages": ()}
         live = LiveResponse(
             request, response.template_name, response.context_data, using=response.using
         )

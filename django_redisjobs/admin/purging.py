@@ -11,9 +11,12 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from django_redisjobs.admin.actions import AWAY_MEANWHILE
 from django_redisjobs.admin.formats import number_text
 from django_redisjobs.admin.pages import LiveAdmin, may
 from django_redisjobs.admin.pausing import changed, queue_at
+from django_redisjobs.exceptions import ServerUnavailable
+from django_redisjobs.models import Queue as QueueModel
 from django_redisjobs.queues import purge_part
 
 PERMISSION: Final = "purge_queue"
@@ -28,8 +31,7 @@ def purge_view(model_admin: LiveAdmin, request: HttpRequest, name: str) -> HttpR
         raise PermissionDenied
     queue = queue_at(model_admin, request, name)
     if "confirmed" in request.POST:
-        words = _words(queue.name, *_purge(queue.name))
-        return changed(model_admin, request, queue, words, DELETION)
+        return _purge(model_admin, request, queue)
     request.current_app = model_admin.admin_site.name
     context = {
         **model_admin.admin_site.each_context(request),
@@ -43,19 +45,29 @@ def purge_view(model_admin: LiveAdmin, request: HttpRequest, name: str) -> HttpR
     return TemplateResponse(request, PAGE, context)
 
 
-def _purge(queue: str) -> tuple[bool, int]:
-    """Whether more is left, and how many are gone."""
+def _purge(
+    model_admin: LiveAdmin, request: HttpRequest, queue: QueueModel
+) -> HttpResponse:
+    """Raises ServerUnavailable, when what is gone by then has been told."""
     purged, more = 0, True
-    while more and purged < MOST:
-        more, part = purge_part(queue)
-        purged += part
-    return more, purged
+    try:
+        while more and purged < MOST:
+            more, part = purge_part(queue.name)
+            purged += part
+    except ServerUnavailable:
+        if purged:
+            words = _words(queue.name, purged, str(AWAY_MEANWHILE))
+            changed(model_admin, request, queue, words, DELETION)
+        raise
+    rest = _("More is left: do it again for the rest.") if more else ""
+    words = _words(queue.name, purged, rest)
+    return changed(model_admin, request, queue, words, DELETION)
 
 
-def _words(queue: str, more: bool, purged: int) -> str:
+def _words(queue: str, purged: int, rest: str) -> str:
     text = ngettext(
         "%(number)s job of %(queue)s is deleted.",
         "%(number)s jobs of %(queue)s are deleted.",
         purged,
     ) % {"number": number_text(purged), "queue": queue}
-    return f"{text} {_('More is left: do it again for the rest.')}" if more else text
+    return f"{text} {rest}" if rest else text

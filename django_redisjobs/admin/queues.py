@@ -22,7 +22,7 @@ from django_redisjobs.admin.formats import NOTHING, duration, when
 from django_redisjobs.admin.grouping import retry_group_view
 from django_redisjobs.admin.links import Links
 from django_redisjobs.admin.overview import OverviewPage
-from django_redisjobs.admin.pages import LiveAdmin, may
+from django_redisjobs.admin.pages import LIVE_HEADER, LiveAdmin, may
 from django_redisjobs.admin.pausing import PERMISSION, pause_view
 from django_redisjobs.admin.purging import purge_view
 from django_redisjobs.models import Job, Queue, Worker
@@ -106,7 +106,7 @@ class QueueAdmin(LiveAdmin):
             "workers_link": self._address(request, "worker") if has_workers else "",
             **(extra_context or {}),
         }
-        is_live = request.headers.get("X-Redisjobs-Live") == "rj-overview"
+        is_live = request.headers.get(LIVE_HEADER) == "rj-overview"
         request.current_app = self.admin_site.name
         return TemplateResponse(request, LIVE_PART if is_live else PAGE, context)
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from django_redisjobs.admin.formats import (
     NOTHING,
@@ -97,7 +98,8 @@ class Timeline:
             yield Step(_("Due"), "scheduled", when(moment(record.due_ms)))
         older = len(runs) - RUNS_SHOWN
         if older > 0:
-            yield Step(_("%d earlier runs") % older, "pending", NOTHING)
+            text = ngettext("%d earlier run", "%d earlier runs", older) % older
+            yield Step(text, "pending", NOTHING)
         waits = self._waits
         for place, run in enumerate(runs):
             if place < older:

@@ -22,7 +22,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_redisjobs.admin.links import Links
-from django_redisjobs.admin.pages import LiveAdmin, log_entry, may
+from django_redisjobs.admin.pages import LIVE_HEADER, LiveAdmin, log_entry, may
 from django_redisjobs.admin.staff import StaffPage, WorkerPage
 from django_redisjobs.models import Worker
 from django_redisjobs.monitoring.staff import (
@@ -142,7 +142,7 @@ class WorkerAdmin(LiveAdmin):
             ),
             **(extra_context or {}),
         }
-        is_live = request.headers.get("X-Redisjobs-Live") == "rj-workers"
+        is_live = request.headers.get(LIVE_HEADER) == "rj-workers"
         request.current_app = self.admin_site.name
         return TemplateResponse(request, LIVE_PART if is_live else PAGE, context)
 

@@ -41,8 +41,7 @@ def test_a_job_from_a_paused_queue_to_its_end(
     assert handle.result(timeout=60) == 7
     browser.wait(
         lambda: (
-            "1 jobs succeeded"
-            in browser.find("#rj-chart-text").get_attribute("textContent")
+            "1 succeeded" in browser.find("#rj-chart-text").get_attribute("textContent")
         ),
         "its end to be seen",
     )
@@ -109,6 +108,26 @@ def test_a_thousand_jobs_are_cancelled_by_one_click(browser: Browser, store: Sto
     assert jobs.cancelled().count() == 1_000
     assert store.status(ids[0]) is JobStatus.CANCELLED
     assert store.status(other) is JobStatus.PENDING
+
+
+def test_a_page_that_is_not_fresh_says_so(browser: Browser, store: Store):
+    (job_id,) = store.add("elsewhere")
+    browser.open(f"{JOBS}{job_id}/change/")
+    # As after signing in again elsewhere.
+    browser.run("document.querySelector(arguments[0]).value = 'old'", TOKEN)
+    browser.wait(
+        lambda: browser.find(TOKEN).get_attribute("value") != "old", "a token of now"
+    )
+
+    browser.run("window.fetch = () => new Promise(() => {})")
+    browser.wait_for_text("no answer", ".rj-live")
+
+    browser.open(f"{JOBS}{job_id}/change/")
+    store.delete(job_id)
+    browser.wait_for_text("load the page again", ".rj-live")
+
+
+TOKEN = "#rj-job [name=csrfmiddlewaretoken]"
 
 
 def test_who_may_only_look_sees_no_button_and_is_refused(

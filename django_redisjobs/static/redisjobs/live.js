@@ -31,8 +31,10 @@ function isSame(one, other) {
   return (one.id || "") === (other.id || "");
 }
 
-// What people set themselves: unfolded details, what they typed or ticked.
+// What people set themselves: unfolded details, what they typed or ticked. A hidden field is
+// the page's: it may be the token of a new session.
 function isTheirs(element, name) {
+  if (element.type === "hidden") return false;
   if (name === "open") return element.nodeName === "DETAILS";
   return ["INPUT", "SELECT", "TEXTAREA", "OPTION"].includes(element.nodeName)
     && ["value", "checked", "selected"].includes(name);
@@ -86,6 +88,9 @@ function isInUse(region) {
   return region.contains(focused) && focused.matches("input, select, textarea");
 }
 
+// The job was deleted, or who asks was signed out.
+class AnotherPage extends Error {}
+
 function keepFresh(box) {
   const id = box.dataset.rjLive;
   const region = document.getElementById(id);
@@ -109,9 +114,9 @@ function keepFresh(box) {
     timer = setTimeout(refresh, seconds * 1000 * Math.min(2 ** misses, 12));
   }
 
-  function tell(isLate) {
-    box.classList.toggle("rj-live-is-late", isLate);
-    const text = isLate ? late.dataset.rjLate : "";
+  // Why it is not fresh; "" when it is.
+  function tell(text) {
+    box.classList.toggle("rj-live-is-late", text !== "");
     if (late.textContent !== text) late.textContent = text;
   }
 
@@ -126,8 +131,7 @@ function keepFresh(box) {
     if (!answer.ok) throw new Error(String(answer.status));
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById(id);
-    // Signed out, say: the answer is another page.
-    if (!fresh) throw new Error("another page");
+    if (!fresh) throw new AnotherPage();
     return fresh;
   }
 
@@ -137,6 +141,8 @@ function keepFresh(box) {
       plan();
       return;
     }
+    // Who only sees that it is "Live" would take old numbers for those of now.
+    const slow = setTimeout(() => tell(late.dataset.rjLate), 1000 * Math.max(10, 2 * seconds));
     try {
       const fresh = await fetched();
       if (!isPaused && !isInUse(region)) {
@@ -145,13 +151,14 @@ function keepFresh(box) {
         region.dispatchEvent(new CustomEvent("redisjobs:refreshed", { bubbles: true }));
       }
       misses = 0;
-      tell(false);
+      tell("");
     } catch (error) {
       if (error.name !== "AbortError") {
         misses += 1;
-        tell(true);
+        tell(error instanceof AnotherPage ? late.dataset.rjGone : late.dataset.rjLate);
       }
     } finally {
+      clearTimeout(slow);
       asking = null;
       plan();
     }
@@ -168,7 +175,7 @@ function keepFresh(box) {
     if (isPaused) {
       clearTimeout(timer);
       if (asking) asking.abort();
-      tell(false);
+      tell("");
     } else refresh();
   });
   document.addEventListener("visibilitychange", () => {

@@ -12,6 +12,7 @@ from django.test import Client, override_settings
 from django_redisjobs import JobStatus
 from django_redisjobs.admin import actions
 from django_redisjobs.core import lookup
+from django_redisjobs.exceptions import ServerUnavailable
 from tests.integration.core.store import Store
 
 from .conftest import Staff
@@ -258,6 +259,30 @@ def test_redis_away_during_an_action_is_a_page(
         answer = post(operator, "retry", "f" * 28)
 
     assert answer.status_code == 503
+
+
+def test_what_was_done_before_redis_went_away_is_told(
+    store: Store, operator: Client, monkeypatch: pytest.MonkeyPatch
+):
+    many = store.add("low", 130)
+    reading = lookup.jobs
+
+    def failing(keys: Any, ids: Any, **more: Any) -> Any:
+        if len(ids) == 30:
+            raise ServerUnavailable("gone")
+        return reading(keys, ids, **more)
+
+    monkeypatch.setattr(actions, "PAGE", 50)
+    monkeypatch.setattr(lookup, "jobs", failing)
+
+    answer = post(operator, "cancel", *many, confirmed="1")
+
+    assert answer.status_code == 503
+    assert "100 cancelled." in answer.content.decode()
+    assert "do it again for the rest" in answer.content.decode()
+    assert LogEntry.objects.count() == 100
+    cancelled = [each for each in many if store.status(each) is JobStatus.CANCELLED]
+    assert len(cancelled) == 100
 
 
 def test_jobs_are_moved_to_the_queue_that_is_chosen(store: Store, operator: Client):

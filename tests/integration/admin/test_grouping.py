@@ -57,6 +57,7 @@ def test_a_group_runs_again_and_nothing_else(store: Store, operator: Client):
     question = operator.post(address)
     assert question.status_code == 200
     assert "2 jobs" in question.content.decode()
+    assert "shop.charge: bank.Declined &amp; Co" in question.content.decode()
     assert {store.status(job_id) for job_id in declined} == {JobStatus.FAILED}
 
     answer = operator.post(address, {"confirmed": "1"})
@@ -64,6 +65,21 @@ def test_a_group_runs_again_and_nothing_else(store: Store, operator: Client):
     assert [str(one) for one in get_messages(answer.wsgi_request)] == ["2 retried."]
     assert {store.status(job_id) for job_id in declined} == {JobStatus.PENDING}
     assert {store.status(job_id) for job_id in others} == {JobStatus.FAILED}
+
+
+def test_a_group_has_its_own_row(store: Store, operator: Client):
+    fail(store, "shop.mail", "OSError")
+    alone = re.findall(r'<tr id="(rj-group-\w+)">', shown_at(operator))
+    fail(store, "shop.charge", "OSError")
+    both = re.findall(r'<tr id="(rj-group-\w+)">', shown_at(operator))
+
+    # Another one came before it: it is the same row even so.
+    assert alone == both[1:]
+    assert len(set(both)) == 2
+
+
+def shown_at(browser: Client) -> str:
+    return browser.get(QUEUES).content.decode()
 
 
 def test_crashes_are_one_group_however_much_memory_they_had(

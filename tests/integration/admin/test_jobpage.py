@@ -143,6 +143,23 @@ def test_a_job_that_is_due_when_dates_have_ended(
     assert job_id in listed.content.decode()
 
 
+def test_who_polls_leaves_messages_to_the_page_that_is_loaded(
+    store: Store, staff: Staff
+):
+    browser = staff("view_job", "cancel_job")
+    (cancelled,), (other,) = store.add("low"), store.add("high")
+    live = {"headers": {"X-Redisjobs-Live": "rj-job"}}
+    answer = browser.post(
+        f"{JOBS}{cancelled}/act/", {"action": "cancel", "confirmed": "1"}
+    )
+
+    polled = browser.get(f"{JOBS}{other}/change/", **live).content.decode()
+    loaded = browser.get(answer.url).content.decode()
+
+    assert "1 cancelled." not in polled
+    assert "1 cancelled." in loaded
+
+
 def test_pages_have_no_inline_script_or_style(store: Store, browser: Client):
     (job_id,) = store.add("low", body=json.dumps([CHARGE, [7], {}]))
     fail(store, kind="retry", delay_ms=60_000)

@@ -480,7 +480,7 @@ def test_the_overview_shows_what_ended(store: Store, browser: Client, period: st
     text = shown(browser, OVERVIEW, period=period)
 
     assert 'role="img"' in text
-    assert "0 jobs succeeded and 1 failed" in text
+    assert ": 0 succeeded, 1 failed" in text
     assert text.count('aria-current="true"') == 1
 
 

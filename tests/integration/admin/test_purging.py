@@ -11,6 +11,7 @@ from django.test import Client, override_settings
 
 from django_redisjobs import JobStatus, conf
 from django_redisjobs.admin import purging
+from django_redisjobs.exceptions import ServerUnavailable
 from tests.integration.core.store import Store
 
 from .conftest import Staff
@@ -49,6 +50,30 @@ def test_what_waits_is_deleted_after_a_question(store: Store, operator: Client):
     entry = LogEntry.objects.get()
     assert (entry.object_id, entry.action_flag) == ("low", DELETION)
     assert "Nothing waits" in operator.get(PAGE).content.decode()
+
+
+def test_what_was_purged_before_redis_went_away_is_told(
+    store: Store, operator: Client, monkeypatch: pytest.MonkeyPatch
+):
+    store.add("low", 1200)
+    parts = iter([purging.purge_part])
+
+    def failing(queue: str) -> tuple[bool, int]:
+        for part in parts:
+            return part(queue)
+        raise ServerUnavailable("gone")
+
+    monkeypatch.setattr(purging, "purge_part", failing)
+
+    answer = operator.post(PAGE, {"confirmed": "1"})
+
+    assert answer.status_code == 503
+    (entry,) = LogEntry.objects.all()
+    left = store.client.llen(store.keys.pending("low"))
+    assert entry.change_message.startswith(
+        f"{1200 - left} jobs of low are deleted. Then "
+    )
+    assert entry.change_message in answer.content.decode()
 
 
 def test_one_click_is_bounded(
