@@ -17,6 +17,7 @@ from django.db import connections as database_connections
 from django_redisjobs import conf, connections, registry
 from django_redisjobs.calls import ask
 from django_redisjobs.core import inspection
+from django_redisjobs.core.texts import encodable
 from django_redisjobs.durations import Duration, parse_duration
 from django_redisjobs.exceptions import ServerUnavailable
 from django_redisjobs.versions import installed_version
@@ -86,7 +87,8 @@ class Worker:
             max_rss=None if max_rss is None else parse_size(max_rss),
             grace=parse_duration(grace),
             overrun=parse_duration(overrun),
-            name=name or f"{platform.node()}:{os.getpid()}",
+            # The shell's arguments may have bytes that are no text.
+            name=encodable(name or f"{platform.node()}:{os.getpid()}"),
             verbosity=verbosity,
         )
         self._probes: Probes | None = None

@@ -9,6 +9,7 @@ from argparse import ArgumentParser
 from django.core.management.base import CommandError
 
 from django_redisjobs import conf
+from django_redisjobs.exceptions import ServerUnavailable
 from django_redisjobs.management.operator.action import Action, Options
 from django_redisjobs.management.operator.formats import (
     age,
@@ -127,11 +128,18 @@ def _purge(terminal: Terminal, options: Options) -> None:
             yes=options["yes"],
         )
     purged, more = 0, True
-    with terminal.progress(counts.pending + counts.scheduled) as show:
-        while more:
-            more, part = purge_part(queue.name)
-            purged += part
-            show(purged)
+    try:
+        with terminal.progress(counts.pending + counts.scheduled) as show:
+            while more:
+                more, part = purge_part(queue.name)
+                purged += part
+                show(purged)
+    except (KeyboardInterrupt, ServerUnavailable):
+        terminal.notice(
+            f"Only {counted(purged, 'job')} of {queue.name} deleted, and perhaps some "
+            "more. The same command goes on with the others."
+        )
+        raise
     if terminal.as_json:
         terminal.document({"queue": queue.name, "deleted": purged})
     else:

@@ -60,12 +60,22 @@ class Terminal:
 
     def line(self, text: str = "", paint: Paint | None = None) -> None:
         """One line for people."""
-        self._stdout.write(text, style_func=paint)
+        self._stdout.write(self._writable(text), style_func=paint)
 
     def raw(self, text: str) -> None:
         """Text as it is, at once."""
-        self._stdout.write(text, ending="")
+        self._stdout.write(self._writable(text), ending="")
         self._stdout.flush()
+
+    def _writable(self, text: str) -> str:
+        """What the output's encoding lacks, spelled out: it may be that of a pipe."""
+        encoding = self._encoding
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+
+    @property
+    def _encoding(self) -> str:
+        # What is written into memory has none.
+        return getattr(self._stdout, "encoding", None) or "utf-8"
 
     def notice(self, text: str) -> None:
         """Something to know beside the output, on standard error."""
@@ -73,7 +83,8 @@ class Terminal:
 
     def document(self, value: Any) -> None:
         """The one JSON document of ``--json``."""
-        self._stdout.write(json.dumps(value, indent=2, ensure_ascii=False))
+        is_unicode = self._encoding.lower().startswith("utf")
+        self._stdout.write(json.dumps(value, indent=2, ensure_ascii=not is_unicode))
 
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
         """Rows below their titles."""
@@ -104,7 +115,8 @@ class Terminal:
         """
         if yes:
             return
-        if self.as_json or not sys.stdin.isatty():
+        # A standard input that was closed is None.
+        if self.as_json or not (sys.stdin and sys.stdin.isatty()):
             raise CommandError(f"{question} Nothing was changed: say --yes to agree.")
         # Where the output goes into a file or a pipe, nobody would see it there.
         seen = nullcontext() if self.is_interactive else redirect_stdout(sys.stderr)

@@ -16,7 +16,7 @@ from django.test import override_settings
 from django_redisjobs import JobStatus, calls, get_job, get_queue
 from django_redisjobs.core import operations
 from django_redisjobs.exceptions import ServerUnavailable
-from django_redisjobs.management.operator import bulk
+from django_redisjobs.management.operator import bulk, pausing
 from django_redisjobs.monitoring import staff
 from tests.integration.core.places import Places
 from tests.integration.core.store import Store
@@ -427,6 +427,41 @@ def test_purge_wants_a_yes(operator: Operator, answers: Answers):
     assert text == "2 jobs of low deleted.\n"
     assert kept.status() is JobStatus.PENDING
     assert operator.json("purge", "low") == {"queue": "low", "deleted": 0}
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), ServerUnavailable("away")])
+def test_who_is_interrupted_learns_how_much_was_purged(
+    operator: Operator,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: BaseException,
+):
+    store.add("low", 1200)
+    parts = iter([pausing.purge_part])
+
+    def interrupted(queue: str) -> tuple[bool, int]:
+        for part in parts:
+            return part(queue)
+        raise trouble
+
+    monkeypatch.setattr(pausing, "purge_part", interrupted)
+
+    with pytest.raises(CommandError):
+        operator("purge", "low", "--yes")
+
+    purged = 1200 - get_queue("low").depth()
+    assert 0 < purged < 1200
+    assert f"Only {purged:,} jobs of low deleted" in operator.notices
+
+
+def test_nobody_can_be_asked_where_the_input_is_closed(
+    operator: Operator, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    store.add("low")
+    monkeypatch.setattr("sys.stdin", None)
+
+    with pytest.raises(CommandError, match="say --yes"):
+        operator("purge", "low")
 
 
 def test_a_queue_that_left_the_settings(operator: Operator, store: Store):

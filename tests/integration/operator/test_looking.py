@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.core.management.color import no_style
 from django.test import override_settings
@@ -584,3 +586,20 @@ def test_exit_statuses_are_djangos_own(redisjobs: dict[str, Any]):
         _, errors = command.communicate(timeout=20)
         assert command.returncode == status
         assert text in errors
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_an_output_that_cannot_carry_all_characters(
+    redisjobs: dict[str, Any], store: Store, encoding: str
+):
+    (job_id,) = store.add("low", body='["shop.jobs.send",["\\u65e5 \\u00e9"],{}]')
+
+    def printed(*words: str) -> str:
+        memory = io.BytesIO()
+        output = io.TextIOWrapper(memory, encoding=encoding)
+        call_command("redisjobs", *words, stdout=output)
+        output.flush()
+        return memory.getvalue().decode(encoding)
+
+    assert "\\u65e5" in printed("show", job_id)
+    assert json.loads(printed("show", job_id, "--json"))["args"] == ["\u65e5 \u00e9"]

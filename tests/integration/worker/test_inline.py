@@ -47,6 +47,10 @@ def test_sizes_and_durations_are_taken_as_the_command_takes_them():
     assert (options.max_rss, options.grace, options.overrun) == (400 * 2**20, 5, 60)
 
 
+def test_a_name_may_be_of_bytes_that_are_no_text():
+    assert Worker(processes=0, name="\udcff")._options.name == "\\udcff"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
