@@ -213,6 +213,9 @@ def _defer(database: BaseDatabaseWrapper, outgoing: Outgoing) -> None:
     if peers is None or not database.run_on_commit:
         # Django knows of no hook: whatever is listed belongs to the past.
         peers = _hooks[database] = []
+    # Where a hook of somebody else's comes first, it knows of one all the time.
+    while peers and peers[-1]() is None:
+        peers.pop()
     hook = _Hook(outgoing, peers)
     peers.append(ref(hook))
     database.on_commit(hook)

@@ -28,6 +28,7 @@ from django_redisjobs import (
     JobStatus,
     conf,
     delivery,
+    enqueueing,
     exceptions,
     get_job,
     job,
@@ -305,6 +306,17 @@ def test_a_hook_that_opens_a_transaction_sends_at_its_commit() -> None:
         transaction.on_commit(hook)
 
     assert sent() == [1, 2]
+
+
+@transactional
+def test_hooks_are_forgotten_though_others_come_first() -> None:
+    for _ in range(5):
+        with transaction.atomic():
+            transaction.on_commit(list)
+            add.delay(1)
+
+    peers = enqueueing._hooks[transaction.get_connection()]
+    assert len(peers) == 1
 
 
 @transactional
