@@ -73,7 +73,7 @@ class Exchange:
 @dataclass(slots=True)
 class _Step:
     """``fields``: its settlements as arguments. ``ending``: those that are to be
-    remembered. ``settled``: their tokens. ``sent_at``: monotonic.
+    remembered. ``settled``: their tokens. ``call``: its number. ``sent_at``: monotonic.
     """
 
     fields: list[Any] = field(default_factory=list)
@@ -81,6 +81,7 @@ class _Step:
     settled: list[str] = field(default_factory=list)
     want: int = 0
     fresh: bool = False
+    call: int = 0
     sent_at: float = inf
 
 
@@ -244,7 +245,7 @@ class Consumer:
                 word(entry).partition(" ")[2]
                 for entry in reply[2 if status != "ok" else 5]
             )
-            if status == "ok":
+            if status == "ok" and step.call == self._call:
                 return self._agreed(reply, server_ms, step, onward)
             if status == "lost":
                 break
@@ -255,12 +256,13 @@ class Consumer:
                 return self._agreed(
                     [status, server_ms, 0, -1, 0, [], []], server_ms, step, None
                 )
-            # Who finds that they differ looks first at what there is.
+            # Who finds that they differ looks first at what there is. So does whose call
+            # was overtaken by another one, which has taken over what it claimed.
             onward = None
             step = _Step(want=step.want, fresh=step.fresh)
             if status == "stale":
                 self._call = int(reply[3])
-            else:
+            elif status == "differs":
                 step.fields = self._agree(reply[3], server_ms)
             reply = self._perform(step)
         self._held.clear()
@@ -319,7 +321,7 @@ class Consumer:
         """The command of a step. ``came``: claimed, and not among those held yet."""
         self._call += 1
         self._settled.remember(step.ending)
-        step.sent_at = monotonic()
+        step.call, step.sent_at = self._call, monotonic()
         leaving = len(self._held.keys() & step.settled)
         held = _UNSURE if self._in_doubt else len(self._held) + came - leaving
         self._in_doubt = True

@@ -382,7 +382,10 @@ class Child:
                 connections.blocking_client(),
             )
             self._waiter = make_waiter(client, blocking)
-        errand = self._claim_waking if self._holdings.may_claim_waking else None
+        # What runs may have something to say, though Redis has lost its claim: nothing
+        # must be asked while a claim is under way.
+        alone = self._holdings.may_claim_waking and not self._crew.busy
+        errand = self._claim_waking if alone else None
         bell = self._bell.fileno()
         woken = self._waiter.wait(self._holdings.wake_keys, seconds, [bell], errand)
         if woken is None:

@@ -289,3 +289,25 @@ def test_nothing_is_left_behind(single: redis.Redis):
 
     assert flight.land() == b"PONG"
     assert single.ping()
+
+
+def test_what_another_call_has_taken_over_is_claimed_once(
+    store: Store, client: redis.Redis, look: Look
+):
+    """As when somebody settles between the end of a block and what lies behind it."""
+    (wanted,) = store.add()
+    worker = store.worker()
+    worker.launch(want=1)
+    until_claimed = monotonic() + 10
+    while not look().claims and monotonic() < until_claimed:
+        pass
+
+    other = worker.exchange([])
+    landed = worker.consumer.land()
+
+    (job,) = other.jobs
+    assert (job.id, job.token) == (wanted, f"{worker.name}:1:0")
+    assert landed.jobs == []
+    assert worker.held == 1
+    worker.settle(job)
+    assert store.record(wanted).status is JobStatus.SUCCEEDED
