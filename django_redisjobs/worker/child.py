@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from enum import Enum, auto
 from math import inf
 from random import uniform
@@ -157,11 +158,14 @@ class Child:
         self._keeper.interrupt_void()
         self._bell.ring()
 
-    def dump(self) -> None:
+    def dump(self) -> bool:
         """Write what all threads do to standard error, and to Redis for a while."""
-        faulthandler.dump_traceback(sys.stderr, all_threads=True)
+        # A project may have put anything in its place, without a descriptor say.
+        with suppress(AttributeError, OSError, RuntimeError, TypeError, ValueError):
+            faulthandler.dump_traceback(sys.stderr, all_threads=True)
         text = stacks(self._crew.running(), self._crew.coroutines.loop)
         self._holdings.keep_stacks(text)
+        return True
 
     def _rouse_keeper(self) -> None:
         # After what it is to see: it lays its flag down before it looks.
@@ -458,9 +462,7 @@ class Child:
             self._begin_step()
             try:
                 self._holdings.hand_back()
-                is_asked = self._holdings.has_outcomes
-                self._holdings.settle()
-                if is_asked:
+                if self._holdings.settle():
                     self._trouble.over()
             except LeaseLost:
                 self.lease_lost()

@@ -76,10 +76,15 @@ class Crew:
     def failure(self) -> BaseException | None:
         """What broke one of the other threads, if anything did.
 
-        Not what a job raises, but what went wrong with telling of it: the process
-        has to end then, so that its supervisor brings back what it holds.
+        Not what a job raises, but what went wrong with telling of it or watching over it:
+        the process has to end then, so that its supervisor brings back what it holds.
         """
         return self._failure or self.coroutines.failure
+
+    def fail(self, error: BaseException) -> None:
+        """Another thread of this process is broken by that."""
+        self._failure = error
+        self._completed()
 
     def check(self) -> None:
         """Raise the failure, if there is one."""
@@ -308,8 +313,7 @@ class Crew:
                 self._reaching.discard(slot.number)
                 self._completed()
         except BaseException as error:  # noqa: BLE001 - it is raised in the main thread
-            self._failure = error
-            self._completed()
+            self.fail(error)
         finally:
             databases.end_executor()
 

@@ -228,14 +228,15 @@ class Holdings:
         exchange.jobs = []
         self._absorb(station, exchange)
 
-    def settle(self, *, probe: bool = False, wholly: bool = False) -> None:
+    def settle(self, *, probe: bool = False, wholly: bool = False) -> bool:
         """Write what has ended; with ``probe`` ask even if there is nothing, whether
         the lease still holds; with ``wholly`` all is written afterwards that has ended
-        before, whoever does it.
+        before, whoever does it. Gives whether Redis was asked.
 
         Raises LeaseLost, and redis-py's errors when all groups have been asked.
         """
         trouble: redis.RedisError | OSError | None = None
+        is_asked = False
         for station in self._stations:
             try:
                 if wholly:
@@ -244,13 +245,16 @@ class Holdings:
                 if not station.outcomes and not (probe and station.held):
                     continue
                 self._absorb(station, station.exchange(want=0, fresh=False))
+                is_asked = True
             except TROUBLE as error:
                 trouble = error
         if trouble is not None:
             raise trouble
+        return is_asked
 
-    def hand_back(self) -> None:
-        """Give back what nobody has started, with the next settling.
+    def hand_back(self) -> bool:
+        """Give back what nobody has started, with the next settling. Gives whether Redis
+        was asked.
 
         Raises LeaseLost, and redis-py's errors, when all else has been given back.
         """
@@ -260,9 +264,12 @@ class Holdings:
             station.outcomes.extend(
                 [unstarted(job) for _, job, own in taken if own is station]
             )
+        is_asked = False
         for station in self._stations:
             if (exchange := station.land()) is not None:
                 self._return(exchange, station)
+                is_asked = True
+        return is_asked
 
     def give_up(self) -> None:
         """The lease is lost: others may run by now what is held here.

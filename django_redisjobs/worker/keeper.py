@@ -55,7 +55,9 @@ class Owner(Protocol):
 
     def lease_lost(self) -> None: ...
 
-    def dump(self) -> None: ...
+    def dump(self) -> bool:
+        """Show what all threads do; gives that Redis was asked."""
+        ...
 
 
 class Keeper(threading.Thread):
@@ -99,6 +101,13 @@ class Keeper(threading.Thread):
         self.join()
 
     def run(self) -> None:
+        try:
+            self._watch()
+        except BaseException as error:  # noqa: BLE001 - it is raised in the main thread
+            # Nobody else would interrupt what runs too long.
+            self._crew.fail(error)
+
+    def _watch(self) -> None:
         descriptors = [self._bell.fileno()]
         if self._control is not None:
             descriptors.append(self._control)
@@ -193,10 +202,11 @@ class Keeper(threading.Thread):
                 return True
         return False
 
-    def _redis(self, now: float, call: Callable[[], None]) -> None:
+    def _redis(self, now: float, call: Callable[[], bool]) -> None:
+        """``call`` gives whether it asked Redis; else that it went well tells nothing."""
         try:
-            call()
-            self._trouble.over()
+            if call():
+                self._trouble.over()
         except LeaseLost:
             self._owner.lease_lost()
         except TROUBLE as error:

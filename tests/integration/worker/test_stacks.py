@@ -71,6 +71,18 @@ def test_coroutines_are_in_it(inline: None):
     until(lambda: handle.status() == "cancelled")
 
 
+def test_a_standard_error_without_a_descriptor(
+    inline: None, monkeypatch: pytest.MonkeyPatch
+):
+    class Tee:
+        def write(self, text: str) -> int:
+            return len(text)
+
+    monkeypatch.setattr("sys.stderr", Tee())
+
+    assert "redisjobs-liaison (writes this)" in answer_of(only_worker())
+
+
 def test_workers_tell_what_memory_they_hold(start: Any, client: redis.Redis):
     start(settings={"LEASE": 5})
     worker = only_worker()

@@ -10,6 +10,7 @@ from django_redisjobs.worker.keeper import LINGER_SECONDS, Keeper
 from django_redisjobs.worker.memory import SharedMemory
 from django_redisjobs.worker.outcome import TIMEOUT
 from django_redisjobs.worker.slots import Slot
+from django_redisjobs.worker.trouble import Trouble
 
 
 class Recorder(Slot):
@@ -78,3 +79,28 @@ def test_it_stays_awake_for_a_while_after_each_job_and_no_longer(now: float):
         assert is_alert(now + later)
     assert is_alert(now + 1.08 + 0.9 * LINGER_SECONDS)
     assert not is_alert(now + 1.08 + 1.1 * LINGER_SECONDS)
+
+
+def test_the_process_is_told_that_it_is_broken():
+    def broken() -> list[Slot]:
+        raise KeyError("of ours")
+
+    failures: list[BaseException] = []
+    crew = SimpleNamespace(running=broken, fail=failures.append)
+    keeper = Keeper(None, None, crew, None, None)
+
+    keeper.start()
+    keeper.join(10)
+
+    assert [type(each) for each in failures] == [KeyError]
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_redis_is_back_when_it_was_asked(*, is_asked: bool):
+    trouble = Trouble("It", "there")
+    trouble.met(OSError())
+    keeper = Keeper(None, None, None, trouble, None)
+
+    keeper._redis(0.0, lambda: is_asked)
+
+    assert bool(trouble) is not is_asked
