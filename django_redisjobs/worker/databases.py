@@ -49,6 +49,13 @@ def watch() -> None:
     connection_created.connect(_note, dispatch_uid="django_redisjobs.worker")
 
 
+def begin_process() -> None:
+    """This process was forked: none of the threads came along, also not that of asgiref's,
+    whose executor would wait for it for ever.
+    """
+    SyncToAsync.single_thread_executor = ThreadPoolExecutor(max_workers=1)
+
+
 def begin_executor() -> None:
     """The calling thread runs jobs, and tidies up after itself.
 

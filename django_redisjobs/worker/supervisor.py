@@ -17,6 +17,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from . import databases
 from .child import Child
 from .delegation import LiaisonProcess
 from .forking import SHORT_LIFE_SECONDS, describe_end, fork, kill_group, prepare_to_fork
@@ -176,6 +177,7 @@ class Supervisor:
         self._watch.begin(child)
 
     def _be_child(self, offspring: Offspring, control: int) -> int:
+        databases.begin_process()
         child = Child(
             self._options,
             self._posts,

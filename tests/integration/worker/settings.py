@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+
+from asgiref.sync import sync_to_async
 
 from tests.settings import *  # noqa: F403
 
@@ -18,5 +21,8 @@ urlpatterns: list[object] = []
 MIDDLEWARE: list[str] = []
 TEMPLATES: list[object] = []
 REDISJOBS = json.loads(os.environ["WORKER_TEST_REDISJOBS"])
+if "WORKER_TEST_ASGIREF" in os.environ:
+    # As an app does that warms something up when it is ready.
+    asyncio.run(sync_to_async(int)())
 if database := os.environ.get("WORKER_TEST_DATABASE"):
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": database}}

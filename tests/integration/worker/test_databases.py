@@ -41,6 +41,13 @@ def test_an_atomic_job_that_fails_leaves_nothing(start, database, threads):
     assert names(database) == ["kept"]
 
 
+def test_the_thread_of_async_code_was_used_before_the_fork(start, database):
+    environment = {"WORKER_TEST_DATABASE": database, "WORKER_TEST_ASGIREF": "1"}
+    start(environment=environment)
+
+    assert jobs.connection_is_open_async.delay().result(timeout=60) is False
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_connections_are_closed_after_a_job_as_after_a_request(
     start, database, threads
