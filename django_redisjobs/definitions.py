@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
 
+from django.db import DEFAULT_DB_ALIAS
 from django.db import connections as databases
 from django.utils.module_loading import import_string
 
@@ -56,6 +57,9 @@ from django_redisjobs.serialization import codec
 P = ParamSpec("P")
 R = TypeVar("R")
 _J = TypeVar("_J", bound="JobFunction[..., Any]")
+
+# What Django fills in for a database that has none.
+_NO_ENGINE = "django.db.backends.dummy"
 
 # Each with its bit, and with what its id adds to that of its job.
 _CALLBACKS = {"on_success": (ON_SUCCESS, "-s0"), "on_failure": (ON_FAILURE, "-f0")}
@@ -254,6 +258,8 @@ class JobFunction(Generic[P, R]):
 
     def _make_plan(self, settings: Settings) -> _Plan:
         options = self.options
+        # Only the worker needs it, but here it is noticed early.
+        self.atomic_in(settings)
         keys = _keys_for(options.queue, self.path)
         envelope = {name: self._carried(name) for name in sorted(self._given)}
         callbacks = 0
@@ -277,6 +283,22 @@ class JobFunction(Generic[P, R]):
             on_commit=bool(at_commit),
             using_db=self._named_database(settings),
         )
+
+    def atomic_in(self, settings: Settings) -> str | None:
+        """The database in whose transaction a job runs; None for one without.
+
+        Raises:
+            ConfigurationError: there is no such database.
+        """
+        if not self.options.atomic:
+            return None
+        alias = self._named_database(settings) or DEFAULT_DB_ALIAS
+        if databases.settings[alias]["ENGINE"] == _NO_ENGINE:
+            raise ConfigurationError(
+                f"{self.path}: atomic=True wants a transaction of the database {alias!r}, "
+                "which has no ENGINE in DATABASES. Name another one by using_db."
+            )
+        return alias
 
     def _named_database(self, settings: Settings) -> str | None:
         alias, where = self.options.using_db, f"{self.path}: using_db="

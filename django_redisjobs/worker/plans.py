@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, TypeAlias
 
-from django_redisjobs import registry
+from django_redisjobs import conf, registry
 from django_redisjobs.core.payload import Body
 from django_redisjobs.definitions import JobFunction
 from django_redisjobs.retries import Retry
@@ -80,7 +80,7 @@ def _plan(body: Body, queue: str, within: float) -> Plan:
         name=definition.path,
         function=definition.function,
         is_async=definition.is_async,
-        using="default" if options.atomic else None,
+        using=definition.atomic_in(conf.get_settings()),
         timeout=policy.timeout,
         retry=policy.retry,
         result_ttl_ms=round(policy.result_ttl * 1000),

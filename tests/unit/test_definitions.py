@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.test import override_settings
 
-from django_redisjobs import Retry, exceptions, job, testing
+from django_redisjobs import Retry, conf, exceptions, job, testing
 from django_redisjobs.core.exceptions import PayloadMalformed
 from django_redisjobs.definitions import Policy
 
@@ -24,6 +25,14 @@ def add(a: int, b: int = 2) -> int:
 @job("high", timeout=60, retry=Retry(max=5, on=(OSError,)), result_ttl=0)
 def charge(order_id: int) -> str:
     return str(order_id)
+
+
+@job(atomic=True)
+def book() -> None: ...
+
+
+@job(atomic=True, using_db="other")
+def book_elsewhere() -> None: ...
 
 
 @job("nowhere")
@@ -129,6 +138,23 @@ def test_an_unknown_database_is_refused_at_delay() -> None:
         with testing.captured_jobs() as captured:
             add.using(using_db="default").delay(1)
     captured.assert_enqueued(add, args=(1,))
+
+
+def test_an_atomic_job_is_one_of_its_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = conf.get_settings()
+    assert add.atomic_in(settings) is None
+    assert book.atomic_in(settings) == "default"
+    assert book_elsewhere.atomic_in(settings) == "other"
+    with override_settings(REDISJOBS={"ON_COMMIT": "other"}):
+        assert book.atomic_in(conf.get_settings()) == "other"
+
+    none = {"ENGINE": "django.db.backends.dummy"}
+    monkeypatch.setitem(connections.settings, "default", none)
+    monkeypatch.setattr(book, "_plan", None)
+    with pytest.raises(
+        exceptions.ConfigurationError, match=r"book: atomic=True .*'default'.*using_db"
+    ):
+        book.delay()
 
 
 def test_a_bad_call_among_many_is_told_by_its_place() -> None:
