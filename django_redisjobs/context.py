@@ -9,11 +9,16 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from django_redisjobs import conf
+from django_redisjobs.core.payload import check_size
 from django_redisjobs.core.records import LogLine
 from django_redisjobs.core.texts import encodable
 from django_redisjobs.serialization import codec
+
+MESSAGE_LIMIT: Final = 4_000
+"""Characters that are kept of what a job says, or an exception of its."""
 
 _TRIES = 100
 
@@ -118,7 +123,8 @@ class JobContext:
     def progress(
         self, done: float, total: float | None = None, message: str = ""
     ) -> None:
-        """Say how far the job is. Stored within a second; the last call wins.
+        """Say how far the job is. Stored within a second; the last call wins. Of the
+        message the first 4,000 characters are kept.
 
         Cheap enough for every row of a loop, and safe in threads of the job.
 
@@ -127,9 +133,9 @@ class JobContext:
         """
         try:
             _check(done, total)
+            words = encodable(str(message)[:MESSAGE_LIMIT])
             text = json.dumps(
-                {"done": done + 0, "total": total, "message": encodable(str(message))},
-                allow_nan=False,
+                {"done": done + 0, "total": total, "message": words}, allow_nan=False
             )
         except (TypeError, ValueError) as error:
             raise ValueError(
@@ -161,26 +167,34 @@ class JobContext:
         """What the job logged, as far as it is kept; for the worker."""
         return tuple(self._lines) if self._lines else ()
 
-    def take_changes(self) -> dict[str, str]:
-        """JSON texts of ``meta`` and ``progress``, those that changed since the last call.
+    def take_progress(self) -> str | None:
+        """The JSON text of the progress; None if it is as at the last call.
+
+        For the worker, from any thread.
+        """
+        with self._lock:
+            taken, self._progress = self._progress, None
+        return taken
+
+    def take_meta(self) -> str | None:
+        """The JSON text of ``meta``; None if it is as at the last call.
 
         For the worker, from any thread.
 
         Raises:
-            PayloadNotSerializable: ``meta`` holds what a job cannot carry.
+            PayloadNotSerializable: it holds what a job cannot carry.
+            PayloadTooLarge: it is larger than ``MAX_PAYLOAD``.
         """
-        changes: dict[str, str] = {}
-        with self._lock:
-            if self._progress is not None:
-                changes["progress"], self._progress = self._progress, None
-            meta = self._meta
+        meta = self._meta
         if meta is None:
-            return changes
+            return None
         text = _dumps_while_it_changes(meta)
+        check_size(text, conf.get_settings().max_payload, "meta of ", self.function)
         with self._lock:
-            if text != (self._meta_text or "{}"):
-                changes["meta"] = self._meta_text = text
-        return changes
+            if text == (self._meta_text or "{}"):
+                return None
+            self._meta_text = text
+        return text
 
 
 def _check(done: Any, total: Any) -> None:

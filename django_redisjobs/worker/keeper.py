@@ -7,7 +7,6 @@ sleeps without a limit when nothing has run for a moment.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -193,14 +192,11 @@ class Keeper(threading.Thread):
         code, job, station = slot.code, slot.job, slot.station
         if not code or job is None or station is None or not station.alive:
             return False
-        # What cannot be stored fails the job at its end, not in the middle. Its values
-        # may have code of their own, which raises anything.
-        with contextlib.suppress(Exception):
-            if slot.note(code):
-                note = Settlement("note", job, meta=slot.meta, progress=slot.progress)
-                station.outcomes.append(note)
-                return True
-        return False
+        if not slot.note(code):
+            return False
+        note = Settlement("note", job, meta=slot.meta, progress=slot.progress)
+        station.outcomes.append(note)
+        return True
 
     def _redis(self, now: float, call: Callable[[], bool]) -> None:
         """``call`` gives whether it asked Redis; else that it went well tells nothing."""

@@ -9,6 +9,7 @@ from random import Random
 from types import TracebackType
 from typing import Final
 
+from django_redisjobs.context import MESSAGE_LIMIT
 from django_redisjobs.core.settlements import Kind
 from django_redisjobs.core.texts import encodable
 from django_redisjobs.exceptions import (
@@ -26,7 +27,6 @@ CANCEL: Final = "cancel"
 SHUTDOWN: Final = "shutdown"
 TIMEOUT: Final = "timeout"
 
-MESSAGE_LIMIT: Final = 4_000
 TRACEBACK_LIMIT: Final = 24_000
 _FRAMES_LIMIT: Final = 60
 

@@ -14,6 +14,7 @@ import ctypes
 import signal
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -212,9 +213,7 @@ class Slot:
     def note(self, code: int) -> bool:
         """Take over what the job of that code wrote for others to see.
 
-        Gives whether that changed. May be called from any thread. Raises
-        PayloadNotSerializable when the job's ``meta`` cannot be carried, and whatever
-        the values in it raise.
+        Gives whether that changed. May be called from any thread.
         """
         context = self.context
         if context is None or not context.watched:
@@ -222,14 +221,19 @@ class Slot:
         with self._noting:
             if self.code != code or self.context is not context:
                 return False
-            changes = context.take_changes()
-            # Kept: the record of the ended job needs them too, changed lately or not.
-            self.meta = changes.get("meta", self.meta)
-            self.progress = changes.get("progress", self.progress)
-            return bool(changes)
+            before = self.meta, self.progress
+            # What cannot be stored fails the job at its end, not in the middle. The values
+            # of meta may have code of their own, which raises anything.
+            with suppress(Exception):
+                self._take_note(context)
+            return (self.meta, self.progress) != before
 
     def last_note(self) -> None:
-        """``note``, after which nobody else notes anything of this job."""
+        """``note``, after which nobody else notes anything of this job.
+
+        Raises PayloadNotSerializable or PayloadTooLarge when the job's ``meta`` cannot be
+        stored, and whatever the values in it raise.
+        """
         context = self.context
         if context is None:
             return
@@ -238,9 +242,13 @@ class Slot:
             return
         with self._noting:
             self.context = None
-            changes = context.take_changes()
-            self.meta = changes.get("meta", self.meta)
-            self.progress = changes.get("progress", self.progress)
+            self._take_note(context)
+
+    def _take_note(self, context: JobContext) -> None:
+        # Kept: the record of the ended job needs them too, changed lately or not. The
+        # progress first: it is good, whatever is in meta.
+        self.progress = context.take_progress() or self.progress
+        self.meta = context.take_meta() or self.meta
 
     def arm(self) -> None:
         """From here on an interrupt may strike. One that waits strikes at once."""

@@ -8,10 +8,11 @@ import threading
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from django_redisjobs import current_job
 from django_redisjobs.context import JobContext, Progress, enter, leave
-from django_redisjobs.core.exceptions import PayloadNotSerializable
+from django_redisjobs.exceptions import PayloadNotSerializable, PayloadTooLarge
 
 
 def context(**more: Any) -> JobContext:
@@ -49,12 +50,12 @@ def test_progress_is_taken_once_and_the_last_call_wins() -> None:
     job.progress(2, 10, "rows")
 
     assert job.watched
-    assert json.loads(job.take_changes()["progress"]) == {
+    assert json.loads(job.take_progress() or "") == {
         "done": 2,
         "total": 10,
         "message": "rows",
     }
-    assert job.take_changes() == {}
+    assert job.take_progress() is None
 
 
 def test_progress_may_name_a_file_whose_name_is_no_utf_8() -> None:
@@ -62,7 +63,7 @@ def test_progress_may_name_a_file_whose_name_is_no_utf_8() -> None:
 
     job.progress(1, message="caf\udce9.txt")
 
-    stored = json.loads(job.take_changes()["progress"])
+    stored = json.loads(job.take_progress() or "")
     assert stored["message"] == r"caf\udce9.txt"
 
 
@@ -102,20 +103,20 @@ def test_meta_of_the_attempt_before_is_there() -> None:
     job = context(meta='{"seen":{"$":"set","v":[1]}}')
 
     assert job.meta == {"seen": {1}}
-    assert job.take_changes() == {}
+    assert job.take_meta() is None
 
 
 def test_meta_is_taken_whenever_it_changed_also_in_place() -> None:
     job = context()
     meta = job.meta
     meta["rows"] = [1]
-    first = job.take_changes()
+    first = job.take_meta()
 
     meta["rows"].append(2)
-    second = job.take_changes()
+    second = job.take_meta()
 
-    assert (first, second) == ({"meta": '{"rows":[1]}'}, {"meta": '{"rows":[1,2]}'})
-    assert job.take_changes() == {}
+    assert (first, second) == ('{"rows":[1]}', '{"rows":[1,2]}')
+    assert job.take_meta() is None
 
 
 def test_meta_that_a_job_cannot_carry_is_an_error_for_the_worker() -> None:
@@ -123,7 +124,26 @@ def test_meta_that_a_job_cannot_carry_is_an_error_for_the_worker() -> None:
     job.meta["file"] = object()
 
     with pytest.raises(PayloadNotSerializable, match="meta key 'file': object"):
-        job.take_changes()
+        job.take_meta()
+
+
+def test_meta_has_the_bound_of_payloads() -> None:
+    job = context()
+    job.meta["text"] = "x" * 2_000
+
+    with (
+        override_settings(REDISJOBS={"MAX_PAYLOAD": 1_000}),
+        pytest.raises(PayloadTooLarge, match=r"meta of shop.jobs.f: 2,011 bytes"),
+    ):
+        job.take_meta()
+
+
+def test_a_message_of_progress_is_cut() -> None:
+    job = context()
+
+    job.progress(1, message="x" * 9_000)
+
+    assert len(json.loads(job.take_progress() or "")["message"]) == 4_000
 
 
 def test_meta_may_change_while_it_is_taken() -> None:
@@ -139,12 +159,12 @@ def test_meta_may_change_while_it_is_taken() -> None:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        taken = [job.take_changes() for _ in range(50)]
+        taken = [job.take_meta() for _ in range(50)]
     finally:
         stop.set()
         writer.join()
 
-    assert all(json.loads(each["meta"]) for each in taken if each)
+    assert all(json.loads(each) for each in taken if each)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from types import SimpleNamespace
 
 import pytest
 
+from django_redisjobs.context import JobContext
 from django_redisjobs.exceptions import JobInterrupted, JobTimeout
 from django_redisjobs.worker.memory import SharedMemory
 from django_redisjobs.worker.outcome import CANCEL, SHUTDOWN, TIMEOUT
@@ -137,3 +139,21 @@ def test_one_that_was_thrown_and_not_raised_is_taken_back():
     thread.join()
 
     assert outcome == ["survived"]
+
+
+def test_progress_is_kept_while_meta_cannot_be():
+    slot = TaskSlot(SharedMemory(1, 1).board(0), 0)
+    context = JobContext(id="j", function="f", queue="q", attempt=1, run=1)
+    slot.take(1024, SimpleNamespace(id="j"), STATION, 0.0)
+    slot.context = context
+    context.meta["file"] = object()
+    context.progress(7, 10)
+
+    assert slot.note(1024)
+    assert json.loads(slot.progress)["done"] == 7
+    assert not slot.note(1024)
+
+    context.meta["file"] = "a name"
+    slot.last_note()
+    assert slot.meta == '{"file":"a name"}'
+    assert json.loads(slot.progress)["done"] == 7
