@@ -30,7 +30,14 @@ from django_redisjobs.snapshots import aware
 from django_redisjobs.worker.direct import DirectExecution, SilentLog
 
 from .commits import committing
-from .limits import LIMIT, Scheduled, horizon_ms, refuse_loop, too_many
+from .limits import (
+    LIMIT,
+    Scheduled,
+    horizon_ms,
+    refuse_generator,
+    refuse_loop,
+    too_many,
+)
 from .outcomes import Outcome, raise_first
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -348,7 +355,8 @@ class captured_jobs(ContextDecorator):  # noqa: N801 - as memory_server
     checked and encoded as ever. No server is needed, and handles answer from here.
 
     A context manager, and a decorator of functions, plain and ``async def``, and of
-    TestCase classes, where each test has its own, from ``setUp`` to its clean-ups.
+    TestCase classes, where each test has its own, from ``setUp`` to its clean-ups; not
+    of generator functions, such as fixtures that yield.
 
     ``execute``: run them at the end, with those that they enqueue, as ``run()`` does;
     an async test says ``async with`` then.
@@ -362,6 +370,7 @@ class captured_jobs(ContextDecorator):  # noqa: N801 - as memory_server
     def __call__(self, decorated: _F) -> _F:
         if isinstance(decorated, type):
             return cast("_F", self._around_tests_of(decorated))
+        refuse_generator(decorated, "`with` in it, or the fixture `captured_jobs`")
         if iscoroutinefunction(decorated):
             return cast("_F", self._around_coroutines_of(decorated))
         return super().__call__(decorated)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from datetime import datetime
+from inspect import isasyncgenfunction, isgeneratorfunction
 from math import inf
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from django_redisjobs.durations import Duration, parse_duration
 from django_redisjobs.offline import now_ms
@@ -44,6 +46,16 @@ def refuse_loop(instead: str) -> None:
     except RuntimeError:
         return
     raise RuntimeError(f"No jobs can be run on an event loop. Write: {instead}")
+
+
+def refuse_generator(decorated: Callable[..., Any], instead: str) -> None:
+    """To call it only makes the generator: its code runs when no decorator is around."""
+    if isgeneratorfunction(decorated) or isasyncgenfunction(decorated):
+        name = getattr(decorated, "__name__", repr(decorated))
+        raise TypeError(
+            f"{name} is a generator function, of which a decorator sees "
+            f"only the call: use {instead}."
+        )
 
 
 def too_many(limit: int) -> RuntimeError:

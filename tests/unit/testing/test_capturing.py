@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -813,6 +813,19 @@ def test_a_class_is_still_a_class_of_tests() -> None:
         @captured_jobs()
         class NoTestCase:
             pass
+
+
+@pytest.mark.parametrize("decorator", [captured_jobs, testing.memory_server])
+def test_a_generator_is_no_block_of_code(decorator: Callable[..., Any]) -> None:
+    def fixture() -> Iterator[None]:
+        yield
+
+    async def async_fixture() -> AsyncIterator[None]:
+        yield
+
+    for function in (fixture, async_fixture):
+        with pytest.raises(TypeError, match="fixture is a generator function"):
+            decorator()(function)
 
 
 def test_a_class_says_itself_when_its_jobs_run() -> None:
