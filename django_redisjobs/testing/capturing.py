@@ -33,6 +33,7 @@ from .commits import committing
 from .limits import (
     LIMIT,
     Scheduled,
+    check_queues,
     horizon_ms,
     refuse_generator,
     refuse_loop,
@@ -247,9 +248,10 @@ class CapturedJobs(Sequence[CapturedJob]):
         """``run_jobs()`` for these; what they enqueue is captured, and run, too.
 
         They run in the order in which they were enqueued, whatever their queues. What
-        ``expires`` no longer lets start ends as expired.
+        ``expires`` no longer lets start ends as expired. Raises as ``run_jobs()`` does.
         """
         refuse_loop("await captured.arun()")
+        check_queues(queues)
         outcomes: list[Outcome] = []
         execution = DirectExecution(SilentLog(), retries=True)
         with diverted(self):

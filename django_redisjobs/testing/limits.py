@@ -1,15 +1,16 @@
-"""Where a test may run jobs, and how far that goes."""
+"""Where a test may run jobs, which, and how far that goes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from inspect import isasyncgenfunction, isgeneratorfunction
 from math import inf
 from typing import Any, Final, TypeAlias
 
+from django_redisjobs import conf
 from django_redisjobs.durations import Duration, parse_duration
 from django_redisjobs.offline import now_ms
 from django_redisjobs.options import epoch_ms, read_run_after, to_ms
@@ -46,6 +47,12 @@ def refuse_loop(instead: str) -> None:
     except RuntimeError:
         return
     raise RuntimeError(f"No jobs can be run on an event loop. Write: {instead}")
+
+
+def check_queues(names: Iterable[str]) -> None:
+    """Raises UnknownQueue: of a queue that is nowhere no jobs would run, and all be well."""
+    for name in names:
+        conf.get_queue_settings(name)
 
 
 def refuse_generator(decorated: Callable[..., Any], instead: str) -> None:

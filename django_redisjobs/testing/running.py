@@ -21,7 +21,14 @@ from django_redisjobs.worker.stations import Post, Station, posts
 
 from .capturing import active_capture
 from .commits import committing, send_what_waits
-from .limits import LIMIT, Scheduled, horizon_ms, refuse_loop, too_many
+from .limits import (
+    LIMIT,
+    Scheduled,
+    check_queues,
+    horizon_ms,
+    refuse_loop,
+    too_many,
+)
 from .outcomes import Outcome, raise_first
 
 # Nobody renews this lease, and people stop tests in debuggers.
@@ -60,6 +67,7 @@ def run_jobs(
         return capture.run(
             *queues, scheduled=scheduled, raise_errors=raise_errors, limit=limit
         )
+    check_queues(queues)
     send_what_waits()
     outcomes: list[Outcome] = []
     if not conf.get_settings().eager:

@@ -673,6 +673,18 @@ class Executing(TestCase):
             JobStatus.PENDING,
         )
 
+    def test_a_queue_that_is_nowhere(self):
+        with captured_jobs() as captured:
+            jobs.add.delay(1)
+            for run in (captured.run, testing.run_jobs):
+                with pytest.raises(exceptions.UnknownQueue, match="mean 'high'"):
+                    run("hihg")
+        with (
+            override_settings(REDISJOBS={"EAGER": True}),
+            pytest.raises(exceptions.UnknownQueue),
+        ):
+            testing.run_jobs("high")
+
     def test_callbacks_run(self):
         with captured_jobs() as captured:
             good = jobs.with_callbacks.delay(well=True)
