@@ -38,7 +38,7 @@ logger = logging.getLogger("redisjobs.worker")
 class Worker:
     """Runs jobs of these queues, in strict order, until told to stop.
 
-    ``queues``: names, the most urgent first; by default all, as the settings order
+    ``queues``: names, the most urgent first; None for all, as the settings order
     them. ``processes``: how many run jobs, by default one a CPU that the container may
     use; 0 runs everything in the calling process. ``threads`` and
     ``async_concurrency``: jobs that each of them runs at once, plain functions and
@@ -52,7 +52,8 @@ class Worker:
     Raises:
         UnknownQueue: a queue is not in the settings.
         TypeError: ``queues`` is text.
-        ValueError: a number is out of range; a size, a duration or an address is none.
+        ValueError: ``queues`` is empty; a number is out of range; a size, a duration or
+            an address is none.
     """
 
     def __init__(  # noqa: PLR0913 - each is a choice of its own, by keyword
@@ -75,7 +76,10 @@ class Worker:
         if isinstance(queues, str):
             # Text is a sequence, too: of letters.
             raise TypeError(f"queues is a list of names: write [{queues!r}].")
-        names = tuple(queues or conf.get_settings().queues)
+        names = tuple(conf.get_settings().queues if queues is None else queues)
+        if not names:
+            # A choice that happens to be empty does not mean all.
+            raise ValueError("queues is empty: name one, or say None for all.")
         self._posts: list[Post] = posts(names)
         self._options = WorkerOptions(
             queues=names,

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from django.test import override_settings
 
-from django_redisjobs import JobStatus, Worker, connections
+from django_redisjobs import JobStatus, Worker, conf, connections
 from tests.integration.worker import jobs
 from tests.integration.worker.conftest import until
 from tests.servers import Server
@@ -67,6 +67,14 @@ def test_what_is_wrong_is_said(options, message):
 def test_one_queue_is_a_list_too():
     with pytest.raises(TypeError, match=r"a list of names: write \['default'\]"):
         Worker("default", processes=0)
+
+
+def test_no_queues_are_not_all():
+    with pytest.raises(ValueError, match="queues is empty"):
+        Worker([], processes=0)
+    assert Worker(None, processes=0)._options.queues == tuple(
+        conf.get_settings().queues
+    )
 
 
 def test_a_burst_in_the_calling_thread(left_in_redis):
