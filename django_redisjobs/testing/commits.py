@@ -21,14 +21,23 @@ def send_what_waits() -> None:
 @contextmanager
 def committing() -> Iterator[None]:
     """What is left to a commit within happens at the end, as it would in a worker,
-    whose jobs are in no transaction but their own.
+    whose jobs are in no transaction but their own: no commit around it has it once more.
     """
     with ExitStack() as stack:
         for database in _in_test_only():
-            stack.enter_context(
-                TestCase.captureOnCommitCallbacks(using=database.alias, execute=True)
-            )
+            stack.enter_context(_committing(database))
         yield
+
+
+@contextmanager
+def _committing(database: BaseDatabaseWrapper) -> Iterator[None]:
+    before = len(database.run_on_commit)
+    try:
+        with TestCase.captureOnCommitCallbacks(using=database.alias, execute=True):
+            yield
+    finally:
+        # As at a commit, what one hook raises loses those after it.
+        del database.run_on_commit[before:]
 
 
 def _in_test_only() -> list[BaseDatabaseWrapper]:

@@ -745,6 +745,24 @@ class Executing(TestCase):
 
         assert told == ["x"]
 
+    def test_they_are_none_of_the_hooks_of_the_test(self):
+        told: list[str] = []
+
+        def leave_hook() -> None:
+            transaction.on_commit(lambda: told.append("x"))
+
+        with (
+            mock.patch.object(jobs.language, "function", leave_hook),
+            self.captureOnCommitCallbacks(execute=True) as callbacks,
+        ):
+            transaction.on_commit(lambda: told.append("own"))
+            with captured_jobs(execute=True):
+                jobs.language.using(on_commit=False).delay()
+            assert told == ["x"]
+
+        assert told == ["x", "own"]
+        assert len(callbacks) == 1
+
     def test_a_result_that_cannot_be_stored_fails(self):
         with (
             pytest.raises(exceptions.PayloadNotSerializable),
