@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar, overload
 
+from django.utils.functional import Promise
+
 from django_redisjobs import conf, registry
 from django_redisjobs.calls import aask, ask
 from django_redisjobs.core import inspection, operations
@@ -216,6 +218,7 @@ class Queue:
         Raises:
             ValueError: ``for_`` and ``until`` together, or one is no such time or
                 over at once.
+            TypeError: ``reason`` or ``by`` is no text.
         """
         ask(self._pause(reason, by, for_, until))
 
@@ -288,6 +291,9 @@ class Queue:
     def _pause(
         self, reason: str, by: str, for_: Duration | None, until: datetime | None
     ) -> Conversation[None]:
+        for name, value in (("reason", reason), ("by", by)):
+            if not isinstance(value, str | Promise):
+                raise TypeError(f"{name} is a str, not {value!r}.")
         if for_ is not None and until is not None:
             raise ValueError("pause() takes for_= or until=, not both.")
         for_ms = None if for_ is None else to_ms(parse_duration(for_))

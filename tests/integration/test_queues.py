@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.test import override_settings
+from django.utils.translation import gettext_lazy
 
 from django_redisjobs import JobStatus, conf, enqueue, exceptions, get_queue, job
 from django_redisjobs.connections import client
@@ -176,6 +177,19 @@ def test_a_pause_that_would_be_over_at_once_is_refused(times: Any, words: str) -
     paused = queue.counts().paused
     assert paused is not None
     assert paused.reason == "stays"
+
+
+@pytest.mark.parametrize("name", ["reason", "by"])
+@pytest.mark.parametrize("value", [5, None, b"bank"])
+def test_why_and_who_are_text(name: str, value: Any) -> None:
+    queue = get_queue("low")
+
+    with pytest.raises(TypeError, match=f"{name} is a str, not {value!r}"):
+        queue.pause(**{name: value})
+
+    assert queue.counts().paused is None
+    queue.pause(**{name: gettext_lazy("Yes")})  # type: ignore[arg-type]
+    assert getattr(queue.counts().paused, name) == "Yes"
 
 
 def test_a_queue_can_be_emptied() -> None:
