@@ -17,6 +17,7 @@ from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.payload import parse_body
 from django_redisjobs.core.records import ENDED, JobRecord, JobStatus
 from django_redisjobs.core.scripts import Conversation
+from django_redisjobs.core.texts import encodable
 from django_redisjobs.durations import Duration, parse_duration
 from django_redisjobs.exceptions import (
     JobCancelled,
@@ -152,8 +153,8 @@ class JobHandle(Generic[R_co]):
 
     def _places(self) -> list[GroupKeys]:
         """Where it may be: an id alone does not tell its group of queues."""
-        if conf.get_settings().eager:
-            # Nothing is in Redis, which may not even be there.
+        if conf.get_settings().eager or encodable(self.id) != self.id:
+            # Nothing is in Redis, which may not even be there, or could not have such an id.
             return []
         if self.queue is not None:
             return [conf.keys_for(self.queue)]

@@ -298,7 +298,7 @@ def test_a_job_can_be_forgotten_unless_it_runs(site: Site) -> None:
     "ask", ["status", "info", "wait", "result", "cancel", "retry", "delete"]
 )
 def test_what_redis_does_not_know_is_not_found(ask: str) -> None:
-    for job_id in ("0" * 28, "nonsense", "", "ä\n {}"):
+    for job_id in ("0" * 28, "nonsense", "", "ä\n {}", "\ud800"):
         handle = get_job(job_id)
 
         with pytest.raises(exceptions.JobNotFound, match="knows no job"):
