@@ -134,6 +134,13 @@ def read_run_after(value: Duration | datetime | None) -> float | datetime | None
     return value
 
 
+def read_queue(value: Any) -> str:
+    """The name of a queue. Raises TypeError for anything but text, such as a list."""
+    if not isinstance(value, str):
+        raise TypeError(f"The name of a queue is a str, not {value!r}.")
+    return value
+
+
 def function_path(function: Callable[..., Any]) -> str:
     """The dotted path by which a worker finds ``function``.
 

@@ -26,7 +26,7 @@ from django_redisjobs.core.scripts import Conversation
 from django_redisjobs.definitions import JobFunction
 from django_redisjobs.durations import Duration, parse_duration
 from django_redisjobs.exceptions import PayloadMalformed, UnknownQueue
-from django_redisjobs.options import epoch_ms, read_run_after
+from django_redisjobs.options import epoch_ms, read_queue, read_run_after
 from django_redisjobs.snapshots import JobInfo
 
 PAGE: Final = 500
@@ -108,7 +108,7 @@ def deletion(statuses: Sequence[JobStatus]) -> Operation:
 
 def move_to(queue: str) -> Operation:
     """Raises UnknownQueue when the settings have none of that name."""
-    conf.get_queue_settings(queue)
+    conf.get_queue_settings(read_queue(queue))
 
     def operate(keys: GroupKeys, ids: Sequence[str]) -> Conversation[list[str]]:
         return operations.move_many(keys, ids, queue)
@@ -186,10 +186,12 @@ class JobQuery:
         return self.with_status(JobStatus.PARKED)
 
     def in_queue(self, *names: str) -> JobQuery:
-        """Of any of these queues. Raises ValueError for none at all."""
+        """Of any of these queues. Raises ValueError for none at all, TypeError for what
+        is no text.
+        """
         if not names:
             raise ValueError("in_queue() needs the name of a queue.")
-        added = (*self.queues, *names)
+        added = (*self.queues, *map(read_queue, names))
         return replace(self, queues=tuple(dict.fromkeys(added)))
 
     def for_function(self, function: JobFunction[..., Any] | str) -> JobQuery:

@@ -19,7 +19,7 @@ from django_redisjobs.definitions import JobFunction
 from django_redisjobs.durations import Duration, parse_duration
 from django_redisjobs.exceptions import UnknownJobFunction
 from django_redisjobs.handles import JobHandle
-from django_redisjobs.options import epoch_ms, read_run_after, to_ms
+from django_redisjobs.options import epoch_ms, read_queue, read_run_after, to_ms
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,8 +30,9 @@ def get_queue(name: str = "default") -> Queue:
 
     Raises:
         UnknownQueue: REDISJOBS["QUEUES"] has no such queue.
+        TypeError: it is no text.
     """
-    conf.get_queue_settings(name)
+    conf.get_queue_settings(read_queue(name))
     return Queue(name)
 
 

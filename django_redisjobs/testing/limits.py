@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from django_redisjobs import conf
 from django_redisjobs.durations import Duration, parse_duration
 from django_redisjobs.offline import now_ms
-from django_redisjobs.options import epoch_ms, read_run_after, to_ms
+from django_redisjobs.options import epoch_ms, read_queue, read_run_after, to_ms
 
 LIMIT: Final = 10_000
 """Attempts in one run: a job that enqueues itself again and again never ends."""
@@ -50,9 +50,12 @@ def refuse_loop(instead: str) -> None:
 
 
 def check_queues(names: Iterable[str]) -> None:
-    """Raises UnknownQueue: of a queue that is nowhere no jobs would run, and all be well."""
+    """Raises UnknownQueue: of a queue that is nowhere no jobs would run, and all be well.
+
+    TypeError for what is no text.
+    """
     for name in names:
-        conf.get_queue_settings(name)
+        conf.get_queue_settings(read_queue(name))
 
 
 def refuse_generator(decorated: Callable[..., Any], instead: str) -> None:

@@ -12,7 +12,7 @@ import redis
 from django.test import override_settings
 from django.utils import timezone
 
-from django_redisjobs import JobStatus, conf, jobs, queries
+from django_redisjobs import JobStatus, conf, get_queue, jobs, queries
 from django_redisjobs.calls import ask
 from django_redisjobs.core.scripts import send
 from django_redisjobs.exceptions import UnknownQueue
@@ -218,6 +218,9 @@ def test_what_is_wrong_is_said(store: Store):
         jobs.in_queue("nowhere").ids()
     with pytest.raises(UnknownQueue):
         jobs.failed().move("nowhere")
+    for call in (jobs.in_queue, jobs.failed().move, get_queue):
+        with pytest.raises(TypeError, match=r"queue is a str, not \['low'\]"):
+            call(["low"])
     with pytest.raises(
         ValueError, match=r"'faild' is no status\. Did you mean failed\?"
     ):

@@ -679,6 +679,8 @@ class Executing(TestCase):
             for run in (captured.run, testing.run_jobs):
                 with pytest.raises(exceptions.UnknownQueue, match="mean 'high'"):
                     run("hihg")
+                with pytest.raises(TypeError, match=r"is a str, not \['high'\]"):
+                    run(["high"])
         with (
             override_settings(REDISJOBS={"EAGER": True}),
             pytest.raises(exceptions.UnknownQueue),
