@@ -15,21 +15,31 @@ from django_redisjobs.versions import installed_version
 if TYPE_CHECKING:
     from django_redisjobs import exceptions, signals, testing
     from django_redisjobs.connections import get_connection
-    from django_redisjobs.context import current_job
-    from django_redisjobs.core.records import JobStatus
+    from django_redisjobs.context import JobContext, current_job
+    from django_redisjobs.core.records import JobStatus, QueueCounts
     from django_redisjobs.decorators import job
+    from django_redisjobs.definitions import JobFunction
     from django_redisjobs.handles import JobHandle, get_job
-    from django_redisjobs.queries import jobs
-    from django_redisjobs.queues import enqueue, get_queue
+    from django_redisjobs.queries import JobQuery, Tally, jobs
+    from django_redisjobs.queues import Queue, enqueue, get_queue
     from django_redisjobs.retries import Retry
+    from django_redisjobs.snapshots import AttemptInfo, JobInfo
     from django_redisjobs.worker import Worker
 
     __version__: str
 
 __all__ = [
+    "AttemptInfo",
+    "JobContext",
+    "JobFunction",
     "JobHandle",
+    "JobInfo",
+    "JobQuery",
     "JobStatus",
+    "Queue",
+    "QueueCounts",
     "Retry",
+    "Tally",
     "Worker",
     "__version__",
     "current_job",
@@ -46,9 +56,17 @@ __all__ = [
 
 # Where each name lives; None: it is a module of its own.
 _HOMES = {
+    "AttemptInfo": "snapshots",
+    "JobContext": "context",
+    "JobFunction": "definitions",
     "JobHandle": "handles",
+    "JobInfo": "snapshots",
+    "JobQuery": "queries",
     "JobStatus": "core.records",
+    "Queue": "queues",
+    "QueueCounts": "core.records",
     "Retry": "retries",
+    "Tally": "queries",
     "Worker": "worker",
     "current_job": "context",
     "enqueue": "queues",

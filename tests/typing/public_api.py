@@ -11,9 +11,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 from django_redisjobs import (
+    AttemptInfo,
+    JobContext,
+    JobFunction,
     JobHandle,
+    JobInfo,
+    JobQuery,
     JobStatus,
+    Queue,
+    QueueCounts,
     Retry,
+    Tally,
     current_job,
     enqueue,
     get_job,
@@ -109,6 +117,16 @@ assert_type(fetch.delay("x"), JobHandle[bytes])
 assert_type(fetch_with_options.delay("x"), JobHandle[bytes])
 assert_type(fetch.using(queue="high").delay("x"), JobHandle[bytes])
 
+# -- job functions in annotations --------------------------------------------------
+
+of_an_image: JobFunction[[int], str] = with_queue.using(priority=5)
+of_another: JobFunction[[str], str] = with_queue  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
+
+def delay_any(function: JobFunction[..., str]) -> JobHandle[str]:
+    return function.delay(1)
+
+
 # -- calling: what the function itself gives --------------------------------------
 
 assert_type(resize(1), str)
@@ -145,6 +163,8 @@ assert_type(handle.status(), JobStatus)
 assert_type(handle.wait(timeout=10), JobStatus)
 assert_type(handle.result(timeout="10s"), str)
 assert_type(handle.cancel(), bool)
+assert_type(handle.info(), JobInfo)
+assert_type(handle.info().attempts, tuple[AttemptInfo, ...])
 assert_type(handle.info().enqueued_at, datetime | None)
 assert_type(handle.info().attempts[0].traceback, str)
 assert_type(get_job("x"), JobHandle[Any])
@@ -190,8 +210,12 @@ by_path = get_queue().enqueue_at(datetime.now(UTC), "shop.jobs.resize", 1)
 assert_type(by_path, JobHandle[Any])
 assert_type(get_queue().depth(), int)
 
+assert_type(get_queue(), Queue)
+assert_type(get_queue().counts(), QueueCounts)
+
 # -- the running job ----------------------------------------------------------------
 
+assert_type(current_job(), JobContext | None)
 if running := current_job():
     assert_type(running.id, str)
     assert_type(running.attempt, int)
@@ -225,6 +249,9 @@ def of_queries() -> None:
     assert_type(chosen.in_queue("high", "low").ids(limit=5), list[str])
     assert_type(chosen.infos()[0].status, JobStatus)
     assert_type(chosen.retry().words["pending"], int)
+    assert_type(chosen, JobQuery)
+    assert_type(chosen.infos(), list[JobInfo])
+    assert_type(chosen.retry(), Tally)
     chosen.for_function(print)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
