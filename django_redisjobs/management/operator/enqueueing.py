@@ -26,7 +26,8 @@ def _add_arguments(parser: ArgumentParser) -> None:
         nargs="*",
         type=read_json,
         metavar="ARG",
-        help="Its arguments as JSON: 42, true, '[1, 2]'. What is no JSON is text.",
+        help="Its arguments as JSON: 42, true, '[1, 2]'. What is no JSON is text; text "
+        """that begins as JSON does is quoted: '"[urgent] hello"'.""",
     )
     add(
         "--kwargs",

@@ -113,6 +113,7 @@ def test_a_moment_is_a_time_or_how_long_ago():
         ("-1.5", -1.5),
         ("null", None),
         ('"5"', "5"),
+        ('"[urgent] hello"', "[urgent] hello"),
         ("[1]", [1]),
         ("anna@example.com", "anna@example.com"),
         ("", ""),
