@@ -37,5 +37,5 @@ def check() -> None:
     del connections["ledger"], connections.settings["ledger"]
     with transaction.atomic():
         async_to_sync(globals()["order_paid"])(8)
-        assert get_queue().depth() == 6
-    assert [each.result for each in run_jobs()] == [7, "tried", 7, 1, 2, 3, 8]
+        assert get_queue().depth() == 7
+    assert [each.result for each in run_jobs()] == [7, "tried", 7, 7, 1, 2, 3, 8]

@@ -166,6 +166,16 @@ def test_a_coroutine_job_from_a_loop_by_the_wrong_door_fails_and_says_so() -> No
     assert "await" in handle.info().error
 
 
+@pytest.mark.django_db
+def test_so_does_one_that_uses_the_database() -> None:
+    async def enqueue() -> Any:
+        return jobs.create.delay("a")
+
+    error = asyncio.run(enqueue()).info().error
+
+    assert error.startswith("SynchronousOnlyOperation")
+
+
 def test_receivers_are_told() -> None:
     told: list[Any] = []
 
