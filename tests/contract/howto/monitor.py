@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
+from unittest import mock
 
 import environ
 from django.conf import settings
 from django.test import Client, RequestFactory, override_settings
 
 import django_redisjobs
-from django_redisjobs import get_queue, job
+from django_redisjobs import Worker, get_queue, job, signals
 
 env = environ.Env()
 
 
+# The tests have no Sentry. That the page's code suits it was seen by running it.
+sentry = mock.MagicMock()
+for name in (
+    "sentry_sdk",
+    "sentry_sdk.integrations",
+    "sentry_sdk.integrations.logging",
+):
+    sys.modules[name] = sentry
+
+
 @job(queue="high")
 def charge(order_id: int) -> None: ...
+
+
+@job(retry=0)
+def refuse() -> None:
+    raise ValueError("no")
 
 
 def check() -> None:
@@ -47,3 +64,20 @@ def check() -> None:
     globals()["LIMITS"]["high"] = -1
     assert json.loads(globals()["jobs_in_time"](ask).content)["late"].keys() == {"high"}
     assert get_queue("high").depth() == 1
+    check_sentry()
+
+
+def check_sentry() -> None:
+    sentry.ignore_logger.assert_called_once_with("redisjobs.job")
+    refuse.delay()
+    try:
+        Worker(["default"], processes=0, burst=True, verbosity=0).run()
+    finally:
+        for name in [name for name in sys.modules if sys.modules[name] is sentry]:
+            del sys.modules[name]
+        signals.job_failed.disconnect(globals()["report_failure"])
+        signals.worker_stopped.disconnect(globals()["send_reports"])
+    (call,) = sentry.capture_exception.call_args_list
+    assert isinstance(call.args[0], ValueError)
+    assert call.args[0].__traceback__
+    sentry.flush.assert_called_once_with()
