@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import timedelta
 from typing import TypeAlias
@@ -24,7 +23,7 @@ def parse_duration(value: Duration) -> float:
         ValueError: it is not a duration, negative, not a number, or absurd.
     """
     seconds = _seconds(value)
-    if math.isnan(seconds) or seconds < 0 or seconds > _LONGEST:
+    if not 0 <= seconds <= _LONGEST:
         raise ValueError(
             f"{value!r} is not a usable duration: it has to be at least 0 seconds "
             f"and at most 1000 years."

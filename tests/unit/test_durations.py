@@ -37,6 +37,8 @@ def test_a_duration_is_read_as_seconds(written: object, seconds: float) -> None:
         float("nan"),
         float("inf"),
         10**30,
+        2**1024,
+        -(2**1024),
         True,
         None,
         "",
