@@ -129,7 +129,8 @@ def read_run_after(value: Duration | datetime | None) -> float | datetime | None
     if value.utcoffset() is None:
         raise ValueError(
             "a datetime without a time zone does not say when. Start from "
-            "django.utils.timezone.now(), or use make_aware(...)."
+            "datetime.now(UTC), or use make_aware(...). (timezone.now() has no time "
+            "zone where USE_TZ is False.)"
         )
     return value
 

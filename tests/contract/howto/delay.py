@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-
-from django.utils import timezone
 
 from django_redisjobs import JobStatus, get_queue, job
 from django_redisjobs.testing import run_jobs
 
 order = user = SimpleNamespace(pk=7)
-tomorrow = timezone.now() + timedelta(days=1)
+tomorrow = datetime.now(UTC) + timedelta(days=1)
 ran = []
 
 
