@@ -10,11 +10,9 @@ import difflib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
-
-from django.utils import timezone
 
 from django_redisjobs import conf
 from django_redisjobs.calls import aask, ask, places
@@ -488,7 +486,7 @@ def _time_ms(when: Duration | datetime) -> int:
         read_run_after(when)
         return epoch_ms(when)
     # This process's clock: who asks for an hour does not mean it to the millisecond.
-    return epoch_ms(timezone.now() - timedelta(seconds=parse_duration(when)))
+    return epoch_ms(datetime.now(UTC) - timedelta(seconds=parse_duration(when)))
 
 
 def _flat(chosen: Chosen) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -61,6 +61,14 @@ def test_by_time(store: Store, some: dict[str, list[str]]):
     assert jobs.failed().since(before).until(timezone.now() + timedelta(1)).count() == 3
     assert jobs.failed().until("1h").ids() == []
     assert jobs.pending().since(timezone.now() + timedelta(minutes=1)).ids() == []
+
+
+def test_by_time_where_django_has_no_time_zones(some: dict[str, list[str]]):
+    with override_settings(USE_TZ=False):
+        assert jobs.failed().since("1h").count() == 3
+        assert jobs.failed().since(datetime.now(UTC) - timedelta(1)).count() == 3
+        with pytest.raises(ValueError, match=r"datetime\.now\(UTC\)"):
+            jobs.since(timezone.now())
 
 
 def test_a_limit_and_snapshots(some: dict[str, list[str]]):
