@@ -6,7 +6,8 @@ keys · W003 one that keeps nothing on disk · W004 one that keeps snapshots onl
 W005 an unencrypted way to another host · W006 a server that does not answer · W007
 ``memory://`` · W008 a Cluster of which one node is used · W009 fewer replicas than
 DURABLE asks for · W010 a server that cannot say what is on its disk, as DURABLE asks ·
-W011 no replica where one is to take over · W015 a cache in the database of the jobs.
+W011 no replica where one is to take over · W015 a cache in the database of the jobs ·
+W016 EAGER.
 """
 
 from __future__ import annotations
@@ -39,7 +40,20 @@ def place_problems() -> list[CheckMessage]:
         ConfigurationError: REDISJOBS is wrong.
     """
     settings = conf.get_settings()
-    address = Address.parse(settings.url)
+    found = _place(Address.parse(settings.url), settings.options)
+    if settings.eager:
+        found.append(
+            _warning(
+                "W016",
+                "EAGER is on: each job runs in the process that enqueues it, once and "
+                "without a time limit, and no worker gets any.",
+                'Leave REDISJOBS["EAGER"] to tests and development.',
+            )
+        )
+    return found
+
+
+def _place(address: Address, options: Mapping[str, Any]) -> list[CheckMessage]:
     if address.scheme == "embedded":
         return [
             _warning(
@@ -58,7 +72,7 @@ def place_problems() -> list[CheckMessage]:
                 'Set REDISJOBS["URL"] to a Redis or Valkey.',
             )
         ]
-    secure = address.scheme in ("unix", "rediss") or settings.options.get("ssl")
+    secure = address.scheme in ("unix", "rediss") or options.get("ssl")
     if not secure and not all(_is_here(host.name) for host in address.hosts):
         return [
             _warning(

@@ -139,6 +139,11 @@ def test_the_place_is_judged_by_the_settings(
         assert ids(place_problems()) == expected
 
 
+def test_eager_is_told_beside_the_place() -> None:
+    with override_settings(REDISJOBS={"URL": "redis://h", "EAGER": True}):
+        assert ids(place_problems()) == ["W005", "W016"]
+
+
 def test_memory_has_nobody_to_ask() -> None:
     with override_settings(REDISJOBS={"URL": "memory://"}):
         assert server_problems() == []
