@@ -165,14 +165,27 @@ def _host(text: str, default_port: int, *, needed: bool) -> Host:
     if needed and not text:
         raise ValueError("it names no host. Write host:port,host:port.")
     parts = _split(f"//{text}")
+    name = parts.hostname or "localhost"
+    _check_name(name)
     try:
-        return Host(parts.hostname or "localhost", parts.port or default_port)
+        return Host(name, parts.port or default_port)
     except ValueError:
         # Python's own message shows what it took for the port: with an unquoted '/' in
         # the password, that is a part of the password.
         raise ValueError(
             "its port is not a number. (In a password write %2F for /, %3F for ? and "
             "%40 for @.)"
+        ) from None
+
+
+def _check_name(name: str) -> None:
+    try:
+        # As sockets do it, and redis-py before it asks them.
+        unquote(name).encode("idna")
+    except UnicodeError:
+        # Not what it is: with an unquoted '/' or '?' it is a part of the password.
+        raise ValueError(
+            "its host is no name: each part of one, between dots, has 1 to 63 characters."
         ) from None
 
 
