@@ -67,7 +67,7 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
 
 
 def from_env(env: Env, variable: str = "REDISJOBS_URL") -> dict[str, Any]:
-    """REDISJOBS from a URL in the environment, its query holding the other keys.
+    """REDISJOBS from a URL in the environment, its query holding other keys.
 
     ``redis://localhost/0?queues=high,default,low&timeout=300`` becomes
     ``{"URL": "redis://localhost/0", "QUEUES": [...], "TIMEOUT": "300"}``.
@@ -75,7 +75,7 @@ def from_env(env: Env, variable: str = "REDISJOBS_URL") -> dict[str, Any]:
     is the embedded server with its defaults.
 
     Raises:
-        ConfigurationError: an option has a value of a wrong kind.
+        ConfigurationError: an option has a value of a wrong kind, or is given twice.
     """
     text = env.str(variable, default="")
     if not text:
@@ -85,8 +85,14 @@ def from_env(env: Env, variable: str = "REDISJOBS_URL") -> dict[str, Any]:
     rest = []
     for name, value in parse_qsl(query, keep_blank_values=True):
         if convert := _OPTIONS.get(name.lower()):
+            key = name.upper()
+            if key in read:
+                raise ConfigurationError(
+                    f"{variable}: the option {name} is given twice. Write it once; the "
+                    "names of a list with commas between them."
+                )
             try:
-                read[name.upper()] = convert(value)
+                read[key] = convert(value)
             except ValueError as error:
                 raise ConfigurationError(
                     f"{variable}: the option {name}={value!r} is wrong: {error}."

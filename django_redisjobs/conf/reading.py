@@ -146,8 +146,7 @@ class _Reading:
     def _check_fit(self, url: str, options: Mapping[str, Any]) -> None:
         """Options that this kind of server cannot have."""
         scheme = url.partition("://")[0].lower()
-        in_url = dict(parse_qsl(url.partition("?")[2]))
-        self._refuse_unknown(in_url, readers.known_options(urls=True), "The URL")
+        self._check_query(dict(parse_qsl(url.partition("?")[2])))
         of_tls = sorted(name for name in options if str(name).startswith("ssl"))
         wrong = ""
         if of_tls and scheme in ("unix", "embedded", "memory"):
@@ -160,6 +159,17 @@ class _Reading:
             wrong = f"sentinel_kwargs is for sentinel://, not {scheme}://. Remove it"
         if wrong:
             self._problem("E010", f"REDISJOBS['OPTIONS']: {wrong}.")
+
+    def _check_query(self, query: Mapping[str, str]) -> None:
+        known = readers.known_options(urls=True)
+        # from_env() has taken out those keys of REDISJOBS that a URL can hold.
+        own = {name for name in query.keys() - known if name.upper() in _KEYS}
+        for name in sorted(own):
+            message = f"The key {name!r} cannot be given in the URL."
+            hint = f"Put {name.upper()} into REDISJOBS."
+            self.problems.append(Problem("E002", message, hint))
+        others = {name: query[name] for name in query if name not in own}
+        self._refuse_unknown(others, known, "The URL")
 
     def _queues(
         self, outbox: bool, url: str, options: Mapping[str, Any]

@@ -12,6 +12,7 @@ from django.test import override_settings
 
 import django_redisjobs
 from django_redisjobs import conf
+from django_redisjobs.conf import environment
 from django_redisjobs.core.records import TRANSITIONS, JobStatus
 from tests.contract.places import DOCS, PACKAGE, ROOT, first_column, page
 
@@ -56,6 +57,20 @@ def test_settings_page_has_every_key_and_no_other():
 
     assert sorted(first_column(general)) == sorted(whole)
     assert sorted(first_column(own.partition("\n## ")[0])) == sorted(of_queue)
+
+
+def test_settings_page_tells_which_keys_a_url_can_hold():
+    general, _, below = page("reference/settings.md").partition("## A queue's own")
+    section = below.partition("## From the environment")[2].partition("\n## ")[0]
+    (possible,) = re.findall(
+        r"^These are (.*?)\. The other keys", section, re.DOTALL | re.MULTILINE
+    )
+    (others,) = re.findall(r"The other keys, (.*?), do not fit", section, re.DOTALL)
+
+    held = re.findall(r"`(\w+)`", possible)
+    assert sorted(held) == sorted(environment._OPTIONS)
+    every = {"URL", *map(str.upper, held), *re.findall(r"`(\w+)`", others)}
+    assert every == set(first_column(general))
 
 
 def test_checks_page_has_every_id_and_no_other():

@@ -379,3 +379,9 @@ def test_from_env_without_the_variable_is_the_embedded_server() -> None:
 def test_from_env_names_the_option_that_is_wrong(option: str) -> None:
     with pytest.raises(ConfigurationError, match=f"MINE: .*{option.partition('=')[0]}"):
         conf.from_env(env_of(MINE=f"redis://h?{option}"), "MINE")
+
+
+@pytest.mark.parametrize("query", ["queues=high&queues=low", "timeout=5&TIMEOUT=6"])
+def test_from_env_drops_no_option_that_is_given_twice(query: str) -> None:
+    with pytest.raises(ConfigurationError, match="is given twice"):
+        conf.from_env(env_of(REDISJOBS_URL=f"redis://h?{query}"))
