@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import site
@@ -21,6 +22,8 @@ from django_redisjobs.exceptions import ConfigurationError
 START_TIMEOUT = 10.0
 LONGEST_LOG = 1024 * 1024
 _GLANCE = 0.02
+# After these, as on a read-only file system, to try again would not help.
+_UNUSABLE = (PermissionError, NotADirectoryError, FileExistsError)
 
 
 class ServerNotStarted(OSError):
@@ -68,7 +71,9 @@ def ensure(folder: Path) -> str:
             path = _running(home) or _start(home)
             _in_use.sockets[folder] = path
             return path
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+    except OSError as error:
+        if not isinstance(error, _UNUSABLE) and error.errno != errno.EROFS:
+            raise
         raise ConfigurationError(
             f"The embedded server cannot use {folder}: {error}. Run as the user that "
             f'owns it, or set REDISJOBS["URL"] to "embedded:///another/folder".'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -418,6 +419,18 @@ def test_a_file_where_the_folder_should_be_is_a_clear_error(folder: Path) -> Non
 
 def fake_server(place: Path, text: str, mode: int = 0o755) -> Path:
     place.parent.mkdir(parents=True, exist_ok=True)
+def test_a_file_system_that_takes_no_files_is_a_clear_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Home) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Home, "prepare", refuse)
+
+    with pytest.raises(ConfigurationError, match=r"Read-only .*another/folder"):
+        ensure(folder)
+
+
     place.write_text(text)
     place.chmod(mode)
     return place
