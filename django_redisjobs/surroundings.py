@@ -1,13 +1,13 @@
 """What about the server and the way to it puts jobs at risk, though they are well
 configured: for ``check --deploy``, and for workers as they start.
 
-E020 a server that is too old · W001 the embedded server · W002 a server that evicts
-keys · W003 one that keeps nothing on disk · W004 one that keeps snapshots only ·
-W005 an unencrypted way to another host · W006 a server that does not answer · W007
-``memory://`` · W008 a Cluster of which one node is used · W009 fewer replicas than
-DURABLE asks for · W010 a server that cannot say what is on its disk, as DURABLE asks ·
-W011 no replica where one is to take over · W015 a cache in the database of the jobs ·
-W016 EAGER.
+E020 a server that is too old · E021 an embedded server that cannot run here · W001 the
+embedded server · W002 a server that evicts keys · W003 one that keeps nothing on disk ·
+W004 one that keeps snapshots only · W005 an unencrypted way to another host · W006 a
+server that does not answer · W007 ``memory://`` · W008 a Cluster of which one node is
+used · W009 fewer replicas than DURABLE asks for · W010 a server that cannot say what is
+on its disk, as DURABLE asks · W011 no replica where one is to take over · W015 a cache in
+the database of the jobs · W016 EAGER.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from django.utils.module_loading import import_string
 from django_redisjobs import conf, connections
 from django_redisjobs.conf.addresses import Address, cache_location
 from django_redisjobs.core.exceptions import in_words, sentence
+from django_redisjobs.exceptions import ConfigurationError
 
 OLDEST: Final = (5, 0)
 # The first that can wait for its disk.
@@ -140,9 +141,13 @@ def server_problems() -> list[CheckMessage]:
     if connections.is_within_process():
         return []
     found: dict[str, CheckMessage] = {}
-    for where, client in _servers():
-        for problem in _problems(where, client):
-            found.setdefault(problem.msg, problem)
+    try:
+        for where, client in _servers():
+            for problem in _problems(where, client):
+                found.setdefault(problem.msg, problem)
+    except ConfigurationError as error:
+        hint = "Until then no job can be made or run here."
+        return [Error(str(error), hint=hint, id="redisjobs.E021")]
     return [*found.values(), *_spread()]
 
 

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from django_redisjobs import JobStatus, Worker, get_connection, job
 from django_redisjobs.embedded import binary, ensure, starting
 from django_redisjobs.embedded.home import Home, open_lock
 from django_redisjobs.exceptions import ConfigurationError
+from django_redisjobs.surroundings import server_problems
 from tests.servers import find_server
 
 LINUX = sys.platform == "linux"
@@ -417,8 +419,6 @@ def test_a_file_where_the_folder_should_be_is_a_clear_error(folder: Path) -> Non
         ensure(folder)
 
 
-def fake_server(place: Path, text: str, mode: int = 0o755) -> Path:
-    place.parent.mkdir(parents=True, exist_ok=True)
 def test_a_file_system_that_takes_no_files_is_a_clear_error(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -431,6 +431,8 @@ def test_a_file_system_that_takes_no_files_is_a_clear_error(
         ensure(folder)
 
 
+def fake_server(place: Path, text: str, mode: int = 0o755) -> Path:
+    place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(text)
     place.chmod(mode)
     return place
@@ -451,6 +453,17 @@ def test_without_a_binary_the_error_names_the_choices(folder: Path) -> None:
 
     for choice in ("django-redisjobs[embedded]", "PATH", 'REDISJOBS["URL"]'):
         assert choice in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_server")
+def test_without_a_binary_checks_and_workers_end_with_that_error(folder: Path) -> None:
+    with override_settings(REDISJOBS={"URL": f"embedded://{folder}"}):
+        (found,) = server_problems()
+        with pytest.raises(CommandError, match=r"^redisjobs.E021: .* found none that"):
+            call_command("runworker", "--burst")
+
+    assert found.id == "redisjobs.E021"
+    assert "django-redisjobs[embedded]" in found.msg
 
 
 def test_binaries_that_do_not_run_here_are_passed_over(
