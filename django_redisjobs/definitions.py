@@ -343,7 +343,23 @@ class JobFunction(Generic[P, R]):
             raise UnknownJobFunction(
                 f"{self.path}: {name}={path!r} cannot be imported: {error}"
             ) from error
-        return target if isinstance(target, JobFunction) else None
+        is_job = isinstance(target, JobFunction)
+        self._check_callback(name, path, target.function if is_job else target)
+        return target if is_job else None
+
+    def _check_callback(self, name: str, path: str, function: object) -> None:
+        # A decorator below @job may give it more.
+        if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
+            return
+        binder = Binder(function)
+        try:
+            binder.check([""], {})
+        except TypeError as error:
+            raise ConfigurationError(
+                f"{self.path}: {name}={path!r} is called with the id of the job that "
+                f"ended, and nothing else, but is {function.__name__}"
+                f"{binder.signature}: {error}."
+            ) from None
 
     def _check_retry(self, given: Retry) -> None:
         own = self.options.retry

@@ -25,7 +25,7 @@ class Inherit(Enum):
 
 INHERIT: Final = Inherit.INHERIT
 
-Callback: TypeAlias = str | Callable[..., Any]
+Callback: TypeAlias = str | Callable[[str], Any]
 LOWEST_PRIORITY: Final = -100
 HIGHEST_PRIORITY: Final = 100
 

@@ -52,6 +52,25 @@ def with_queue_by_name(image_id: int) -> str:
     raise NotImplementedError
 
 
+@job
+def told(job_id: str, reason: str = "") -> None:
+    raise NotImplementedError
+
+
+@job
+async def atold(job_id: str) -> None:
+    raise NotImplementedError
+
+
+def told_plainly(job_id: str) -> int:
+    raise NotImplementedError
+
+
+@job
+def with_nothing() -> None:
+    raise NotImplementedError
+
+
 @job("high", timeout=60, retry=3)
 def with_queue_and_options(image_id: int) -> str:
     raise NotImplementedError
@@ -63,7 +82,7 @@ def with_queue_and_options(image_id: int) -> str:
     retry=Retry(max=5, on=(OSError,), give_up_on=(ValueError,)),
     result_ttl=timedelta(hours=1),
     on_success="shop.jobs.paid",
-    on_failure=resize,
+    on_failure=told,
     on_missing="discard",
     atomic=True,
     settle_each=True,
@@ -241,6 +260,10 @@ resize.using(quueue="low")  # type: ignore[call-arg]  # pyright: ignore[reportCa
 resize.using(priority="high")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 job(timeot=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 job("high", unique=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+job(on_success=atold, on_failure=told_plainly)
+job("high", on_success="shop.jobs.paid", on_failure=told.using(priority=1))
+job(on_failure=resize)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+job(on_success=with_nothing)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 resize.delay_many([1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 
 

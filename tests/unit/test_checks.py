@@ -361,6 +361,37 @@ def test_a_wrong_setting_is_not_told_for_each_job_function(app: Path) -> None:
         assert "redisjobs.E011" not in deploy_ids(redisjobs)
 
 
+def test_a_callback_that_does_not_take_the_id_alone_is_told(app: Path) -> None:
+    app.write_text(
+        "from django_redisjobs import job\n"
+        "def none(): ...\n"
+        "@job\ndef two(job_id, reason): ...\n"
+        "@job\ndef named(*, job_id): ...\n"
+        "@job\nasync def one(job_id, reason='', *, by=None): ...\n"
+        "def several(*ids): ...\n"
+        "import functools\n"
+        "def giving(f):\n"
+        "    @functools.wraps(f)\n"
+        "    def call(job_id): return f('more', job_id)\n"
+        "    return call\n"
+        "@giving\ndef given(more, job_id): ...\n"
+        "@job\n@giving\ndef given_too(more, job_id): ...\n"
+        "@job(on_success=given, on_failure=given_too)\ndef fifth(): ...\n"
+        "@job(on_success=none)\ndef first(): ...\n"
+        "@job(on_failure=two)\ndef second(): ...\n"
+        "@job(on_failure='checked_shop.jobs.named')\ndef third(): ...\n"
+        "@job(on_success=one, on_failure=several)\ndef fourth(): ...\n"
+    )
+
+    first, second, third = job_errors(deploy=True)
+
+    told = "redisjobs.E011 checked_shop.jobs."
+    assert first.startswith(f"{told}first cannot be enqueued. on_success='checked_sho")
+    assert "nothing else, but is none(): too many positional arguments." in first
+    assert "two(job_id, reason): missing a required argument: 'reason'." in second
+    assert third.startswith(f"{told}third ")
+
+
 def test_a_callback_that_names_callbacks_is_told(app: Path) -> None:
     app.write_text(
         "from django_redisjobs import job\n"
