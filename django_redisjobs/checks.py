@@ -2,8 +2,9 @@
 
 E001 not a dict · E002 unknown key · E003 URL · E004 QUEUES · E005 a queue's name ·
 E006 a duration · E008 CACHE · E009 KEEP · E010 any other value · E011 a job function ·
-E013 SIGNING_KEYS · E014 DURABLE · W012 an OUTBOX without effect · W014 a callback whose
-own callbacks nobody calls · W015 a cache that deletes jobs when it is cleared.
+E013 SIGNING_KEYS · E014 DURABLE · E015 a decorator above @job · W012 an OUTBOX without
+effect · W014 a callback whose own callbacks nobody calls · W015 a cache that deletes jobs
+when it is cleared.
 With ``--deploy``: E012 a module of job functions, W013 the tables of the outbox, and what
 ``surroundings`` finds, for which it asks the server: the only I/O.
 """
@@ -21,6 +22,7 @@ from django.db import DatabaseError
 
 from django_redisjobs import conf, outbox, registry, surroundings
 from django_redisjobs.definitions import JobFunction
+from django_redisjobs.options import DECORATED
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
@@ -129,7 +131,11 @@ def _are_settings_wrong() -> bool:
 
 def _check_functions(paths: Collection[str]) -> list[CheckMessage]:
     wrong = {each.path: reason for each, reason in registry.misconfigured()}
-    messages: list[CheckMessage] = []
+    messages: list[CheckMessage] = [
+        Error(f"{path} {DECORATED}", obj=path, id="redisjobs.E015")
+        for path in registry.decorated()
+        if path in paths
+    ]
     for path, function in registry.functions().items():
         if path not in paths:
             continue

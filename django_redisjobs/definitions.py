@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack
+from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, cast
 
 from django.db import DEFAULT_DB_ALIAS
 from django.db import connections as databases
@@ -440,6 +440,22 @@ def _keys_for(queue: str, path: str) -> GroupKeys:
         return conf.keys_for(queue)
     except UnknownQueue as error:
         raise UnknownQueue(f"{path}: {error}") from None
+
+
+def beneath(target: Any) -> JobFunction[..., Any] | None:
+    """The job function that a decorator above its ``@job`` hides; else None."""
+    try:
+        found = inspect.unwrap(target, stop=_is_job_function)
+    except ValueError:
+        # What has every attribute that it is asked for seems wrapped without end.
+        return None
+    hides = found is not target and _is_job_function(found)
+    return cast("JobFunction[..., Any]", found) if hides else None
+
+
+def _is_job_function(each: object) -> bool:
+    # Not isinstance(), where a proxy passes for what it wraps.
+    return issubclass(type(each), JobFunction)
 
 
 def _variant(origin: _J, options: JobOptions, given: frozenset[str]) -> _J:

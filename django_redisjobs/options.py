@@ -26,6 +26,7 @@ class Inherit(Enum):
 INHERIT: Final = Inherit.INHERIT
 
 Callback: TypeAlias = str | Callable[[str], Any]
+DECORATED: Final = "has a decorator above its @job. Workers leave it out: put it below."
 LOWEST_PRIORITY: Final = -100
 HIGHEST_PRIORITY: Final = 100
 
@@ -220,7 +221,11 @@ def _callback(value: Any) -> str:
         if len(parts) < 2 or not all(map(str.isidentifier, parts)):
             raise ValueError('a dotted path is like "shop.jobs.paid".')
         return value
-    if getattr(value, "_origin", value) is not value:
+    origin = getattr(value, "_origin", value)
+    if type(origin) is not type(value):
+        # functools.wraps() has copied what it found.
+        raise ValueError(f"{origin.path} {DECORATED}")
+    if origin is not value:
         raise ValueError(
             "a callback has the options of its @job; those of using() go no further "
             "than the jobs of that copy."

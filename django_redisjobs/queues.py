@@ -15,11 +15,17 @@ from django_redisjobs.core import inspection, operations
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.records import JobStatus, QueueCounts
 from django_redisjobs.core.scripts import Conversation, together
-from django_redisjobs.definitions import JobFunction
+from django_redisjobs.definitions import JobFunction, beneath
 from django_redisjobs.durations import Duration, parse_duration
 from django_redisjobs.exceptions import UnknownJobFunction
 from django_redisjobs.handles import JobHandle
-from django_redisjobs.options import epoch_ms, read_queue, read_run_after, to_ms
+from django_redisjobs.options import (
+    DECORATED,
+    epoch_ms,
+    read_queue,
+    read_run_after,
+    to_ms,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -352,6 +358,9 @@ def _job_function(function: Any) -> JobFunction[..., Any]:
         return function
     if isinstance(function, str):
         return registry.load(function)
+    hidden = beneath(function)
+    if hidden is not None:
+        raise UnknownJobFunction(f"{hidden.path} {DECORATED}")
     kind = "a plain function" if isinstance(function, Callable) else "no function"  # type: ignore[arg-type]
     raise UnknownJobFunction(
         f"{function!r} is {kind}. Enqueue a job function (put @job above it) or the "

@@ -19,7 +19,7 @@ from django.utils.module_loading import autodiscover_modules, module_has_submodu
 
 from django_redisjobs import conf
 from django_redisjobs.core.exceptions import in_words
-from django_redisjobs.definitions import AsyncJobFunction, JobFunction
+from django_redisjobs.definitions import AsyncJobFunction, JobFunction, beneath
 from django_redisjobs.exceptions import (
     DuplicateJobFunction,
     JobTimeout,
@@ -153,6 +153,19 @@ def misconfigured() -> list[tuple[JobFunction[..., Any], str]]:
             # Who tells of it names the function, as some of these messages do.
             reason = str(error).removeprefix(f"{function.path}: ")
             found.append((function, reason))
+    return found
+
+
+def decorated() -> list[str]:
+    """Job functions that their modules have beneath another decorator, by path."""
+    found = []
+    for path in functions():
+        module_path, _, name = path.rpartition(".")
+        names = getattr(sys.modules.get(module_path), "__dict__", {})
+        # What else may have the name, such as the function itself, hides nothing.
+        hidden = beneath(names.get(name))
+        if hidden is not None and hidden.path == path:
+            found.append(path)
     return found
 
 

@@ -20,6 +20,7 @@ from django_redisjobs.core import inspection
 from django_redisjobs.core.texts import encodable
 from django_redisjobs.durations import Duration, parse_duration
 from django_redisjobs.exceptions import ServerUnavailable
+from django_redisjobs.options import DECORATED
 from django_redisjobs.versions import installed_version
 
 from .inline import InlineWorker
@@ -121,6 +122,8 @@ class Worker:
         for function, reason in registry.misconfigured():
             # Who enqueues them will hear of it; their colleagues run as ever.
             logger.error("%s cannot be enqueued. %s", function.path, reason)
+        for path in registry.decorated():
+            logger.error("%s %s", path, DECORATED)
         with recording(conf.get_settings().log_lines):
             self._run()
         logger.info("Worker %s has stopped.", self._options.name)

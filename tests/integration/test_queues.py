@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db.transaction import atomic
 from django.test import override_settings
 from django.utils.translation import gettext_lazy
 
@@ -82,6 +83,7 @@ def test_bad_times_are_value_errors(enqueue_it: Any) -> None:
     ("function", "words"),
     [
         (plain, "is a plain function. Enqueue a job function"),
+        (atomic(add), "add has a decorator above its @job.*: put it below"),
         ("tests.integration.test_queues.plain", "is a plain function, not a job"),
         ("nowhere.add", "cannot be imported"),
         (5, "is no function"),

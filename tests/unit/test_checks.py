@@ -329,7 +329,7 @@ def job_errors(*, deploy: bool, **redisjobs: Any) -> list[str]:
     return [
         f"{each.id} {each.msg}"
         for each in found
-        if str(each.id)[-4:] in {"E011", "E012", "W014"}
+        if str(each.id)[-4:] in {"E011", "E012", "E015", "W014"}
     ]
 
 
@@ -359,6 +359,20 @@ def test_a_wrong_setting_is_not_told_for_each_job_function(app: Path) -> None:
     for redisjobs in ({"URL": ""}, {"URL": "memory://", "ON_COMMIT": "nowhere"}):
         assert len(ids_and_texts(redisjobs)) == 1
         assert "redisjobs.E011" not in deploy_ids(redisjobs)
+
+
+def test_a_decorator_above_a_job_function_is_told_once(app: Path) -> None:
+    app.write_text(
+        "from django.db.transaction import atomic\n"
+        "from django_redisjobs import job\n"
+        "@atomic\n@job\ndef pay(): ...\n"
+        "@job\n@atomic\ndef book(): ...\n"
+    )
+
+    for _ in range(2):
+        (above,) = job_errors(deploy=True)
+        assert above.startswith("redisjobs.E015 checked_shop.jobs.pay has a decorator ")
+        assert above.endswith("Workers leave it out: put it below.")
 
 
 def test_a_callback_that_does_not_take_the_id_alone_is_told(app: Path) -> None:

@@ -199,6 +199,7 @@ def test_an_option_that_is_unknown_or_of_a_wrong_type_is_a_type_error(
         ({"priority": -101}, "from -100 to 100"),
         ({"on_failure": "paid"}, "dotted path is like"),
         ({"on_failure": bare.using(priority=1)}, "options of its @job"),
+        ({"on_failure": traced(bare)}, "bare has a decorator above its @job"),
         ({"on_missing": "ignore"}, "'fail' or 'discard'"),
         ({"retry": -1}, "retry=-1"),
     ],

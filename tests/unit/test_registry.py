@@ -222,6 +222,66 @@ def test_job_functions_with_an_unknown_queue_are_told(module: Path) -> None:
     assert "fresh_shop.charge" not in found["fresh_shop.charge"]
 
 
+def test_a_decorator_above_the_job_function_is_told(module: Path) -> None:
+    edited(
+        module,
+        "from functools import cache, wraps\n"
+        "from django.db.transaction import atomic\n"
+        "@atomic\n@job\ndef first(): ...\n"
+        "@cache\n@atomic\n@job\nasync def second(): ...\n"
+        "@job\ndef third(): ...\n"
+        "third = atomic(third.using(priority=5))\n",
+    )
+
+    for _ in range(2):
+        registry.load("fresh_shop.first")
+        importlib.reload(sys.modules["fresh_shop"])
+        found = [path for path in registry.decorated() if "fresh_shop." in path]
+        assert found == [f"fresh_shop.{name}" for name in ("first", "second", "third")]
+
+
+def test_what_hides_no_job_function_is_not_taken_for_a_decorator(module: Path) -> None:
+    edited(
+        module,
+        "from unittest.mock import MagicMock\n"
+        "from django.db.transaction import atomic\n"
+        "@job\n@atomic\ndef below(): ...\n"
+        "@job\n@atomic\n@job\ndef twice(): ...\n"
+        "def called(): ...\nas_job = job(atomic(called))\n"
+        "@job\ndef other(): ...\nchecked = atomic(other)\n"
+        "@job\ndef urgent(): ...\nurgent = urgent.using(priority=5)\n"
+        "@job\ndef replaced(): ...\n"
+        "if True:\n    @atomic\n    def replaced(): ...\n"
+        "@job\ndef gone(): ...\ndel gone\n"
+        "@job\ndef mocked(): ...\nmocked = MagicMock(spec=mocked)\n"
+        "class Any:\n    def __getattr__(self, name): return self\n"
+        "@job\ndef anything(): ...\nanything = Any()\n",
+    )
+    registry.load("fresh_shop.below")
+
+    assert len([path for path in registry.functions() if "fresh_shop." in path]) == 9
+    assert not [path for path in registry.decorated() if "fresh_shop." in path]
+
+
+def test_a_proxy_above_the_job_function_is_told(
+    module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Proxy:
+        def __init__(self, wrapped: Any) -> None:
+            self.__wrapped__ = wrapped
+
+        @property
+        def __class__(self) -> Any:
+            return type(self.__wrapped__)
+
+    edited(module, "@job\ndef pay(): ...\n")
+    pay = registry.load("fresh_shop.pay")
+    monkeypatch.setattr(sys.modules["fresh_shop"], "pay", Proxy(pay))
+
+    assert isinstance(Proxy(pay), type(pay))
+    assert "fresh_shop.pay" in registry.decorated()
+
+
 def test_a_callback_in_another_group_is_told(module: Path) -> None:
     module.write_text(
         "from django_redisjobs import job\n"

@@ -9,6 +9,7 @@ import threading
 
 import psutil
 import pytest
+from django.db.transaction import atomic
 from django.test import override_settings
 
 from django_redisjobs import JobStatus, Worker, conf, connections
@@ -45,6 +46,14 @@ def test_sizes_and_durations_are_taken_as_the_command_takes_them():
 
     options = worker._options
     assert (options.max_rss, options.grace, options.overrun) == (400 * 2**20, 5, 60)
+
+
+def test_a_decorator_that_it_will_leave_out_is_logged(monkeypatch, caplog):
+    monkeypatch.setattr(jobs, "add", atomic(jobs.add))
+
+    Worker(processes=0, burst=True).run()
+
+    assert f"{jobs.__name__}.add has a decorator above its @job." in caplog.text
 
 
 def test_a_name_may_be_of_bytes_that_are_no_text():
