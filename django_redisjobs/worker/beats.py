@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Final
 
 import redis
 
-from django_redisjobs import conf
-from django_redisjobs.core.presence import beat
-from django_redisjobs.core.scripts import Client, perform
+from django_redisjobs import conf, connections
+from django_redisjobs.core.presence import Beat, beat
+from django_redisjobs.core.scripts import Client, Conversation, perform
 
 from .holdings import trusted_seconds
 from .machine import resident_bytes
@@ -39,10 +42,23 @@ class Heard:
     troubles: dict[Post, redis.RedisError | OSError] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Call:
+    """What one group is asked, of these workers; then its answer, or why there is none."""
+
+    post: Post
+    workers: Mapping[str, Board]
+    conversation: Conversation[Beat]
+    asked_at: float = 0.0
+    answer: Beat | None = None
+    error: BaseException | None = None
+
+
 class Beats:
     """One call a group for all children of a supervisor.
 
-    ``interval``: seconds between two. ``patience``: between two tries, at most.
+    ``interval``: seconds between two, and for which answers are waited for where there
+    are several groups. ``patience``: between two tries, at most.
     """
 
     def __init__(self, posts: Sequence[Post], boards: Sequence[Board]) -> None:
@@ -59,6 +75,13 @@ class Beats:
             LONGEST_INTERVAL_SECONDS, settings.lease_ms / 1000 / BEATS_A_LEASE
         )
         self.patience = min(LONGEST_SECONDS, self.interval / BEATS_A_LEASE)
+        self._lost: set[str] = set()
+        # Groups that have not answered yet, and the calls that are over.
+        self._asked: set[Post] = set()
+        self._over: SimpleQueue[_Call] = SimpleQueue()
+        # As many as may be asked at the same time: as there may be connections.
+        pool = connections.worker_client().connection_pool
+        self._places = threading.Semaphore(pool.max_connections)
 
     def workers(self) -> dict[str, Board]:
         """The children that Redis knows, by worker id."""
@@ -74,44 +97,109 @@ class Beats:
 
     def renew(self, client: Client) -> Heard:
         """Renew all leases; gives what was heard. Trouble with one group, whose slot may
-        be on a node of its own, takes no lease from the others.
+        be on a node of its own, takes no lease from the others: all are asked at the same
+        time, and one that hangs is not waited for twice, nor asked anew before it has
+        answered or failed.
         """
-        workers = self.workers()
         heard = Heard()
-        lost: set[str] = set()
+        # First what came late: those groups are asked again.
+        self._hear(heard, set(), 0.0)
+        asked = set()
+        for call in self._calls():
+            self._asked.add(call.post)
+            asked.add(call.post)
+            self._launch(client, call)
+        self._hear(heard, asked, monotonic() + self.interval)
+        for post in self._asked:
+            heard.troubles[post] = redis.TimeoutError("No answer yet")
+        return heard
+
+    def _calls(self) -> list[_Call]:
+        """Of all groups that are not asked already."""
+        workers = self.workers()
+        self._lost.intersection_update(workers)
         memory = {
             worker: resident_bytes(int(board.cells[PID]))
             for worker, board in workers.items()
             if board.cells[PID]
         }
-        renewed: dict[Post, float] = {}
-        for post in self._posts:
-            conversation = beat(
-                post.keys,
-                list(workers),
-                queues=post.queues,
-                lease_ms=self._lease_ms,
-                max_crashes=self._max_crashes,
-                keep=self._keep,
-                memory=memory,
+        return [
+            _Call(
+                post,
+                workers,
+                beat(
+                    post.keys,
+                    list(workers),
+                    queues=post.queues,
+                    lease_ms=self._lease_ms,
+                    max_crashes=self._max_crashes,
+                    keep=self._keep,
+                    memory=memory,
+                ),
             )
-            before = monotonic()
+            for post in self._posts
+            if post not in self._asked
+        ]
+
+    def _launch(self, client: Client, call: _Call) -> None:
+        # No command whose reply is read later: to connect to a server that hangs, or to
+        # find out who serves a slot, takes as long as to wait for an answer.
+        thread = threading.Thread(
+            target=self._perform,
+            args=(client, call),
+            name="redisjobs-beat",
+            daemon=True,
+        )
+        if len(self._posts) > 1:
+            # The system may grant no more threads: then here.
+            with suppress(RuntimeError):
+                thread.start()
+                return
+        self._perform(client, call)
+
+    def _perform(self, client: Client, call: _Call) -> None:
+        try:
+            with self._places:
+                call.asked_at = monotonic()
+                call.answer = perform(client, call.conversation)
+        except BaseException as error:  # noqa: BLE001 - raised by who hears of it
+            call.error = error
+        self._over.put(call)
+
+    def _hear(self, heard: Heard, awaited: set[Post], until: float) -> None:
+        """Take in what answers, until all who are ``awaited`` have."""
+        while True:
+            seconds = max(0.0, until - monotonic()) if awaited else 0.0
             try:
-                result = perform(client, conversation)
-            except TROUBLE as error:
-                heard.troubles[post] = error
-                continue
-            renewed[post] = before + self._trusted_seconds
-            lost.update(result.lost)
-            for worker, texts in result.messages.items():
-                heard.messages += [(worker, text) for text in texts]
-            heard.others[post] = result.others
-            heard.parked[post] = result.parked
-        for worker, board in workers.items():
+                call = self._over.get(timeout=seconds)
+            except Empty:
+                return
+            awaited.discard(call.post)
+            self._asked.discard(call.post)
+            self._take_in(call, heard)
+
+    def _take_in(self, call: _Call, heard: Heard) -> None:
+        post, answer = call.post, call.answer
+        if isinstance(call.error, TROUBLE):
+            heard.troubles[post] = call.error
+            return
+        if call.error is not None:
+            raise call.error
+        assert answer is not None
+        # It may have come late, after others had given up.
+        heard.troubles.pop(post, None)
+        for worker, texts in answer.messages.items():
+            heard.messages += [(worker, text) for text in texts]
+        heard.others[post] = answer.others
+        heard.parked[post] = answer.parked
+        self._lost.update(answer.lost)
+        for worker, board in call.workers.items():
             # It may have begun anew meanwhile: then this is not about it.
             if board.worker != worker:
                 continue
-            for post, until in renewed.items():
+            if worker in self._lost:
                 # Who has lost one begins anew in all groups.
-                board.leases[post.number] = 0.0 if worker in lost else until
-        return heard
+                for each in self._posts:
+                    board.leases[each.number] = 0.0
+            else:
+                board.leases[post.number] = call.asked_at + self._trusted_seconds

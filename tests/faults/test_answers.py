@@ -5,6 +5,7 @@ runs twice, and who enqueues is told what to do.
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -247,3 +248,46 @@ def test_trouble_with_one_group_keeps_nobody_from_the_jobs_of_another(
     proxy.calm()
 
     assert not site.complaints()
+
+
+@contextlib.contextmanager
+def hanging(proxy: Proxy, *queues: str) -> Iterator[None]:
+    """As when the node of a Cluster hangs that has these groups: what is sent stays there."""
+    over = threading.Event()
+    bases = tuple(f"redisjobs:{{{queue}}}".encode() for queue in queues)
+
+    def hold(message: Message) -> None:
+        if any(word.startswith(bases) for word in message.words):
+            over.wait(60)
+
+    proxy.before = hold
+    try:
+        yield
+    finally:
+        over.set()
+        proxy.calm()
+
+
+APART = ("apart1", "apart2", "apart3", "apart4", "apart5")
+MORE_GROUPS = {
+    "FAULTS_QUEUES": json.dumps({queue: {"GROUP": queue} for queue in APART})
+}
+
+
+@pytest.mark.slow
+def test_groups_that_hang_take_no_lease_from_another(
+    open_site: Callable[..., Site], proxy: Proxy
+) -> None:
+    # A call may take ten seconds, which is longer than a lease.
+    site = open_site(lease=3.0, environment=MORE_GROUPS)
+    queues = (*APART, "default")
+    site.start_worker("--processes", "1", queues=queues, url=proxy.url)
+    (number,) = site.add([4 * site.lease])
+    site.wait_started(number)
+    site.start_worker("--processes", "1")
+
+    with hanging(proxy, *APART):
+        site.pause(2.5 * site.lease)
+
+    assert not site.complaints()
+    assert site.history().reruns == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 from django_redisjobs import current_job, job
 
@@ -25,4 +26,13 @@ def kill_once() -> int:
     assert this is not None
     if this.run == 1:
         os.kill(os.getpid(), signal.SIGKILL)
+    return this.run
+
+
+@job
+def nap(seconds: float) -> int:
+    """Gives the number of its run."""
+    this = current_job()
+    assert this is not None
+    time.sleep(seconds)  # noqa: TID251 - what the job is for
     return this.run

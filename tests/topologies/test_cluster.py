@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from django_redisjobs.core.settlements import Settlement
 from django_redisjobs.worker.bells import Bell
 from django_redisjobs.worker.waiting import ClusterWaiter, make_waiter
 
-from .jobs import add, double, kill_once
+from .jobs import add, double, kill_once, nap
 from .servers import Cluster, until
 
 
@@ -357,6 +358,31 @@ def test_users_get_the_whole_cluster(cluster: Cluster, redisjobs: Any) -> None:
     found = set(whole.scan_iter(match=f"{redisjobs['PREFIX']}:*pending:*"))
     assert found == {conf.keys_for(name).pending(name).encode() for name in queues}
     assert connections.describe() == cluster.url
+
+
+@pytest.mark.slow
+def test_a_node_that_hangs_takes_no_lease_of_another_nodes_groups(
+    cluster: Cluster, use: Callable[..., Any], start: Callable[..., Any]
+) -> None:
+    queues = {f"q{number}": {"GROUP": f"g{number}"} for number in range(24)}
+    use(cluster.url, QUEUES=queues)
+    nodes = {queue: cluster.owner(conf.keys_for(queue).base) for queue in queues}
+    node, other = nodes["q0"], next(q for q in queues if nodes[q] is not nodes["q0"])
+    hung = [queue for queue in queues if nodes[queue] is node][:4]
+    # To ask the four that hang one after the other takes as long as a lease.
+    redisjobs = use(cluster.url, QUEUES=queues, LEASE=8, OPTIONS={"socket_timeout": 2})
+    seconds = 20.0
+    handle = nap.using(queue=other).delay(seconds)
+    start(redisjobs, *hung, other, "--processes", "1", "--threads", "2")
+    until(lambda: handle.status() is JobStatus.RUNNING, "it runs")
+    start(redisjobs, other, "--processes", "1")
+
+    node.process.send_signal(signal.SIGSTOP)
+    try:
+        assert handle.result(timeout=60) == 1
+    finally:
+        node.process.send_signal(signal.SIGCONT)
+        until(lambda: all(map(cluster.is_ok, cluster.nodes)), "the node is back")
 
 
 def test_a_failover_is_followed(

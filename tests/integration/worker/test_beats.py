@@ -1,0 +1,95 @@
+"""Renewing leases in several groups, of which some hang."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+
+import pytest
+import redis
+from django.test import override_settings
+
+from django_redisjobs import connections
+from django_redisjobs.core.presence import rescue
+from django_redisjobs.core.records import DEFAULT_KEEP
+from django_redisjobs.core.scripts import perform
+from django_redisjobs.worker.beats import Beats
+from tests.integration.worker.conftest import until
+from tests.integration.worker.test_holdings import Process
+
+QUEUES = {"default": {"GROUP": "a"}, "low": {"GROUP": "b"}, "high": {"GROUP": "c"}}
+
+
+@pytest.fixture(params=[{}, {"max_connections": 1}], ids=["", "one connection"])
+def process(redisjobs, request):
+    changed = {**redisjobs, "QUEUES": QUEUES, "OPTIONS": request.param}
+    with override_settings(REDISJOBS=changed):
+        found = Process(list(QUEUES))
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def beats(process):
+    for number in range(len(QUEUES)):
+        process.board.leases[number] = 1.0
+    return Beats(process.posts, [process.board])
+
+
+class Hanging:
+    """Answers nothing about a group before ``over``."""
+
+    def __init__(self, post):
+        self.over = threading.Event()
+        self.asked = 0
+        self._base = post.keys.base
+        self._client = connections.worker_client()
+
+    def execute_command(self, *command, **options):
+        if self._base in command:
+            self.asked += 1
+            assert self.over.wait(60)
+        return self._client.execute_command(*command, **options)
+
+
+def renewed(process):
+    return [lease > monotonic() for lease in process.board.leases]
+
+
+def test_all_leases_are_renewed(process, beats):
+    heard = beats.renew(connections.worker_client())
+
+    assert heard.troubles == {}
+    assert renewed(process) == [True, True, True]
+
+
+@pytest.mark.parametrize("process", [{}], indirect=True)
+def test_a_group_that_hangs_is_waited_for_once(process, beats):
+    first = process.posts[0]
+    client = Hanging(first)
+    beats.interval = 1.0
+
+    heard = beats.renew(client)
+
+    assert isinstance(heard.troubles[first], redis.TimeoutError)
+    assert (set(heard.troubles), renewed(process)) == ({first}, [False, True, True])
+    process.board.leases[1] = 1.0
+    before, beats.interval = monotonic(), 30.0
+    assert set(beats.renew(client).troubles) == {first}
+    assert monotonic() - before < 10
+    assert (client.asked, renewed(process)) == (1, [False, True, True])
+
+    client.over.set()
+    until(lambda: not beats.renew(client).troubles)
+    assert renewed(process) == [True, True, True]
+
+
+def test_who_lost_a_lease_begins_anew_in_all_groups(process, beats):
+    bounds = {"max_crashes": 3, "keep": DEFAULT_KEEP}
+    keys, worker = process.posts[1].keys, process.board.worker
+    client = connections.worker_client()
+    perform(client, rescue(keys, worker, running={}, reason="lost", **bounds))
+
+    beats.renew(client)
+
+    assert list(process.board.leases) == [0.0, 0.0, 0.0]
