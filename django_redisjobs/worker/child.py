@@ -24,7 +24,7 @@ from . import databases
 from .bells import Bell
 from .crew import Crew
 from .execution import Execution
-from .holdings import Claim, Holdings, Refusal
+from .holdings import STEP_SECONDS, Claim, Holdings, Refusal
 from .inbox import Inbox
 from .keeper import Keeper
 from .logs import JobLog
@@ -39,8 +39,6 @@ from .waiting import LONGEST_SECONDS, Waiter, make_waiter
 
 logger = logging.getLogger("redisjobs.worker")
 
-# Longer than a connect, a call and a block together may take.
-STEP_SECONDS: Final = 60.0
 # How soon to look again at what nothing rings for, and where the supervisor is taking what
 # lies in the inbox.
 _SOON_SECONDS: Final = 0.1
@@ -462,7 +460,7 @@ class Child:
             self._begin_step()
             try:
                 self._holdings.hand_back()
-                if self._holdings.settle():
+                if self._holdings.settle(stepping=True):
                     self._trouble.over()
             except LeaseLost:
                 self.lease_lost()

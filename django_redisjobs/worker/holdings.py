@@ -21,7 +21,7 @@ from django_redisjobs.core.presence import keep_stacks
 from django_redisjobs.core.scripts import perform
 
 from .attempts import unstarted
-from .memory import GENERATION, REGISTERED, Board, call_of
+from .memory import GENERATION, REGISTERED, Board, Phase, call_of
 from .stations import Post, Station
 from .trouble import TROUBLE
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from .logs import JobLog
 
 LEASE_MARGIN_SECONDS: Final = 2.0
+# Longer than a connect, a call and a block together may take: each group is asked for
+# itself.
+STEP_SECONDS: Final = 60.0
 
 Refusal: TypeAlias = redis.RedisError | OSError | SchemaMismatch
 
@@ -122,11 +125,16 @@ class Holdings:
             for post in self._posts
         ]
         for station in stations:
+            self._set_deadline()
             before = monotonic()
             station.register(info)
             self._board.leases[station.post.number] = before + self._trusted_seconds
         self._cells[REGISTERED] = generation
         self._stations = stations
+
+    def _set_deadline(self) -> None:
+        """The main thread asks the next group: several may hang, one after the other."""
+        self._board.enter(Phase.LOOP, monotonic() + STEP_SECONDS)
 
     def keep_stacks(self, text: str) -> None:
         """Show for a while what this process does. Raises redis-py's errors."""
@@ -164,6 +172,7 @@ class Holdings:
         if taken or len(self._stations) > 1:
             ahead = None
         for station in self._stations:
+            self._set_deadline()
             alone_may = fresh and not jobs and not self.held
             try:
                 exchange = station.land(ahead)
@@ -228,16 +237,21 @@ class Holdings:
         exchange.jobs = []
         self._absorb(station, exchange)
 
-    def settle(self, *, probe: bool = False, wholly: bool = False) -> bool:
+    def settle(
+        self, *, probe: bool = False, wholly: bool = False, stepping: bool = False
+    ) -> bool:
         """Write what has ended; with ``probe`` ask even if there is nothing, whether
         the lease still holds; with ``wholly`` all is written afterwards that has ended
-        before, whoever does it. Gives whether Redis was asked.
+        before, whoever does it. ``stepping``: the main thread asks, between jobs. Gives
+        whether Redis was asked.
 
         Raises LeaseLost, and redis-py's errors when all groups have been asked.
         """
         trouble: redis.RedisError | OSError | None = None
         is_asked = False
         for station in self._stations:
+            if stepping:
+                self._set_deadline()
             try:
                 if wholly:
                     station.wait_written()

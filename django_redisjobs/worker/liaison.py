@@ -68,7 +68,7 @@ class Liaison:
         self._common = common
         self._line = line
         self._beats = Beats(posts, boards)
-        self._rescuer = Rescuer(posts, JobLog(name), self._tell)
+        self._rescuer = Rescuer(posts, JobLog(name), self._tell, self._breathe)
         self._parking = Parking()
         self._trouble = Trouble(
             f"Worker {name}", connections.describe(), longest=self._beats.patience
@@ -78,6 +78,7 @@ class Liaison:
         self._dismissed = False
         self._began_at = monotonic()
         self._beat_at = 0.0
+        self._renewed_at = 0.0
         self._heard = Heard()
         # Whether some groups answered the last beats, and others did not.
         self._is_partly_away = False
@@ -95,7 +96,7 @@ class Liaison:
 
     def _serve_supervisor(self) -> None:
         while not self._dismissed and not self._line.closed:
-            self._common[LIAISON_DEADLINE] = monotonic() + TURN_SECONDS
+            self._set_deadline()
             self._listen()
             try:
                 self._turn()
@@ -109,6 +110,17 @@ class Liaison:
                     # It keeps what it has heard.
                     self._waiter.close()
                 poll([self._line.fileno()], self._trouble.met(error))
+
+    def _set_deadline(self) -> None:
+        self._common[LIAISON_DEADLINE] = monotonic() + TURN_SECONDS
+
+    def _breathe(self) -> None:
+        """Before each of several groups is asked, all of which may hang: leases end
+        meanwhile, and so does the supervisor's patience.
+        """
+        self._set_deadline()
+        if monotonic() > self._renewed_at + self._beats.interval:
+            self._renew()
 
     def _turn(self) -> None:
         """Trouble with one group keeps nobody from what is to be done in the others."""
@@ -136,6 +148,7 @@ class Liaison:
         if now < self._beat_at:
             return None
         self._heard = self._beats.renew(connections.worker_client())
+        self._renewed_at = monotonic()
         for worker, message in self._heard.messages:
             self._tell(worker, message)
         self._rescuer.away = self._heard.troubles
@@ -151,7 +164,9 @@ class Liaison:
         """See to what the last beat told of; nothing is asked where it told nothing."""
         client = connections.worker_client()
         for post, others in self._heard.others.items():
+            self._set_deadline()
             self._rescuer.rescue_vanished(client, post, others)
+        self._set_deadline()
         self._parking.take_up(client, self._heard.parked)
         self._heard = Heard()
 

@@ -94,6 +94,7 @@ class Rescuer:
 
     ``away``: groups that are not tried, and why: those that hang take ten seconds.
     ``pass_on``: is told the messages that a child of this worker has left unread.
+    ``breathe``: is called before each group is asked; may set ``away``.
     """
 
     def __init__(
@@ -101,11 +102,13 @@ class Rescuer:
         posts: Sequence[Post],
         log: JobLog,
         pass_on: Callable[[str, str], None],
+        breathe: Callable[[], object],
     ) -> None:
         settings = conf.get_settings()
         self._posts = posts
         self._log = log
         self._pass_on = pass_on
+        self._breathe = breathe
         self._plans = Plans()
         self._rng = Random()
         self._max_crashes = settings.max_crashes
@@ -178,6 +181,7 @@ class Rescuer:
     def _in_each_group(self, act: Callable[[Post], None]) -> None:
         trouble: redis.RedisError | OSError | None = None
         for post in self._posts:
+            self._breathe()
             try:
                 if post in self.away:
                     raise self.away[post]

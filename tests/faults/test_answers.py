@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -291,3 +292,28 @@ def test_groups_that_hang_take_no_lease_from_another(
 
     assert not site.complaints()
     assert site.history().reruns == 0
+
+
+@pytest.mark.slow
+def test_nothing_is_killed_for_groups_that_hang_one_after_the_other(
+    open_site: Callable[..., Site],
+) -> None:
+    limits = (
+        *("waiting.LONGEST_SECONDS=1", "beats.LONGEST_INTERVAL_SECONDS=1"),
+        *("holdings.STEP_SECONDS=4", "liaison.TURN_SECONDS=4"),
+    )
+    patches = " ".join(f"django_redisjobs.worker.{each}" for each in limits)
+    patient = {"FAULTS_TIMEOUT": "1", "FAULTS_PATCHES": patches}
+    # Far less than half of its lease is what befalls it.
+    site = open_site(lease=40.0, environment={**patient, **MORE_GROUPS})
+    site.start_worker("--threads", "2", "--processes", "1", queues=(*APART, "default"))
+    (number,) = site.add([14.0])
+    site.wait_started(number)
+
+    # Each takes six calls of a second to ask all groups.
+    site.server.process.send_signal(signal.SIGSTOP)
+    site.pause(13.0)
+    site.server.process.send_signal(signal.SIGCONT)
+
+    assert not site.complaints()
+    assert "killed" not in site.log()

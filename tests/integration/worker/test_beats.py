@@ -14,6 +14,9 @@ from django_redisjobs.core.presence import rescue
 from django_redisjobs.core.records import DEFAULT_KEEP
 from django_redisjobs.core.scripts import perform
 from django_redisjobs.worker.beats import Beats
+from django_redisjobs.worker.liaison import Liaison
+from django_redisjobs.worker.memory import LIAISON_DEADLINE, SharedMemory
+from django_redisjobs.worker.rescues import rescue_request
 from tests.integration.worker.conftest import until
 from tests.integration.worker.test_holdings import Process
 
@@ -93,3 +96,33 @@ def test_who_lost_a_lease_begins_anew_in_all_groups(process, beats):
     beats.renew(client)
 
     assert list(process.board.leases) == [0.0, 0.0, 0.0]
+
+
+class Line:
+    def send(self, _message):
+        pass
+
+
+def test_leases_are_renewed_before_each_group_of_a_rescue(process):
+    memory = SharedMemory(1, 1, len(QUEUES))
+    liaison = Liaison(process.posts, [process.board], memory.common, Line(), "here")
+    liaison._beats.interval = -1.0
+    away = redis.TimeoutError("It hangs")
+    deadlines = []
+
+    def renew(_client):
+        deadlines.append(memory.common[LIAISON_DEADLINE] - monotonic())
+        memory.common[LIAISON_DEADLINE] = 0.0
+        heard = liaison._heard
+        # Found to hang after the first one has been asked.
+        heard.troubles = dict.fromkeys(process.posts[1:], away)
+        return heard
+
+    liaison._beats.renew = renew
+    request = rescue_request(process.board.worker, reason="it ended")
+
+    with pytest.raises(redis.TimeoutError, match="It hangs"):
+        liaison._serve({"do": "rescue", "number": 1, **request})
+
+    assert len(deadlines) == 3
+    assert min(deadlines) > 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from time import monotonic
 
 import pytest
 import redis
@@ -16,7 +17,7 @@ from django_redisjobs.core.scripts import perform
 from django_redisjobs.worker.holdings import Holdings
 from django_redisjobs.worker.inbox import Inbox, drain, open_pipe
 from django_redisjobs.worker.logs import JobLog
-from django_redisjobs.worker.memory import SharedMemory, new_base
+from django_redisjobs.worker.memory import DEADLINE, SharedMemory, new_base
 from django_redisjobs.worker.rescues import Rescuer
 from django_redisjobs.worker.stations import posts
 from tests.integration.worker import jobs
@@ -61,7 +62,7 @@ class Process:
         return drain(self.pipe[0])
 
     def hand_back(self, codes):
-        rescuer = Rescuer(self.posts, JobLog("here"), lambda *_: None)
+        rescuer = Rescuer(self.posts, JobLog("here"), lambda *_: None, lambda: None)
         rescuer.hand_back(connections.worker_client(), self.board.worker, codes)
 
 
@@ -213,3 +214,43 @@ def test_trouble_with_one_group_leaves_the_others_jobs(of_two_groups):
 class Away:
     def execute_command(self, *_command, **_options):
         raise redis.ConnectionError("away")
+
+
+class Slow:
+    """Takes all the time that there is; ``asked``: for how long it was asked in time."""
+
+    def __init__(self, board):
+        self.asked = []
+        self._board = board
+        self._client = connections.worker_client()
+
+    def execute_command(self, *command, **options):
+        self.asked.append(self._board.cells[DEADLINE] - monotonic())
+        self._board.cells[DEADLINE] = 0.0
+        return self._client.execute_command(*command, **options)
+
+
+def test_each_group_has_the_time_of_a_step(of_two_groups, monkeypatch):
+    process, slow = of_two_groups, Slow(of_two_groups.board)
+    handles = [jobs.add.using(queue=each).delay(1, 1) for each in ("default", "low")]
+    monkeypatch.setattr(connections, "worker_client", lambda: slow)
+
+    process.holdings.register({})
+    assert process.claim(2).jobs == 2
+    process.holdings.hand_back()
+    process.holdings.settle(stepping=True)
+
+    assert len(slow.asked) == 6
+    assert min(slow.asked) > 50
+    assert statuses(handles) == {JobStatus.PENDING}
+
+
+def test_who_settles_while_jobs_run_leaves_the_deadline_alone(process):
+    jobs.add.delay(1, 1)
+    process.claim(1)
+    process.holdings.hand_back()
+    process.board.cells[DEADLINE] = 5.0
+
+    process.holdings.settle(probe=True)
+
+    assert process.board.cells[DEADLINE] == 5.0

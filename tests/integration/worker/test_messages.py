@@ -91,7 +91,9 @@ def test_what_a_vanished_worker_has_not_read_is_for_nobody_else(monkeypatch):
     leave("gone-1", "stop")
     monkeypatch.setattr(rescues, "is_left_alone", lambda _info: True)
     heard: list[Any] = []
-    rescuer = Rescuer([station.post], JobLog("here"), lambda *each: heard.append(each))
+    rescuer = Rescuer(
+        [station.post], JobLog("here"), lambda *each: heard.append(each), lambda: None
+    )
 
     rescuer.rescue_vanished(connections.worker_client(), station.post, ["gone-1"])
 
