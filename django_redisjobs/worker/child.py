@@ -268,7 +268,8 @@ class Child:
         if claim.trouble is not None:
             # What the groups that answered have is worked off before they are asked again.
             seconds = self._met(claim.trouble)
-            self._bell.wait(0.0 if ran else seconds)
+            if not ran and not claim.more:
+                self._idle_beside(claim, seconds)
         elif not ran and not claim.more:
             self._idle(claim)
 
@@ -350,6 +351,16 @@ class Child:
                 seconds = _TAKEN_SECONDS
             self._sleep(State.WAITING_FOR_ROOM, seconds, longest)
 
+    def _idle_beside(self, claim: Claim, seconds: float) -> None:
+        """Sleep so long because of trouble, or until a group without it has work."""
+        room = self._room()
+        if not self._holdings.wake_keys:
+            self._bell.wait(seconds)
+        elif not room:
+            self._sleep(State.WAITING_FOR_ROOM, None, seconds)
+        elif claim.wanted and not claim.jobs:
+            self._sleep(State.WAITING_FOR_WORK, claim.due_seconds, seconds)
+
     def _end_burst(self) -> None:
         if self._holdings.has_outcomes:
             return
@@ -364,7 +375,7 @@ class Child:
     ) -> None:
         self._state = state
         # After the state: who has an outcome looks at it then, or it is seen here.
-        if self._holdings.has_outcomes or self._news or self._ending is not None:
+        if self._holdings.may_settle or self._news or self._ending is not None:
             return
         seconds = longest if due_seconds is None else min(due_seconds, longest)
         if state is State.WAITING_FOR_ROOM:

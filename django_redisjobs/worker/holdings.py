@@ -77,6 +77,8 @@ class Holdings:
         self._trusted_seconds = trusted_seconds(lease_seconds)
         self._admitted = admitted
         self._stations: list[Station] = []
+        # Those that gave the main thread an answer when it asked last.
+        self._answering: list[Station] = []
         # Codes of the call whose claims are ours to run, and of one whose announcement
         # somebody else has read, so that its claims are theirs.
         self._ahead = 0
@@ -94,6 +96,11 @@ class Holdings:
         return any(station.outcomes for station in self._stations)
 
     @property
+    def may_settle(self) -> bool:
+        """Whether there are outcomes that no trouble keeps here, as far as known."""
+        return any(station.outcomes for station in self._answering)
+
+    @property
     def has_unstarted(self) -> bool:
         return len(self._inbox) > 0
 
@@ -103,7 +110,8 @@ class Holdings:
 
     @property
     def wake_keys(self) -> list[str]:
-        return [key for station in self._stations for key in station.wake_keys]
+        """Of the groups that answer: the others would give no jobs."""
+        return [key for station in self._answering for key in station.wake_keys]
 
     def is_past_lease(self, now: float) -> bool:
         """Nothing may start: nobody has renewed a lease in time."""
@@ -130,7 +138,7 @@ class Holdings:
             station.register(info)
             self._board.leases[station.post.number] = before + self._trusted_seconds
         self._cells[REGISTERED] = generation
-        self._stations = stations
+        self._stations = self._answering = stations
 
     def _set_deadline(self) -> None:
         """The main thread asks the next group: several may hang, one after the other."""
@@ -171,6 +179,7 @@ class Holdings:
         self._ahead = 0
         if taken or len(self._stations) > 1:
             ahead = None
+        answering = []
         for station in self._stations:
             self._set_deadline()
             alone_may = fresh and not jobs and not self.held
@@ -189,6 +198,7 @@ class Holdings:
             except (*TROUBLE, SchemaMismatch) as error:
                 trouble = error
                 continue
+            answering.append(station)
             jobs += self._absorb(station, exchange, taken_next=taken_next)
             if exchange.next_call:
                 self._announce(station.code_of_call(exchange.next_call))
@@ -196,6 +206,7 @@ class Holdings:
             alone_waiting = alone_waiting or exchange.alone_waiting
             if exchange.due_in_ms is not None:
                 due = min(exchange.due_in_ms, due or exchange.due_in_ms)
+        self._answering = answering
         # Never a whole number of seconds, which the server would end by itself, up to a
         # tenth of one late. The half millisecond comes back where sleeps are rounded up.
         seconds = None if due is None else max(0.0, due - 0.5) / 1000
@@ -264,6 +275,8 @@ class Holdings:
                 trouble = error
         if trouble is not None:
             raise trouble
+        if stepping:
+            self._answering = self._stations
         return is_asked
 
     def hand_back(self) -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import psutil
 import pytest
 from django.test import override_settings
 
+from django_redisjobs import conf
 from tests.integration.worker import jobs
+from tests.integration.worker.conftest import until
 
 QUEUES = {"high": {"GROUP": "a"}, "default": {}, "low": {"GROUP": "a"}}
 
@@ -105,3 +109,19 @@ def test_cancelling_in_one_group_leaves_the_others_alone(begin, events):
     assert handles[1].wait(timeout=60).value == "cancelled"
     events.open_gate(1)
     assert handles[0].result(timeout=60) == "high"
+
+
+def test_trouble_with_one_group_delays_no_job_of_another(begin, client):
+    worker = begin("high", "default")
+    assert jobs.add.delay(1, 1).result(timeout=60) == 2
+    client.set(conf.keys_for("high").schema, "2")
+    # It wakes the worker, which finds that it must not take it.
+    jobs.add.using(queue="high").delay(1, 1)
+    until(lambda: "SchemaMismatch" in worker.output)
+
+    # Each time it would wait longer before it asks again, up to five seconds.
+    before = time.monotonic()
+    for number in range(10):
+        assert jobs.add.delay(number, 1).result(timeout=60) == number + 1
+
+    assert time.monotonic() - before < 10

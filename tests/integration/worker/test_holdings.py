@@ -254,3 +254,16 @@ def test_who_settles_while_jobs_run_leaves_the_deadline_alone(process):
     process.holdings.settle(probe=True)
 
     assert process.board.cells[DEADLINE] == 5.0
+
+
+def test_only_groups_that_answer_are_waited_for(of_two_groups):
+    process = of_two_groups
+    (first, second) = process.holdings._stations
+    first._consumer._client = Away()
+
+    process.claim(1)
+
+    assert process.holdings.wake_keys == second.wake_keys
+    first._consumer._client = connections.worker_client()
+    process.claim(1)
+    assert process.holdings.wake_keys == first.wake_keys + second.wake_keys
