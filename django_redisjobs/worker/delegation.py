@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("redisjobs.worker")
 
 RESTART_SECONDS: Final = 1.0
+HUNG: Final = "it hung and was killed"
 
 
 class LiaisonProcess:
@@ -53,6 +54,7 @@ class LiaisonProcess:
         self._start_at = 0.0
         self._started_at = 0.0
         self._short_lives = 0
+        self._hung = False
 
     @property
     def pid(self) -> int:
@@ -86,6 +88,7 @@ class LiaisonProcess:
                 ours.close()
                 raise
         self._started_at = monotonic()
+        self._hung = False
         self._line = Line(ours)
         self._selector.register(self._line, selectors.EVENT_READ, self)
         self._desk.connect(self._line)
@@ -117,7 +120,7 @@ class LiaisonProcess:
         if not over:
             logger.warning(
                 "The process that talks to Redis ended: %s. A new one takes over.",
-                describe_status(status),
+                HUNG if self._hung else describe_status(status),
             )
         self._selector.unregister(self._line)
         self._line.close()
@@ -133,6 +136,7 @@ class LiaisonProcess:
     def end_if_hung(self, now: float) -> None:
         if self._pid and now >= self._common[LIAISON_DEADLINE]:
             self._common[LIAISON_DEADLINE] = inf
+            self._hung = True
             os.kill(self._pid, signal.SIGKILL)
 
     def see_off(self, pause: Callable[[], None]) -> None:
