@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from django_redisjobs.connections.waiting import AsyncWaitingClient
 from django_redisjobs.core import inspection
 from django_redisjobs.core.exceptions import sentence
 from django_redisjobs.core.keys import GroupKeys
+from django_redisjobs.core.refusals import said
 from django_redisjobs.core.scripts import (
     Conversation,
     aperform,
@@ -74,7 +74,6 @@ _REFUSED_LOGINS = {
     "invalid username-password": "WRONGPASS",
     "invalid password": "WRONGPASS",
 }
-_IN_SCRIPT = re.compile(r"@user_script: ?\d+: -([A-Z]+ .*)")
 
 
 def ask(conversation: Conversation[T]) -> T:
@@ -122,10 +121,7 @@ def places() -> Conversation[list[tuple[GroupKeys, list[str]]]]:
 
 def explain(error: redis.RedisError) -> str:
     """Which server answered what, and what to do about it, in one sentence or two."""
-    text = str(error).strip().rstrip(".") or type(error).__name__
-    # Before Redis 7 what a command of a script was answered is wrapped.
-    if wrapped := _IN_SCRIPT.search(text):
-        text = wrapped[1]
+    text = said(error).rstrip(".") or type(error).__name__
     word = text.partition(" ")[0]
     # redis-py strips some of the words and gives a class instead.
     for kind, name in _WORDS.items():

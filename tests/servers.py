@@ -13,6 +13,8 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import redis
@@ -63,6 +65,16 @@ class Server:
             protocol=2,
             **options,  # type: ignore[arg-type]
         )
+
+    @contextmanager
+    def demoted(self) -> Iterator[None]:
+        """While this lasts it is a replica."""
+        with self.client() as client:
+            client.execute_command("REPLICAOF", "127.0.0.1", "1")  # type: ignore[no-untyped-call]
+            try:
+                yield
+            finally:
+                client.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
 
     def start(self) -> None:
         self.log = os.path.join(self.folder, "log")

@@ -22,6 +22,7 @@ from django_redisjobs import conf
 from django_redisjobs.conf.addresses import Address
 
 from .cluster import ClusterClient
+from .leaving import is_stale
 from .opening import (
     aclose,
     close,
@@ -61,6 +62,7 @@ __all__ = [
     "forget",
     "get_connection",
     "is_moved",
+    "is_stale",
     "is_within_process",
     "worker_client",
 ]

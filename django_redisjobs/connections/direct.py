@@ -16,6 +16,7 @@ import redis
 
 from django_redisjobs.core.wire import send_on
 
+from .leaving import is_stale
 from .pools import UNLIMITED
 
 
@@ -63,7 +64,7 @@ class DirectClient(redis.Redis):
         except IndexError:
             connection = self.connection_pool.make_connection()
         try:
-            if not _is_quiet(connection):
+            if is_stale(connection) or not _is_quiet(connection):
                 connection.connect()
                 if not _is_in_step(connection):
                     connection.disconnect()

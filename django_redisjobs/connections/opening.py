@@ -17,6 +17,7 @@ from django_redisjobs.conf.addresses import Address, Host
 from . import memory
 from .cluster import AsyncClusterClient, ClusterClient
 from .direct import open_direct
+from .leaving import leaving
 from .pools import ASYNC, SYNC, UNLIMITED, arguments, scout_arguments
 from .sentinels import PrimaryPool
 from .sharing import MOST_CONNECTIONS, SharedPool, SharedPrimaryPool
@@ -42,7 +43,7 @@ def open_client(use: Use) -> redis.Redis:
             address.service, sentinel, **_managed(pool_arguments, redis.sentinel)
         )
         return redis.Redis.from_pool(pool)
-    return open_direct(pool_arguments)
+    return open_direct(leaving(pool_arguments, SYNC))
 
 
 def open_async_client(use: Use) -> redis.asyncio.Redis:
@@ -60,7 +61,7 @@ def open_async_client(use: Use) -> redis.asyncio.Redis:
         managed = _managed(pool_arguments, redis.asyncio.sentinel)
         pool = SharedPrimaryPool(address.service, sentinel, **_shared(managed))
         return redis.asyncio.Redis.from_pool(pool)
-    return _open_async(pool_arguments)
+    return _open_async(leaving(pool_arguments, ASYNC))
 
 
 def _open_async(pool_arguments: dict[str, Any]) -> redis.asyncio.Redis:

@@ -29,6 +29,7 @@ class Dialect:
 
     is_async: bool
     parse_url: Callable[[str], Any]
+    tcp_class: type
     tls_class: type
     no_retry: Any
 
@@ -36,12 +37,14 @@ class Dialect:
 SYNC: Final = Dialect(
     False,
     redis.connection.parse_url,
+    redis.connection.Connection,
     redis.connection.SSLConnection,
     Retry(NoBackoff(), 0),
 )
 ASYNC: Final = Dialect(
     True,
     redis.asyncio.connection.parse_url,
+    redis.asyncio.connection.Connection,
     redis.asyncio.connection.SSLConnection,
     AsyncRetry(NoBackoff(), 0),
 )

@@ -15,6 +15,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from .refusals import is_of_replica
 from .scripts import Client, Command, send
 from .wire import send_on
 
@@ -87,12 +88,12 @@ class Flight:
             return self._reply
         try:
             reply = self._connection.read_response()
-        except _DID_NOT_RUN:
+        except BaseException as error:
+            if not isinstance(error, _DID_NOT_RUN) and not is_of_replica(error):
+                self.abandon()
+                raise
             self._release()
             return self._ask()
-        except BaseException:
-            self.abandon()
-            raise
         self._release()
         return reply
 

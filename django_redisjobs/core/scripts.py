@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeVar
 from redis.exceptions import NoScriptError, ResponseError
 
 from .keys import GroupKeys
+from .refusals import is_of_replica
 
 T = TypeVar("T")
 Command = tuple[Any, ...]
@@ -150,20 +151,45 @@ def _readable(reply: Any, command: Command) -> Any:
     raise reply
 
 
-def send(client: Client, commands: Sequence[Command]) -> list[Any]:
-    """One round trip. A script the server does not know did not run: send it whole."""
+def _refused(replies: Sequence[Any], commands: Sequence[Command]) -> list[int]:
+    """Places of the commands that a replica refused; and of those that were tried along with
+    them, which tell of the same connection. Where only these were refused, they stay so.
+    """
+    tried = [at for at, command in enumerate(commands) if isinstance(command, Tried)]
+    refused = [
+        at
+        for at, reply in enumerate(replies)
+        if at not in tried and is_of_replica(reply)
+    ]
+    return sorted([*refused, *tried]) if refused else []
+
+
+def send(
+    client: Client, commands: Sequence[Command], *, once_more: bool = True
+) -> list[Any]:
+    """One round trip, and another one for what did not run. A script that the server does
+    not know is sent whole. What a replica refused is sent ``once_more``, for clients that
+    leave it then: a new connection may reach the primary.
+    """
     if len(commands) == 1:
         command = commands[0]
         try:
-            return [client.execute_command(*command)]
-        except NoScriptError:
-            return [client.execute_command(*with_source(command))]
+            try:
+                return [client.execute_command(*command)]
+            except NoScriptError:
+                return [client.execute_command(*with_source(command))]
         except ResponseError as error:
+            if once_more and is_of_replica(error):
+                return send(client, commands, once_more=False)
             return [_readable(error, command)]
     with client.pipeline(transaction=False) as pipeline:
         for command in commands:
             pipeline.execute_command(*command)
         replies = pipeline.execute(raise_on_error=False)
+    if once_more and (places := _refused(replies, commands)):
+        second = send(client, [commands[at] for at in places], once_more=False)
+        for at, reply in zip(places, second, strict=True):
+            replies[at] = reply
     return list(map(_readable, replies, commands))
 
 
@@ -178,20 +204,29 @@ def perform(client: Client, conversation: Conversation[T]) -> T:
         return result
 
 
-async def asend(client: AsyncClient, commands: Sequence[Command]) -> list[Any]:
+async def asend(
+    client: AsyncClient, commands: Sequence[Command], *, once_more: bool = True
+) -> list[Any]:
     """``send`` for an asynchronous client."""
     if len(commands) == 1:
         command = commands[0]
         try:
-            return [await client.execute_command(*command)]
-        except NoScriptError:
-            return [await client.execute_command(*with_source(command))]
+            try:
+                return [await client.execute_command(*command)]
+            except NoScriptError:
+                return [await client.execute_command(*with_source(command))]
         except ResponseError as error:
+            if once_more and is_of_replica(error):
+                return await asend(client, commands, once_more=False)
             return [_readable(error, command)]
     async with client.pipeline(transaction=False) as pipeline:
         for command in commands:
             pipeline.execute_command(*command)
         replies = await pipeline.execute(raise_on_error=False)
+    if once_more and (places := _refused(replies, commands)):
+        second = await asend(client, [commands[at] for at in places], once_more=False)
+        for at, reply in zip(places, second, strict=True):
+            replies[at] = reply
     return list(map(_readable, replies, commands))
 
 

@@ -17,7 +17,12 @@ from typing import Any, Final, Protocol
 import redis
 
 from django_redisjobs import connections
-from django_redisjobs.connections import ClusterClient, PrimaryPool, is_moved
+from django_redisjobs.connections import (
+    ClusterClient,
+    PrimaryPool,
+    is_moved,
+    is_stale,
+)
 from django_redisjobs.core.flights import POOL_ARGUMENTS, Depart, Flight, Follower
 from django_redisjobs.core.scripts import Command
 
@@ -135,11 +140,11 @@ class SocketWaiter:
 
     def _is_current(self) -> bool:
         """Whether this is the server that others talk to: sentinels may name a new
-        one while the old one still answers.
+        one while the old one still answers, and one that became a replica was left.
         """
         if isinstance(self._pool, PrimaryPool):
             return self._pool.is_current(self._connection)
-        return True
+        return not is_stale(self._connection)
 
     def _is_usable(self) -> bool:
         # Whoever landed behind a block may have found the connection closed.

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from django.test import override_settings
 
-from .servers import Cluster, SentinelPair
+from .servers import Cluster, MovingAddress, SentinelPair
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,6 +25,14 @@ ROOT = Path(__file__).resolve().parents[2]
 def pair() -> Iterator[SentinelPair]:
     """Of the test alone: it may fail over."""
     started = SentinelPair()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def address() -> Iterator[MovingAddress]:
+    """Of the test alone: it moves."""
+    started = MovingAddress()
     yield started
     started.stop()
 

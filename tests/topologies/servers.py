@@ -1,4 +1,5 @@
-"""Servers in company: a Cluster, and a primary with its replica and sentinels.
+"""Servers in company: a Cluster, and a primary with its replica, behind sentinels or behind
+one address.
 
 All of them are the binary that the other tests use. One that can do neither is an
 error, never a skip.
@@ -7,6 +8,7 @@ error, never a skip.
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import subprocess
 import tempfile
@@ -349,3 +351,81 @@ class SentinelPair:
     def stop(self) -> None:
         for node in (*self.sentinels, *self.data):
             node.stop()
+
+
+class MovingAddress:
+    """A primary and its replica behind one address, as a managed service has them: new
+    connections lead to the primary, and those that are open stay where they are.
+    """
+
+    def __init__(self) -> None:
+        common = ("--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0")
+        self.primary = Node(*common)
+        self.replica = Node(*common, "--replicaof", HOST, str(self.primary.port))
+        until(self._follows, "the replica follows")
+        self._requests = threading.Lock()
+        self._listener = socket.create_server((HOST, 0))
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://{HOST}:{self._listener.getsockname()[1]}/0"
+
+    def fail_over(self) -> None:
+        """Have the two change places, in good order; returns when they have."""
+        with self._requests:
+            # What is under way to the primary comes to the replica between two looks.
+            for _ in range(2):
+                until(self._has_all, "the replica has what its primary has")
+            self.replica.client.replicaof("NO", "ONE")
+            self.primary.client.replicaof(HOST, self.replica.port)
+            self.primary, self.replica = self.replica, self.primary
+        until(self._follows, "the old primary follows")
+
+    def _follows(self) -> bool:
+        # Only an online one counts for WAIT.
+        return bool(
+            self.replica.client.info("replication")["master_link_status"] == "up"
+            and self.primary.client.info("replication")["slave0"]["state"] == "online"
+        )
+
+    def _has_all(self) -> bool:
+        written = self.primary.client.info("replication")["master_repl_offset"]
+        read = self.replica.client.info("replication")["slave_repl_offset"]
+        return bool(written == read)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                thread = threading.Thread(target=self._relay, args=(client,))
+                self._threads.append(thread)
+                thread.start()
+
+    def _relay(self, client: socket.socket) -> None:
+        with (
+            contextlib.suppress(OSError),
+            client,
+            socket.create_connection((HOST, self.primary.port)) as server,
+        ):
+            for each in (client, server):
+                # Else what comes in two parts waits for a delayed ACK.
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while True:
+                for source in select.select([client, server], [], [])[0]:
+                    if not (data := source.recv(65_536)):
+                        return
+                    if source is server:
+                        client.sendall(data)
+                    else:
+                        with self._requests:
+                            server.sendall(data)
+
+    def stop(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for node in (self.primary, self.replica):
+            node.stop()
+        for thread in self._threads:
+            thread.join()

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from django_redisjobs import connections
+from django_redisjobs.exceptions import EnqueueError
 
 from .jobs import add
 from .tls import Certificates, TLSServer
@@ -83,3 +84,31 @@ def test_a_plain_client_is_refused(server: TLSServer, use: Callable[..., Any]) -
 
     with pytest.raises(redis.RedisError):
         connections.client().ping()
+
+
+def test_a_server_that_became_a_replica_is_left(
+    server: TLSServer, options: dict[str, Any], use: Callable[..., Any]
+) -> None:
+    async def connection_id() -> int:
+        return int(await connections.async_client().client_id())
+
+    async def enqueue() -> None:
+        await add.adelay(1, 2)
+        before = await connection_id()
+        assert await connection_id() == before
+        with (
+            server.server.demoted(),
+            pytest.raises(EnqueueError, match="It is a replica"),
+        ):
+            await add.adelay(1, 2)
+        assert await connection_id() != before
+
+    use(server.url, OPTIONS=options)
+    add.delay(1, 2)
+    before = connections.client().client_id()
+    assert connections.client().client_id() == before
+    with server.server.demoted(), pytest.raises(EnqueueError, match="It is a replica"):
+        add.delay(1, 2)
+
+    assert connections.client().client_id() != before
+    asyncio.run(enqueue())
