@@ -35,6 +35,9 @@ _WATCHED_SECONDS: Final = 5.0
 # The server's own timeout comes a little late; do not leave just before it.
 _SERVER_LATE_SECONDS: Final = 0.25
 _AGAIN_SECONDS: Final = 0.001
+# So long the last answer to a block may be on its way: a packet is sent again after one
+# second, and after two more.
+_ANSWER_SECONDS: Final = 4.0
 _MOST_UNBLOCKS: Final = 1_000
 
 
@@ -131,7 +134,10 @@ class SocketWaiter:
         client: Any = self._client
         for _ in range(_MOST_UNBLOCKS):
             if client.execute_command("CLIENT", "UNBLOCK", self._connection_id):
-                return
+                if poll([descriptor], _ANSWER_SECONDS):
+                    return
+                # Half-open, it would be read for as long as a block may take.
+                raise redis.TimeoutError("A connection that was idle has gone silent.")
             if poll([descriptor], _AGAIN_SECONDS):
                 return
             if not self._is_current():

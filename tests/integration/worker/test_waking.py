@@ -12,6 +12,7 @@ import redis
 
 from django_redisjobs import JobStatus, connections
 from django_redisjobs.core.settlements import Settlement
+from django_redisjobs.worker import waiting
 from django_redisjobs.worker.bells import Bell
 from django_redisjobs.worker.stations import Station
 from django_redisjobs.worker.waiting import SocketWaiter, make_waiter
@@ -127,6 +128,23 @@ def test_a_bell_brings_the_answer_too(sleeper: Sleeper, station: Station) -> Non
     assert sleeper.popped is None
     assert exchange is not None
     assert exchange.jobs == []
+
+
+def test_a_connection_that_went_silent_is_not_read_for_long(
+    waiter: SocketWaiter, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Elsewhere:
+        """The server says over another connection that it has answered on this one."""
+
+        def execute_command(self, *_words: object) -> int:
+            return 1
+
+    monkeypatch.setattr(waiting, "_ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(waiter, "_client", Elsewhere())
+    descriptor = waiter.begin(station.wake_keys, 9)
+
+    with pytest.raises(redis.TimeoutError, match="gone silent"):
+        waiter.unblock(descriptor)
 
 
 def test_a_flushed_script_is_sent_again(
