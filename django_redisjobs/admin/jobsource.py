@@ -180,8 +180,8 @@ class JobReading(Source):
 
     @property
     def is_sample_cut(self) -> bool:
-        """Whether a sample was read, and is not all jobs."""
-        return bool(self._samples) and self._is_cut(Wanted(fixed={}))
+        """Whether a sample of all jobs was read, and they are more."""
+        return None in self._samples and self._is_cut(Wanted(fixed={}))
 
     def is_without_times(self, wanted: Wanted) -> bool:
         """Whether to tell the times of these jobs one would have to read them all."""
