@@ -79,9 +79,10 @@ class Beats:
         # Groups that have not answered yet, and the calls that are over.
         self._asked: set[Post] = set()
         self._over: SimpleQueue[_Call] = SimpleQueue()
-        # As many as may be asked at the same time: as there may be connections.
+        # As many as may be asked at the same time: as there may be connections, but for
+        # two, which others of this process may need.
         pool = connections.worker_client().connection_pool
-        self._places = threading.Semaphore(pool.max_connections)
+        self._places = threading.Semaphore(max(1, pool.max_connections - 2))
 
     def workers(self) -> dict[str, Board]:
         """The children that Redis knows, by worker id."""
