@@ -171,7 +171,8 @@ class JobAdmin(LiveAdmin):
     @admin.display(description=_("status"), ordering="status")
     def state(self, job: Job) -> SafeString:
         """The status as a badge, and why a job failed."""
-        reason = Truncator(reason_of(job)).chars(REASON_LENGTH)
+        # Of a body that cannot be read here nobody can tell what REDACT hides.
+        reason = Truncator(reason_of(job) if job.body else "").chars(REASON_LENGTH)
         if not reason:
             return badge(job.status)
         return format_html(

@@ -51,6 +51,11 @@ def log_entry(
     )
 
 
+def _silence(request: HttpRequest) -> dict[str, Any]:
+    """What keeps messages for the page that somebody loads, perhaps in another window."""
+    return {"messages": ()} if LIVE_HEADER in request.headers else {}
+
+
 class LiveResponse(TemplateResponse):
     """A page that asks Redis while it is rendered: if that fails, says so instead."""
 
@@ -149,11 +154,9 @@ class LiveAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             )
         if type(response) is not TemplateResponse:
             return response
-        if LIVE_HEADER in request.headers:
-            # They are for the page that somebody loads, perhaps in another window.
-            response.context_data = {**(response.context_data or {}), "messages": ()}
+        context = {**(response.context_data or {}), **_silence(request)}
         live = LiveResponse(
-            request, response.template_name, response.context_data, using=response.using
+            request, response.template_name, context, using=response.using
         )
         live.away = lambda error: self._away_context(request, error)
         return live
@@ -161,6 +164,7 @@ class LiveAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def _away_context(self, request: HttpRequest, error: Exception) -> dict[str, Any]:
         return {
             **self.admin_site.each_context(request),
+            **_silence(request),
             "title": _("Redis cannot be asked now"),
             "opts": self.opts,
             "error": error,

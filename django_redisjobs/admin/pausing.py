@@ -91,7 +91,7 @@ def queue_at(model_admin: LiveAdmin, request: HttpRequest, name: str) -> QueueMo
 def _pause(
     queue: str, request: HttpRequest, *, reason: str, length: float | None
 ) -> str:
-    Queue(queue).pause(reason, request.user.get_username(), length)
+    Queue(queue).pause(reason, str(request.user.get_username()), length)
     return _("%(queue)s is paused: no more job of it starts.") % {"queue": queue}
 
 

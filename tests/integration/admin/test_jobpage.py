@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from django_redisjobs import job
@@ -158,6 +158,24 @@ def test_who_polls_leaves_messages_to_the_page_that_is_loaded(
 
     assert "1 cancelled." not in polled
     assert "1 cancelled." in loaded
+
+
+def test_who_polls_leaves_messages_also_where_redis_is_away(
+    store: Store, staff: Staff, redisjobs: dict[str, Any]
+):
+    browser = staff("view_job", "view_queue", "cancel_job")
+    (job_id,) = store.add("low")
+    answer = browser.post(
+        f"{JOBS}{job_id}/act/", {"action": "cancel", "confirmed": "1"}
+    )
+
+    with override_settings(REDISJOBS={**redisjobs, "URL": "redis://127.0.0.1:1/0"}):
+        for path in ("/admin/redisjobs/queue/", f"{JOBS}{job_id}/change/"):
+            polled = browser.get(path, headers={"X-Redisjobs-Live": "rj-overview"})
+            assert polled.status_code == 503
+            assert "1 cancelled." not in polled.content.decode()
+
+    assert "1 cancelled." in browser.get(answer.url).content.decode()
 
 
 def test_pages_have_no_inline_script_or_style(store: Store, browser: Client):
