@@ -222,7 +222,7 @@ def _callback(value: Any) -> str:
             raise ValueError('a dotted path is like "shop.jobs.paid".')
         return value
     origin = getattr(value, "_origin", value)
-    if type(origin) is not type(value):
+    if type(origin) is not type(value) and hasattr(origin, "path"):
         # functools.wraps() has copied what it found.
         raise ValueError(f"{origin.path} {DECORATED}")
     if origin is not value:

@@ -146,6 +146,8 @@ def server_problems() -> list[CheckMessage]:
             for problem in _problems(where, client):
                 found.setdefault(problem.msg, problem)
     except ConfigurationError as error:
+        if Address.parse(conf.get_settings().url).scheme != "embedded":
+            raise
         hint = "Until then no job can be made or run here."
         return [Error(str(error), hint=hint, id="redisjobs.E021")]
     return [*found.values(), *_spread()]

@@ -4,7 +4,8 @@ Behind one address (a virtual IP, a managed service, a proxy) another server may
 The old one leaves its connections open and refuses whatever writes, for ever; only a new
 connection reaches the new primary. So the first refusal makes all connections of this
 process stale that are as old. Each is closed when it is taken next, not before: there may be
-answers on it that somebody still reads.
+answers on it that somebody still reads. (redis-py's pub/sub takes its own before each read, so
+it subscribes anew.)
 """
 
 from __future__ import annotations
