@@ -24,6 +24,7 @@ def is_of_replica(reply: Any) -> bool:
     """Whether a server did nothing of a command because it is a replica. A primary that
     another one replaced is one, and keeps its connections.
     """
-    if isinstance(reply, ReadOnlyError):
-        return True
-    return isinstance(reply, ResponseError) and said(reply).startswith(_OF_REPLICAS)
+    # Nearly all replies are none, and each is asked about.
+    if not isinstance(reply, ResponseError):
+        return False
+    return isinstance(reply, ReadOnlyError) or said(reply).startswith(_OF_REPLICAS)

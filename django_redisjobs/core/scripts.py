@@ -155,13 +155,18 @@ def _refused(replies: Sequence[Any], commands: Sequence[Command]) -> list[int]:
     """Places of the commands that a replica refused; and of those that were tried along with
     them, which tell of the same connection. Where only these were refused, they stay so.
     """
-    tried = [at for at, command in enumerate(commands) if isinstance(command, Tried)]
-    refused = [
+    refused = {
         at
         for at, reply in enumerate(replies)
-        if at not in tried and is_of_replica(reply)
+        if is_of_replica(reply) and not isinstance(commands[at], Tried)
+    }
+    if not refused:
+        return []
+    return [
+        at
+        for at, command in enumerate(commands)
+        if at in refused or isinstance(command, Tried)
     ]
-    return sorted([*refused, *tried]) if refused else []
 
 
 def send(
