@@ -413,6 +413,18 @@ class OfSeveralDatabases(TestCase):
         assert [each.args for each in captured] == [(2,)]
 
 
+@contextmanager
+def job_with_a_hook() -> Iterator[list[str]]:
+    """``jobs.language`` leaves a hook to the commit, which tells here that it ran."""
+    told: list[str] = []
+
+    def leave_hook() -> None:
+        transaction.on_commit(lambda: told.append("x"))
+
+    with mock.patch.object(jobs.language, "function", leave_hook):
+        yield told
+
+
 class Executing(TestCase):
     def test_jobs_run_at_the_end_and_see_the_rows_of_the_test(self):
         group = Group.objects.create(name="a")
@@ -734,27 +746,14 @@ class Executing(TestCase):
             assert [each.args[0] for each in captured.of(jobs.add)] == sent
 
     def test_hooks_of_a_job_run_as_in_a_worker(self):
-        told: list[str] = []
-
-        def leave_hook() -> None:
-            transaction.on_commit(lambda: told.append("x"))
-
-        with (
-            mock.patch.object(jobs.language, "function", leave_hook),
-            captured_jobs(execute=True),
-        ):
+        with job_with_a_hook() as told, captured_jobs(execute=True):
             jobs.language.delay()
 
         assert told == ["x"]
 
     def test_they_are_none_of_the_hooks_of_the_test(self):
-        told: list[str] = []
-
-        def leave_hook() -> None:
-            transaction.on_commit(lambda: told.append("x"))
-
         with (
-            mock.patch.object(jobs.language, "function", leave_hook),
+            job_with_a_hook() as told,
             self.captureOnCommitCallbacks(execute=True) as callbacks,
         ):
             transaction.on_commit(lambda: told.append("own"))
