@@ -31,8 +31,6 @@ from django_redisjobs.offline import OfflineJob
 from django_redisjobs.serialization import codec, is_fetching
 from django_redisjobs.snapshots import AttemptInfo, JobInfo
 
-__all__ = ["AttemptInfo", "JobHandle", "JobInfo", "get_job"]
-
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 

@@ -21,8 +21,8 @@ from django.http import HttpRequest
 from django.utils.functional import LazyObject, Promise
 from django.utils.safestring import SafeString
 
+from django_redisjobs.core.codec import Codec
 from django_redisjobs.core.exceptions import PayloadMalformed, PayloadUnknown
-from django_redisjobs.core.payload import Codec
 from django_redisjobs.exceptions import MissingInstance
 
 _MODEL_TAG = "model"

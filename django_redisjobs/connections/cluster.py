@@ -18,15 +18,9 @@ import redis
 import redis.asyncio
 from redis.exceptions import ClusterDownError
 
-from .routing import (
-    Host,
-    Route,
-    Slots,
-    check_waits,
-    raise_first,
-    slot_of,
-    slots_of,
-)
+from django_redisjobs.conf.addresses import Host
+
+from .routing import Route, Slots, check_waits, raise_first, slot_of, slots_of
 
 # Opens a plain client of one node; Any, since redis-py's calls have no types.
 Opener = Callable[[Host], Any]

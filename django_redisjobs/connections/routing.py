@@ -19,8 +19,6 @@ from django_redisjobs.conf.addresses import Host
 
 from .sharing import NoneFree
 
-__all__ = ["Host", "Route", "Slots", "is_moved", "raise_first", "slot_of", "slots_of"]
-
 # Seconds between tries while a slot is being moved or nobody serves it: 1.6 in all.
 # What takes longer is for the caller, who knows whether it has to be done at all.
 PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.4, 0.4, 0.4)

@@ -18,17 +18,6 @@ from .exceptions import (
 )
 from .tags import PLAIN, Refused
 
-__all__ = [
-    "Body",
-    "Callback",
-    "Codec",
-    "callback_body",
-    "check_size",
-    "decode_body",
-    "encode_body",
-    "parse_body",
-]
-
 
 # Not frozen: that would double what it costs to make one, for each job that runs.
 @dataclass(slots=True)

@@ -14,8 +14,6 @@ from typing import Final
 
 from .exceptions import SignatureRejected
 
-__all__ = ["Signatures", "with_signature"]
-
 # The same secret may sign other things elsewhere.
 _PURPOSE: Final = b"django-redisjobs: the body of a job"
 _SIGNATURE: Final = re.compile(r',"([0-9a-f]{64})"\]$')

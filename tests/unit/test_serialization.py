@@ -20,12 +20,12 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy
 
 from django_redisjobs import exceptions
+from django_redisjobs.core.codec import Codec
 from django_redisjobs.core.exceptions import (
     PayloadMalformed,
     PayloadNotSerializable,
     PayloadUnknown,
 )
-from django_redisjobs.core.payload import Codec
 from django_redisjobs.serialization import (
     ModelReference,
     codec,

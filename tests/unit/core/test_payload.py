@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_redisjobs.core import tags
-from django_redisjobs.core.codec import kept, to_json
+from django_redisjobs.core.codec import Codec, kept, to_json
 from django_redisjobs.core.exceptions import (
     PayloadMalformed,
     PayloadNotSerializable,
@@ -28,7 +28,6 @@ from django_redisjobs.core.exceptions import (
 )
 from django_redisjobs.core.payload import (
     Body,
-    Codec,
     check_size,
     decode_body,
     encode_body,
