@@ -17,6 +17,7 @@ import re
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any, Protocol, TypeVar
 
 from redis.exceptions import NoScriptError, ResponseError
@@ -45,8 +46,8 @@ class AsyncClient(Protocol):
     def pipeline(self, transaction: bool = ...) -> Any: ...
 
 
-_PACKAGE = __name__.rpartition(".")[0]
-_DECLARATION = re.compile(r"^-- (KEYS|ARGV)\[(\d+)(\.\.\.)?\] (\w+) ", re.MULTILINE)
+_FOLDER = resources.files(__name__.rpartition(".")[0]) / "lua"
+_ARGUMENT = re.compile(r"^-- ARGV\[\d+(\.\.\.)?\] (\w+) ", re.MULTILINE)
 _INCLUDE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
 _PRELUDE = "prelude"
 
@@ -76,12 +77,11 @@ class Script:
         return ("EVALSHA", self.sha, 2, keys.base, keys.schema, *values, *rest)
 
 
-def _load(name: str) -> Script:
-    folder = resources.files(_PACKAGE) / "lua"
-    text = (folder / f"{name}.lua").read_text(encoding="utf-8")
+def _load(file: Traversable) -> Script:
+    text = file.read_text(encoding="utf-8")
 
     def include(match: re.Match[str]) -> str:
-        part = folder / "includes" / f"{match[1]}.lua"
+        part = _FOLDER / "includes" / f"{match[1]}.lua"
         text = part.read_text(encoding="utf-8")
         # All else is a function within. Whatever a function captures of the one that makes
         # it, Lua looks for among all that was captured before; what is further out is had
@@ -91,17 +91,17 @@ def _load(name: str) -> Script:
 
     arguments: list[str] = []
     rest = None
-    for kind, _, dots, argument in _DECLARATION.findall(text):
-        if kind == "ARGV" and dots:
+    for dots, argument in _ARGUMENT.findall(text):
+        if dots:
             rest = argument
-        elif kind == "ARGV":
+        else:
             arguments.append(argument)
     # Comments and indentation are for readers of the file, not for the server.
     source = _INCLUDE.sub(include, text) + "\nend)()"
     lines = (line.strip() for line in source.splitlines())
     source = "\n".join(line for line in lines if line and not line.startswith("--"))
     return Script(
-        name,
+        file.name.removesuffix(".lua"),
         source,
         hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(),
         tuple(arguments),
@@ -109,17 +109,8 @@ def _load(name: str) -> Script:
     )
 
 
-def _load_all() -> dict[str, Script]:
-    folder = resources.files(_PACKAGE) / "lua"
-    names = sorted(
-        entry.name.removesuffix(".lua")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".lua")
-    )
-    return {name: _load(name) for name in names}
-
-
-SCRIPTS = _load_all()
+_FILES = (file for file in _FOLDER.iterdir() if file.name.endswith(".lua"))
+SCRIPTS = {script.name: script for script in map(_load, _FILES)}
 _SOURCES = {script.sha: script.source for script in SCRIPTS.values()}
 
 
