@@ -129,8 +129,11 @@ def _build(read: Callable[[Any], object]) -> Codec:
         read,
         called="saved model instances",
     )
-    # render_to_string() gives these; a job that mails them must not escape them.
-    built.register("SafeString", lambda value: type(value) is SafeString, str, _safe)
+    # render_to_string() gives these; a job that mails them must not escape them. What is
+    # stored was safe when it was enqueued.
+    built.register(
+        "SafeString", lambda value: type(value) is SafeString, str, SafeString
+    )
     for kinds, advice in _ADVICE:
         built.refuse(partial(_is_instance, kinds), advice)
     return built
@@ -167,11 +170,6 @@ class _Row:
 
 def _row(stored: Any) -> _Row:
     return _Row(*ModelReference.parse(str(stored)).locate())
-
-
-def _safe(stored: Any) -> SafeString:
-    # What was safe when it was enqueued; nobody else writes to these keys.
-    return SafeString(stored)
 
 
 _ADVICE: tuple[tuple[type | tuple[type, ...], str], ...] = (

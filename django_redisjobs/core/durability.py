@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,16 +29,12 @@ class Durability:
             if self.disk and "unknown command" in str(reply).lower():
                 return "this server has no WAITAOF (Redis 7.2 and newer have it)"
             return f"the server cannot tell: {reply}"
-        on_disk, replicas = (None, reply) if not self.disk else _both(reply)
+        on_disk, replicas = reply if self.disk else (1, reply)
         missing = []
-        if on_disk is not None and on_disk < 1:
+        if on_disk < 1:
             missing.append("it is not on the server's disk")
         if replicas < self.replicas:
             missing.append(f"{replicas} of {self.replicas} replicas have it")
         if not missing:
             return ""
         return f"after {self.timeout_ms / 1000:g} s {' and '.join(missing)}"
-
-
-def _both(reply: Sequence[Any]) -> tuple[int, int]:
-    return int(reply[0]), int(reply[1])

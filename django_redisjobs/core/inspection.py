@@ -13,10 +13,10 @@ from typing import Any, Final
 from .exceptions import SchemaMismatch
 from .keys import SCHEMA_VERSION, GroupKeys
 from .listing import (
+    ALWAYS,
     INDEXED,
     Place,
     Sizes,
-    Span,
     as_number,
     merged_ids,
     pending_ids,
@@ -137,8 +137,8 @@ def page(
     else:
         place = Place(keys, queue, status)
         asked: list[Conversation[Any]] = [
-            sizes_within([place], Span()),
-            merged_ids([place], offset, offset + limit, Span()),
+            sizes_within([place], ALWAYS),
+            merged_ids([place], offset, offset + limit, ALWAYS),
         ]
         (total,), placed = yield from together(asked)
         ids = [job_id for _, job_id in placed]

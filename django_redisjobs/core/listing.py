@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
 from .keys import GroupKeys
@@ -255,23 +256,18 @@ def merged_ids(
         [(sign * score, index, job_id) for job_id, score in scored(raw)]
         for index, raw in enumerate(replies)
     ]
-    merged = list(heapq.merge(*parts, key=_score))[low:high]
+    merged = list(heapq.merge(*parts, key=itemgetter(0)))[low:high]
     return [(places[index], job_id) for _, index, job_id in merged]
-
-
-def _score(item: tuple[int, int, str]) -> int:
-    return item[0]
 
 
 def _range(
     place: Place, span: Span, offset: int, limit: int, *, ascending: bool
 ) -> Command:
-    lowest, highest = span.bounds
-    if ascending:
-        page = ("LIMIT", offset, limit, "WITHSCORES")
-        return ("ZRANGEBYSCORE", place.key, lowest, highest, *page)
-    if span == ALWAYS:
+    if span == ALWAYS and not ascending:
         last = offset + limit - 1
         return ("ZREVRANGE", place.key, offset, last, "WITHSCORES")
+    lowest, highest = span.bounds
     page = ("LIMIT", offset, limit, "WITHSCORES")
+    if ascending:
+        return ("ZRANGEBYSCORE", place.key, lowest, highest, *page)
     return ("ZREVRANGEBYSCORE", place.key, highest, lowest, *page)

@@ -9,8 +9,8 @@ us but none can slip by, and then looking once more at the job and both ends.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from django_redisjobs.core.keys import GroupKeys
 from django_redisjobs.core.scripts import SCRIPTS, Conversation, word, words
@@ -98,7 +98,8 @@ class Jobs:
             if reply is None:  # of another type by now
                 return
             cursor = int(reply[0])
-            yield from self._look_at_entries(place, _scanned(reply[1]))
+            ids = [word(job_id) for job_id, _score in reply[1]]
+            yield from self._look_at_entries(place, ids)
             if not cursor:
                 return
 
@@ -160,14 +161,3 @@ def _members(keys: GroupKeys, queue: str) -> Conversation[set[str]]:
             return found
         found.update(map(word, raw))
         last -= LISTED
-
-
-def _scanned(members: Any) -> list[str]:
-    """Ids of a reply of ZSCAN, whichever form the client gives it."""
-    return list(_names(members))
-
-
-def _names(members: Any) -> Iterator[str]:
-    pairs = members.items() if isinstance(members, dict) else members
-    for member in pairs:
-        yield word(member[0] if isinstance(member, tuple | list) else member)
