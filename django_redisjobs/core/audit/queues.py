@@ -34,6 +34,12 @@ _WHY: Final = {
     "alone": "has to run alone",
     "pending": "waits elsewhere",
 }
+_CODES: Final = {
+    "none": "record-missing",
+    "wrong": "record-missing",
+    "bad": "record-missing",
+    "twice": "twice",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +103,8 @@ def judge_count(count: Count) -> Iterator[Finding]:
     if count.counter == 0 and count.examples:
         # None of them was ever counted: each is broken by itself.
         for job_id, why in count.examples:
-            is_missing = why in ("none", "wrong", "bad")
-            code = {"twice": "twice"}.get(why, "wrong-place")
             yield Finding(
-                "record-missing" if is_missing else code,
+                _CODES.get(why, "wrong-place"),
                 place,
                 f"{place} has {job_id}, which {_reason(why)}.",
                 Mend("recount", count.queue, job_id),
@@ -135,23 +139,20 @@ def check_bounds(
     """
     (clock, maintained) = yield [("TIME",), ("GET", keys.base + "maintained")]
     now_ms = clock_ms(clock)
-    cared_ms = _whole(word(maintained)) if maintained is not None else None
+    # Since then nobody may have come to trim.
+    cared_ms = _whole(word(maintained or b""))
+    cared_ms = now_ms if cared_ms is None else min(now_ms, cared_ms)
     found, warnings = [], []
     for key in places:
         if key.kind not in ENDED_PLACES:
             continue
         bound = keep[JobStatus(key.kind)]
         name = keys.base + key.place
-        until = now_ms - bound.age_ms - _SLACK_MS
-        cared_until = (
-            until
-            if cared_ms is None
-            else min(until, cared_ms - bound.age_ms - _SLACK_MS)
-        )
+        longest_ms = bound.age_ms + _SLACK_MS
         total, old, neglected = yield [
             ("ZCARD", name),
-            ("ZCOUNT", name, "-inf", until),
-            ("ZCOUNT", name, "-inf", cared_until),
+            ("ZCOUNT", name, "-inf", now_ms - longest_ms),
+            ("ZCOUNT", name, "-inf", cared_ms - longest_ms),
         ]
         over = max(0, int(total or 0) - bound.count)
         if over > _SLACK_COUNT or neglected:
@@ -176,12 +177,8 @@ def _beyond(key: Key, number: int) -> Finding:
 def check_names(keys: GroupKeys, places: Sequence[Key]) -> Conversation[list[Finding]]:
     """Queues that have jobs and are not among the queues."""
     names = sorted({key.name for key in places if key.kind in PLACES})
-    known = (
-        (yield [("SISMEMBER", keys.queues, name) for name in names]) if names else []
-    )
-    missing = [
-        name for name, is_known in zip(names, known, strict=True) if not is_known
-    ]
+    commands = [("SISMEMBER", keys.queues, name) for name in names]
+    known = (yield commands) if commands else []
     return [
         Finding(
             "unlisted-queue",
@@ -189,7 +186,8 @@ def check_names(keys: GroupKeys, places: Sequence[Key]) -> Conversation[list[Fin
             f"Queue {name} has jobs, and is not in the set of queues.",
             Mend("announce", name),
         )
-        for name in missing
+        for name, is_known in zip(names, known, strict=True)
+        if not is_known
     ]
 
 
