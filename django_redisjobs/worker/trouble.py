@@ -50,9 +50,6 @@ class Trouble:
         self._said = False
         self._rng = Random()
 
-    def __bool__(self) -> bool:
-        return self._failures > 0
-
     def met(self, error: BaseException) -> float:
         """Note a failure; gives the seconds to wait before the next call."""
         now = time.monotonic()
