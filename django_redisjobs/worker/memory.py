@@ -238,9 +238,9 @@ class SharedMemory:
         cells = COMMON_CELLS + children * self._child_cells
         self._slots = slots
         self._cells = memoryview(mmap.mmap(-1, cells * CELL)).cast("d")
-        self._ids = memoryview(mmap.mmap(-1, max(1, children * slots) * ID_BYTES))
+        self._ids = memoryview(mmap.mmap(-1, children * slots * ID_BYTES))
         # Two for each slot, of which one is written while the other is read.
-        self._tails = memoryview(mmap.mmap(-1, children * slots * 2 * TAIL_BYTES or 1))
+        self._tails = memoryview(mmap.mmap(-1, children * slots * 2 * TAIL_BYTES))
         self.common = self._cells[:COMMON_CELLS]
 
     def board(self, child: int) -> Board:

@@ -47,8 +47,6 @@ class WorkerOptions:
             value = getattr(self, field)
             if value is not None and value < least:
                 raise ValueError(f"{field} must be at least {least}, not {value}.")
-        if not self.queues:
-            raise ValueError("A worker needs at least one queue.")
 
     @property
     def slots(self) -> int:

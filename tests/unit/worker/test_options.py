@@ -41,10 +41,5 @@ def test_numbers_out_of_range(options):
         WorkerOptions(queues=("default",), **options)
 
 
-def test_a_worker_needs_a_queue():
-    with pytest.raises(ValueError, match="queue"):
-        WorkerOptions(queues=())
-
-
 def test_there_is_at_least_one_process():
     assert default_processes() >= 1
