@@ -116,10 +116,11 @@ def fetch(call: Callable[[], T]) -> Future[T]:
     """Have another thread do what the worker itself asks of databases, in the context
     of now, and tidy up. Jobs never keep that one.
     """
-    return _fetcher().submit(copy_context().run, _fetched, call)
+    return _fetcher().submit(copy_context().run, tidily, call)
 
 
-def _fetched(call: Callable[[], T]) -> T:
+def tidily(call: Callable[[], T]) -> T:
+    """What ``call`` gives; the calling thread's connections are seen to as around a job."""
     refresh()
     try:
         return call()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from django.dispatch import Signal
@@ -21,8 +21,8 @@ from . import databases
 def tell(signal: Signal, sender: object, **news: Any) -> None:
     """Send ``signal``. What receivers raise is logged by Django, and goes no further."""
     if _is_in_loop():
-        call = copy_context().run
-        _messenger().submit(call, _tell_apart, signal, sender, news).result()
+        send = partial(signal.send_robust, sender, **news)
+        _messenger().submit(copy_context().run, databases.tidily, send).result()
     else:
         signal.send_robust(sender, **news)
 
@@ -42,11 +42,3 @@ def _messenger() -> ThreadPoolExecutor:
         thread_name_prefix="redisjobs-receivers",
         initializer=databases.begin_executor,
     )
-
-
-def _tell_apart(signal: Signal, sender: object, news: dict[str, Any]) -> None:
-    databases.refresh()
-    try:
-        signal.send_robust(sender, **news)
-    finally:
-        databases.refresh()
