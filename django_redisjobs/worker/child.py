@@ -390,11 +390,9 @@ class Child:
 
     def _wait(self, seconds: float) -> None:
         if self._waiter is None:
-            client, blocking = (
-                connections.worker_client(),
-                connections.blocking_client(),
+            self._waiter = make_waiter(
+                connections.worker_client(), connections.blocking_client()
             )
-            self._waiter = make_waiter(client, blocking)
         # What runs may have something to say, though Redis has lost its claim: nothing
         # must be asked while a claim is under way.
         alone = self._holdings.may_claim_waking and not self._crew.busy

@@ -24,7 +24,7 @@ from django_redisjobs.connections import (
     is_stale,
 )
 from django_redisjobs.core.flights import POOL_ARGUMENTS, Depart, Flight, Follower
-from django_redisjobs.core.scripts import Command
+from django_redisjobs.core.scripts import Command, word
 
 from .bells import poll, poll_exactly
 
@@ -281,8 +281,4 @@ def _pair(reply: Any) -> tuple[str, str] | None:
     if reply is None:
         return None
     key, entry = reply
-    return _text(key), _text(entry)
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
+    return word(key), word(entry)
