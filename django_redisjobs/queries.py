@@ -324,15 +324,12 @@ class JobQuery:
         return bool(ordered and page and moment_of(page[-1]) < self.since_ms)
 
     def chosen(
-        self,
-        statuses: Sequence[JobStatus],
-        limit: int | None = None,
-        also: Test = lambda _record: True,
+        self, statuses: Sequence[JobStatus], limit: int | None = None
     ) -> Conversation[dict[GroupKeys, list[str]]]:
         """The ids by group, each once; at most ``limit`` of them. Records are read a
         page at a time, and no more than their ids kept.
         """
-        found, _ = yield from self.search(statuses, limit, also, from_end=limit is None)
+        found, _ = yield from self.search(statuses, limit, from_end=limit is None)
         return found
 
     def search(

@@ -24,7 +24,6 @@ from .routing import Route, Slots, check_waits, raise_first, slot_of, slots_of
 
 # Opens a plain client of one node; Any, since redis-py's calls have no types.
 Opener = Callable[[Host], Any]
-AsyncOpener = Callable[[Host], Any]
 
 _LOOK_UP = ("CLUSTER", "SLOTS")
 
@@ -172,9 +171,7 @@ class ClusterPipeline:
 class AsyncClusterClient(redis.asyncio.Redis):
     """``ClusterClient`` for the tasks of one event loop."""
 
-    def __init__(
-        self, seeds: Sequence[Host], open_: AsyncOpener, scout: AsyncOpener
-    ) -> None:
+    def __init__(self, seeds: Sequence[Host], open_: Opener, scout: Opener) -> None:
         first = open_(seeds[0])
         super().__init__(connection_pool=first.connection_pool)
         self._slots = Slots(seeds)

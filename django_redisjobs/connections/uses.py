@@ -24,13 +24,12 @@ class Use:
     waiting callers never keep an enqueue waiting.
     """
 
-    name: str
     socket_timeout: float
     # Blocking needs its timeout; a call's may be chosen in OPTIONS or the URL.
     may_block: bool = False
 
 
-CALL = Use("call", CALL_TIMEOUT)
-BLOCKING = Use("blocking", BLOCKING_TIMEOUT, may_block=True)
-DURABLE = Use("durable", BLOCKING_TIMEOUT, may_block=True)
-WORKER = Use("worker", CALL_TIMEOUT)
+CALL = Use(CALL_TIMEOUT)
+BLOCKING = Use(BLOCKING_TIMEOUT, may_block=True)
+DURABLE = Use(BLOCKING_TIMEOUT, may_block=True)
+WORKER = Use(CALL_TIMEOUT)
