@@ -68,7 +68,8 @@ class JobOptions:
 
     Durations are seconds. ``run_after`` is seconds from the enqueueing, or an
     aware time. ``on_missing``: what a job does whose row is gone, ``"fail"`` or
-    ``"discard"``. ``atomic``: it runs in a transaction of the default database.
+    ``"discard"``. ``atomic``: it runs in a transaction, of the database that
+    ``using_db`` or ON_COMMIT names, else of the default one.
     ``settle_each``: its end is written before another one begins in its thread, or in its
     place on the event loop.
     """

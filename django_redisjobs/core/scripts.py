@@ -5,9 +5,10 @@ ARGV and the words it replies with, and a call that names other arguments is a
 TypeError. Files of ``lua/includes/`` are shared, one level deep; ``prelude`` is the
 first of each.
 
-Everything the core does is a *conversation*: a generator that yields lists of
-commands and is sent the list of their replies. So the same code serves the
-synchronous and the asynchronous client, and no core function holds a connection.
+What the core does is a *conversation*: a generator that yields lists of commands and
+is sent the list of their replies. So the same code serves the synchronous and the
+asynchronous client, and holds no connection. Only a worker's steps (``consumer``,
+``flights``) are sent as they come: the next one may be under way before this one is read.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def look(
 
 
 class Jobs:
-    """``seen``: how many records there were."""
+    """What looked broken of jobs so far, and which ids the plain lists have."""
 
     def __init__(self, keys: GroupKeys) -> None:
         self._keys = keys
