@@ -55,6 +55,10 @@ TRANSITIONS: Final[Mapping[str, Mapping[JobStatus | None, frozenset[JobStatus]]]
     "enqueue": {None: frozenset({_S.PENDING, _S.SCHEDULED})},
     "promote": {_S.SCHEDULED: frozenset({_S.PENDING})},
     "claim": {_S.PENDING: frozenset({_S.RUNNING, _S.EXPIRED})},
+    "take": {
+        status: frozenset({_S.RUNNING})
+        for status in (_S.SCHEDULED, _S.PENDING, _S.PARKED)
+    },
     "settle": {
         _S.RUNNING: frozenset(
             {
@@ -82,7 +86,7 @@ TRANSITIONS: Final[Mapping[str, Mapping[JobStatus | None, frozenset[JobStatus]]]
 """Each operation, from which status, to which. All else changes nothing.
 
 ``delete`` removes a job in any status but ``running``; ``cancel`` of a running
-job asks its worker, who settles it.
+job asks its worker, who settles it; ``take`` of an ended one is a ``retry`` as well.
 """
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from django_redisjobs.core.consumer import hand_back, settle_for
+from django_redisjobs.core.consumer import hand_back, settle_for, take
 from django_redisjobs.core.exceptions import LeaseLost
 from django_redisjobs.core.records import (
     DEFAULT_KEEP,
@@ -123,6 +123,14 @@ def claim(scene: Scene) -> JobStatus | None:
     return S.RUNNING
 
 
+def take_by_hand(scene: Scene) -> JobStatus | None:
+    before, worker = scene.store.status(scene.id), scene.store.worker().name
+    expected = {S.RUNNING: "running"} | dict.fromkeys(ENDED, "ended")
+    word, _ = scene.store.do(take(scene.store.keys, worker, scene.id, f"{worker}:0:0"))
+    assert word == expected.get(before, "taken")
+    return S.RUNNING
+
+
 def settle(kind: str, becomes: JobStatus) -> Callable[[Scene], JobStatus | None]:
     def operate(scene: Scene) -> JobStatus | None:
         runs = scene.store.status(scene.id) is S.RUNNING
@@ -199,6 +207,7 @@ OPERATIONS: dict[str, tuple[str, Callable[[Scene], JobStatus | None]]] = {
     "enqueue": ("enqueue", enqueue_again),
     "promote": ("promote", promote),
     "claim": ("claim", claim),
+    "take": ("take", take_by_hand),
     "settle succeeded": ("settle", settle("succeeded", S.SUCCEEDED)),
     "settle failed": ("settle", settle("failed", S.FAILED)),
     "settle cancelled": ("settle", settle("cancelled", S.CANCELLED)),
