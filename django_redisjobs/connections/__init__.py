@@ -22,7 +22,7 @@ from django_redisjobs import conf
 from django_redisjobs.conf.addresses import Address
 
 from .cluster import ClusterClient
-from .leaving import is_stale
+from .leaving import forget_departure, is_stale
 from .opening import (
     aclose,
     close,
@@ -170,6 +170,7 @@ def forget() -> None:
         _opened.clients.clear()
         _opened.whole_cluster = None
         _opened.of_loops.clear()
+    forget_departure()
     for each in clients:
         close(each)
 

@@ -6,13 +6,18 @@ connection reaches the new primary. So the first refusal makes all connections o
 process stale that are as old. Each is closed when it is taken next, not before: there may be
 answers on it that somebody still reads. (redis-py's pub/sub takes its own before each read, so
 it subscribes anew.)
+
+As long as the address leads to a replica all the same, each refusal would have everybody connect
+anew, until there are no ports left. So a process leaves at most every ``AGAIN_SECONDS``, and finds
+the new primary that much later at worst.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 import redis
 
@@ -20,10 +25,14 @@ from django_redisjobs.core.refusals import is_of_replica
 
 from .pools import Dialect
 
+AGAIN_SECONDS: Final = 0.1
+
 
 class _Leaving:
     # How often this process has left a server: it has one address.
     _departures = 0
+    # When it may do so again (monotonic).
+    again_at = 0.0
     # How often it had when this one was opened.
     _since = 0
 
@@ -36,8 +45,12 @@ class _Leaving:
 
     def _hear(self, error: redis.ResponseError) -> None:
         # On a stale one that is no news: others may have connected anew by now.
-        if not self.is_stale and is_of_replica(error):
-            _Leaving._departures = self._since + 1
+        if self.is_stale or not is_of_replica(error):
+            return
+        now = monotonic()
+        if now >= _Leaving.again_at:
+            _Leaving.again_at = now + AGAIN_SECONDS
+            _Leaving._departures += 1
 
 
 # Whoever takes a connection from a pool has it connect, if need be; ``_connect`` is the
@@ -91,6 +104,11 @@ def is_stale(connection: Any) -> bool:
     sentinels name, are followed otherwise.
     """
     return getattr(connection, "is_stale", False)
+
+
+def forget_departure() -> None:
+    """The next connections may be to another server, which may be left at once."""
+    _Leaving.again_at = 0.0
 
 
 @cache

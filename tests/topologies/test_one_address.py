@@ -5,15 +5,18 @@ refuses from then on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
 from django.db import transaction
 
 from django_redisjobs import JobHandle, JobStatus, conf, connections
+from django_redisjobs.connections.leaving import AGAIN_SECONDS
 from django_redisjobs.core.flights import POOL_ARGUMENTS
 from django_redisjobs.exceptions import EnqueueError
 from django_redisjobs.worker.waiting import make_waiter
@@ -139,25 +142,61 @@ def test_a_replica_for_good_is_asked_twice_and_named(
     assert connected() - before <= 5 * 2 + 2
 
 
-def test_a_unix_socket_may_lead_elsewhere(use: Callable[..., Any]) -> None:
-    servers = [Server(), Server()]
-    link = Path(servers[0].folder, "link")
-    link.symlink_to(servers[0].socket)
-    try:
-        use(f"unix://{link}")
-        add.delay(1, 2)
-        with servers[0].demoted():
-            link.unlink()
-            link.symlink_to(servers[1].socket)
+class Link:
+    """A unix socket that leads to one of two servers."""
 
-            handle = add.delay(3, 4)
+    def __init__(self) -> None:
+        self.servers = [Server(), Server()]
+        self._path = Path(self.servers[0].folder, "link")
+        self._path.symlink_to(self.servers[0].socket)
+        self.url = f"unix://{self._path}"
 
-        with servers[1].client() as client:
-            assert client.exists(conf.keys_for("default").job(handle.id))
-    finally:
-        connections.forget()
-        for server in servers:
-            server.stop()
+    def move(self) -> None:
+        self._path.unlink()
+        self._path.symlink_to(self.servers[1].socket)
+
+    def has_moved(self, handle: JobHandle[Any]) -> bool:
+        with self.servers[1].client() as client:
+            return bool(client.exists(conf.keys_for("default").job(handle.id)))
+
+
+@pytest.fixture
+def link(use: Callable[..., Any]) -> Iterator[Link]:
+    made = Link()
+    use(made.url)
+    yield made
+    connections.forget()
+    for server in made.servers:
+        server.stop()
+
+
+def test_a_unix_socket_may_lead_elsewhere(link: Link) -> None:
+    add.delay(1, 2)
+    with link.servers[0].demoted():
+        link.move()
+
+        assert link.has_moved(add.delay(3, 4))
+
+
+def test_many_refusals_open_few_connections(link: Link) -> None:
+    def try_once() -> JobHandle[int] | None:
+        with suppress(EnqueueError):
+            return add.delay(1, 2)
+        return None
+
+    with link.servers[0].demoted(), link.servers[0].client() as observer:
+
+        def connected() -> int:
+            return int(observer.info("stats")["total_connections_received"])
+
+        before, began = connected(), monotonic()
+        assert not any(try_once() for _ in range(100))
+        departures = 1 + (monotonic() - began) / AGAIN_SECONDS
+
+        # One for scripts by name, one on which they come whole.
+        assert connected() - before <= 2 * (departures + 1)
+        link.move()
+        assert link.has_moved(until(try_once, "it is where the link leads now"))
 
 
 @pytest.mark.slow
