@@ -310,6 +310,11 @@ def test_nothing_is_killed_for_groups_that_hang_one_after_the_other(
     (number,) = site.add([14.0])
     site.wait_started(number)
 
+    def sleep() -> bool:
+        return sum(each["cmd"] == "blpop" for each in site.client.client_list()) == 2
+
+    # Who is only about to has its longer timeout, which is not that of calls.
+    site.until(sleep, "the process and its liaison sleep")
     # Each takes six calls of a second to ask all groups.
     site.server.process.send_signal(signal.SIGSTOP)
     site.pause(13.0)
