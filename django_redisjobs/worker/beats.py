@@ -78,6 +78,8 @@ class Beats:
         self._lost: set[str] = set()
         # Groups that have not answered yet, and the calls that are over.
         self._asked: set[Post] = set()
+        # Groups whose answer was waited for in vain, until they give one.
+        self._silent: set[Post] = set()
         self._over: SimpleQueue[_Call] = SimpleQueue()
         # As many as may be asked at the same time: as there may be connections, but for
         # two, which others of this process may need.
@@ -110,9 +112,10 @@ class Beats:
             self._asked.add(call.post)
             asked.add(call.post)
             self._launch(client, call)
-        self._hear(heard, asked, monotonic() + self.interval)
+        self._hear(heard, asked - self._silent, monotonic() + self.interval)
+        self._silent |= self._asked
         for post in self._asked:
-            heard.troubles[post] = redis.TimeoutError("No answer yet")
+            heard.troubles.setdefault(post, redis.TimeoutError("No answer yet"))
         return heard
 
     def _calls(self) -> list[_Call]:
@@ -187,6 +190,7 @@ class Beats:
         if call.error is not None:
             raise call.error
         assert answer is not None
+        self._silent.discard(post)
         # It may have come late, after others had given up.
         heard.troubles.pop(post, None)
         for worker, texts in answer.messages.items():

@@ -40,10 +40,11 @@ def beats(process):
 
 
 class Hanging:
-    """Answers nothing about a group before ``over``."""
+    """Answers nothing about a group before ``over``, and then with ``error`` if there is one."""
 
     def __init__(self, post):
         self.over = threading.Event()
+        self.error = None
         self.asked = 0
         self._base = post.keys.base
         self._client = connections.worker_client()
@@ -52,6 +53,8 @@ class Hanging:
         if self._base in command:
             self.asked += 1
             assert self.over.wait(60)
+            if self.error:
+                raise self.error
         return self._client.execute_command(*command, **options)
 
 
@@ -82,6 +85,33 @@ def test_a_group_that_hangs_is_waited_for_once(process, beats):
     assert monotonic() - before < 10
     assert (client.asked, renewed(process)) == (1, [False, True, True])
 
+    client.over.set()
+    until(lambda: not beats.renew(client).troubles)
+    assert renewed(process) == [True, True, True]
+
+
+@pytest.mark.parametrize("process", [{}], indirect=True)
+def test_a_group_that_goes_on_hanging_is_not_waited_for_again(process, beats):
+    first = process.posts[0]
+    client = Hanging(first)
+    client.error = redis.TimeoutError("Timeout reading")
+    beats.interval = 1.0
+    beats.renew(client)
+    before, beats.interval = monotonic(), 30.0
+
+    client.over.set()
+    client.over = threading.Event()
+    troubles = []
+
+    def is_asked_anew():
+        troubles.append(beats.renew(client).troubles)
+        return client.asked == 2
+
+    until(is_asked_anew)
+    assert monotonic() - before < 10
+    assert {first: client.error} in troubles
+
+    client.error = None
     client.over.set()
     until(lambda: not beats.renew(client).troubles)
     assert renewed(process) == [True, True, True]
