@@ -34,11 +34,12 @@ LONGEST_SECONDS: Final = 15.0
 _WATCHED_SECONDS: Final = 5.0
 # The server's own timeout comes a little late; do not leave just before it.
 _SERVER_LATE_SECONDS: Final = 0.25
-_AGAIN_SECONDS: Final = 0.001
+# How soon to ask again for the end of a block that the server does not know yet: each time
+# after twice as long, for a second in all. A BLPOP that got lost has been sent again by then.
+_AGAIN_SECONDS: Final = tuple(0.001 * 2**power for power in range(10))
 # So long the last answer to a block may be on its way: a packet is sent again after one
 # second, and after two more.
 _ANSWER_SECONDS: Final = 4.0
-_MOST_UNBLOCKS: Final = 1_000
 
 
 Errand = Callable[[Depart], None]
@@ -132,13 +133,13 @@ class SocketWaiter:
         finds nothing to end. So say it until it has ended one, or has answered.
         """
         client: Any = self._client
-        for _ in range(_MOST_UNBLOCKS):
+        for seconds in _AGAIN_SECONDS:
             if client.execute_command("CLIENT", "UNBLOCK", self._connection_id):
                 if poll([descriptor], _ANSWER_SECONDS):
                     return
                 # Half-open, it would be read for as long as a block may take.
                 raise redis.TimeoutError("A connection that was idle has gone silent.")
-            if poll([descriptor], _AGAIN_SECONDS):
+            if poll([descriptor], seconds):
                 return
             if not self._is_current():
                 break

@@ -147,6 +147,28 @@ def test_a_connection_that_went_silent_is_not_read_for_long(
         waiter.unblock(descriptor)
 
 
+def test_a_block_that_never_arrives_is_given_up_after_few_questions(
+    waiter: SocketWaiter, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Elsewhere:
+        """The server knows nothing of a block, wherever that is."""
+
+        asked = 0
+
+        def execute_command(self, *_words: object) -> int:
+            self.asked += 1
+            return 0
+
+    server = Elsewhere()
+    monkeypatch.setattr(waiter, "_client", server)
+    descriptor = waiter.begin(station.wake_keys, 9)
+
+    with pytest.raises(redis.ConnectionError, match="does not know"):
+        waiter.unblock(descriptor)
+    # Each may take as long as the way to a server far away.
+    assert server.asked <= 10
+
+
 def test_a_flushed_script_is_sent_again(
     sleeper: Sleeper, station: Station, client: redis.Redis
 ) -> None:
