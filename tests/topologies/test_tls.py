@@ -89,6 +89,19 @@ def test_a_plain_client_is_refused(server: TLSServer, use: Callable[..., Any]) -
 def test_a_server_that_became_a_replica_is_left(
     server: TLSServer, options: dict[str, Any], use: Callable[..., Any]
 ) -> None:
+    use(server.url, OPTIONS=options)
+    add.delay(1, 2)
+    before = connections.client().client_id()
+    assert connections.client().client_id() == before
+    with server.server.demoted(), pytest.raises(EnqueueError, match="It is a replica"):
+        add.delay(1, 2)
+
+    assert connections.client().client_id() != before
+
+
+def test_asynchronous_clients_leave_it_too(
+    server: TLSServer, options: dict[str, Any], use: Callable[..., Any]
+) -> None:
     async def connection_id() -> int:
         return int(await connections.async_client().client_id())
 
@@ -104,11 +117,4 @@ def test_a_server_that_became_a_replica_is_left(
         assert await connection_id() != before
 
     use(server.url, OPTIONS=options)
-    add.delay(1, 2)
-    before = connections.client().client_id()
-    assert connections.client().client_id() == before
-    with server.server.demoted(), pytest.raises(EnqueueError, match="It is a replica"):
-        add.delay(1, 2)
-
-    assert connections.client().client_id() != before
     asyncio.run(enqueue())
