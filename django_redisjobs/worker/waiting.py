@@ -35,7 +35,7 @@ _WATCHED_SECONDS: Final = 5.0
 # The server's own timeout comes a little late; do not leave just before it.
 _SERVER_LATE_SECONDS: Final = 0.25
 # How soon to ask again for the end of a block that the server does not know yet: each time
-# after twice as long, for a second in all. A BLPOP that got lost has been sent again by then.
+# after twice as long, for a second in all. What has not arrived by then is given up.
 _AGAIN_SECONDS: Final = tuple(0.001 * 2**power for power in range(10))
 # So long the last answer to a block may be on its way: a packet is sent again after one
 # second, and after two more.
